@@ -1,0 +1,149 @@
+"""What is measured: an engine specification, a workload and a concurrency make one cell.
+
+All values are frozen, hashable and ordered, so that they serve as pytest parameters, as dictionary keys and as
+fields of files, and so that sorting the cells starts each engine once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from pytest_specdec.errors import InvalidInputError
+
+WORKLOAD_VERSION = "1"
+"""Bump when prompts, lengths or sampling change: measurements of another version are not comparable."""
+
+_SIZE = re.compile(r"(\d+)(k?)")
+_SEQUENCE = re.compile(r"(\d+k?)(?:[x/]?)(\d+k?)")
+_PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
+_DEGREE = re.compile(r"(tp|pp|dp|ep)(\d+)")
+
+
+class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """One way to serve one model; cells of one specification share a running engine."""
+
+    model: str
+    precision: str
+    parallelism: str = "tp8"
+    """Degrees such as `tp8ep8`. Expert parallelism shares the GPUs of the other degrees."""
+    mtp: int = 0
+    """Draft tokens per step (K); 0 is Off."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that the engine occupies: tp x pp x dp."""
+        product = 1
+        for name, degree in _DEGREE.findall(self.parallelism):
+            product *= 1 if name == "ep" else int(degree)
+        return product
+
+    @property
+    def mode(self) -> str:
+        """`off` or `mtpK`."""
+        return mode_name(self.mtp)
+
+    def __str__(self) -> str:
+        return f"{short_model(self.model)}-{self.precision}-{self.mode}"
+
+
+class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """What is asked of the engine, byte-identical for every MTP mode."""
+
+    isl: int
+    """Nominal input tokens per request."""
+    osl: int
+    """Nominal output tokens per request."""
+    shortest: float = 0.8
+    """Lengths are drawn uniformly from [shortest, 1] x nominal, as in the published tables; 1 means exact."""
+    prompts: str = "text"
+    """Prompt regime; a natural, a random and a pinned-acceptance result are never compared."""
+    seed: int = 0
+    thinking: bool | None = None
+    """Sent as `chat_template_kwargs.enable_thinking` unless None."""
+    temperature: float = 0.0
+    ignore_eos: bool = True
+    version: str = WORKLOAD_VERSION
+
+    @property
+    def sequence(self) -> str:
+        """The field's name of the shape, such as `1k1k` or `128x64`."""
+        sizes = [_size_name(self.isl), _size_name(self.osl)]
+        return "".join(sizes) if all(size.endswith("k") for size in sizes) else "x".join(sizes)
+
+    def __str__(self) -> str:
+        return self.sequence
+
+
+class Cell(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """One point to measure: an engine under a workload at a concurrency (requests in flight)."""
+
+    engine: EngineSpec
+    workload: Workload
+    concurrency: int
+
+    def __str__(self) -> str:
+        return f"{cell_prefix(self.engine, self.workload)}-c{self.concurrency}"
+
+
+def cell_prefix(engine: EngineSpec, workload: Workload) -> str:
+    """Name of a curve, and the beginning of the name of each of its cells."""
+    return f"{short_model(engine.model)}-{engine.precision}-{workload.sequence}-{engine.mode}"
+
+
+def mode_name(mtp: int) -> str:
+    """`off` for 0, else `mtpK`."""
+    return f"mtp{mtp}" if mtp else "off"
+
+
+def short_model(model: str) -> str:
+    """Lower-case last part of a model name without its precision suffix, fit for ids and file names."""
+    name = model.rstrip("/").rsplit("/", 1)[-1].lower()
+    name = re.sub(r"-(fp8|bf16|fp4|nvfp4|int4|int8|awq|gptq)$", "", name)
+    return re.sub(r"[^a-z0-9.]+", "-", name).strip("-.") or "model"
+
+
+def parse_sequence(text: str, **settings: object) -> Workload:
+    """Parse `1k1k`, `8k1k`, `128x64` (k = 1024) into a workload.
+
+    Raises:
+        InvalidInputError: the text is not an input and an output length.
+    """
+    match = _SEQUENCE.fullmatch(text.strip().lower())
+    if match is None:
+        raise InvalidInputError(f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens)")
+    isl, osl = (_parse_size(part) for part in match.groups())
+    if not isl or not osl:
+        raise InvalidInputError(f"sequence {text!r}: input and output length must be at least 1 token")
+    return Workload(isl=isl, osl=osl, **settings)  # type: ignore[arg-type]
+
+
+def parse_parallelism(text: str) -> str:
+    """Check a parallelism such as `tp8ep8` and return it in lower case.
+
+    Raises:
+        InvalidInputError: the text names no degrees, or one twice, or a zero.
+    """
+    lowered = text.lower()
+    degrees = _DEGREE.findall(lowered)
+    names = [name for name, _ in degrees]
+    if _PARALLELISM.fullmatch(lowered) is None or len(set(names)) < len(names) or any(int(n) < 1 for _, n in degrees):
+        raise InvalidInputError(f"parallelism {text!r} is not of the form tp8, tp8ep8 or tp4dp2 (tp, pp, dp, ep)")
+    return lowered
+
+
+def engine_order(cells: Iterable[Cell]) -> list[Cell]:
+    """Sort cells so that each engine is contiguous, Off before MTP, and every duplicate is gone."""
+    return sorted(set(cells))
+
+
+def _parse_size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    assert match is not None, "unreachable because _SEQUENCE matched"
+    return int(match[1]) * (1024 if match[2] else 1)
+
+
+def _size_name(tokens: int) -> str:
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else str(tokens)

@@ -1,0 +1,44 @@
+"""Everything that the core can complain about.
+
+```
+SpecdecError                what the user can act on; never a traceback
+├── InvalidInputError       an argument, a marker, a file: exit as a usage error
+│   └── BrokenFileError     a file that cannot be read as what it should be
+├── NotComparableError      two things that are unlike; the message names the field
+├── NotMeasuredError        asked for a value outside what was measured
+├── EngineError             the endpoint or the engine: infrastructure, never a regression
+└── InconclusiveError       the measured interval does not decide the question
+```
+
+Only the adapters (`plugin`, `__main__`) turn these into pytest outcomes and exit codes.
+"""
+
+from __future__ import annotations
+
+
+class SpecdecError(Exception):
+    """Something that the user can act on; its text is one complete message."""
+
+
+class InvalidInputError(SpecdecError):
+    """An argument, marker or setting that cannot be used."""
+
+
+class BrokenFileError(InvalidInputError):
+    """A file that cannot be read as what it should be."""
+
+
+class NotComparableError(SpecdecError):
+    """Two results that are unlike; the message names the field that differs."""
+
+
+class NotMeasuredError(SpecdecError):
+    """A value was asked for where nothing was measured."""
+
+
+class EngineError(SpecdecError):
+    """The endpoint or engine could not be used: trouble with the infrastructure, not a regression."""
+
+
+class InconclusiveError(SpecdecError):
+    """A comparison that the measured interval does not decide."""

@@ -1,0 +1,156 @@
+"""What is known of one measured cell; the type that files, gates, curves and reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import msgspec
+
+from pytest_specdec.acceptance import Acceptance
+from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cost import Price
+from pytest_specdec.curve import Curve, CurveIdentity, Point
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.estimate import Estimate
+
+UNKNOWN = "unknown"
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a measurement was taken: observed by asking the endpoint, or declared by the suite, or unknown."""
+
+    hardware: str = UNKNOWN
+    """GPU name, `simulated-` before it when no GPU was involved."""
+    engine: str = UNKNOWN
+    """vllm, sglang, trtllm, simulated."""
+    version: str = UNKNOWN
+    endpoint: str = ""
+    """URL without credentials."""
+    served_model: str = ""
+    simulated: str = ""
+    """Name of the simulated preset; empty for a real engine."""
+    facts: dict[str, str] = {}
+
+
+class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many requests a measurement rests on."""
+
+    finished: int
+    failed: int
+    cut: int
+    """Still streaming when the window closed."""
+    observed: int
+    """Streams that were seen long enough in the window to give a TPOT."""
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One cell, measured once. A metric that was not measured is absent, never 0."""
+
+    cell: Cell
+    environment: Environment
+    price: Price
+    window_s: float
+    requests: RequestCounts
+    values: dict[str, Estimate]
+    """By key of `metric.METRICS`."""
+    acceptance: Acceptance | None = None
+    measured_at: str = ""
+    """Start of the point, ISO 8601 with time zone."""
+    order: int = 0
+    """Position in the randomised order of the run's points."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
+
+    def value(self, key: str) -> Estimate:
+        """Return a metric.
+
+        Raises:
+            InvalidInputError: the metric was not measured; the message lists what was.
+        """
+        if key not in self.values:
+            raise InvalidInputError(f"{self.cell}: {key} was not measured; measured: {', '.join(self.values)}")
+        return self.values[key]
+
+    @property
+    def interactivity(self) -> Estimate:
+        """1 / median TPOT, tok/s/user."""
+        return self.value("interactivity_tok_s_user")
+
+    @property
+    def throughput(self) -> Estimate:
+        """Total tok/s/GPU."""
+        return self.value("total_tok_s_gpu")
+
+    @property
+    def acceptance_length(self) -> Estimate:
+        """Tokens per verify step, the bonus token included."""
+        return self.value("acceptance_length")
+
+    @property
+    def curve_key(self) -> tuple[EngineSpec, Workload]:
+        """Measurements with one key lie on one curve."""
+        return self.cell.engine, self.cell.workload
+
+    def point(self) -> Point:
+        """This measurement as a point of a curve."""
+        readings = {k: v for k, v in self.values.items() if k not in ("interactivity_tok_s_user", "total_tok_s_gpu")}
+        return Point(
+            interactivity=self.interactivity,
+            throughput=self.throughput,
+            concurrency=self.cell.concurrency,
+            readings=readings,
+        )
+
+    def identity(self) -> CurveIdentity:
+        """Identity of the curve that this measurement lies on."""
+        engine, workload, environment = self.cell.engine, self.cell.workload, self.environment
+        return CurveIdentity(
+            model=engine.model,
+            hardware=_known(environment.hardware),
+            precision=engine.precision,
+            parallelism=engine.parallelism,
+            sequence=workload.sequence,
+            engine=_known(environment.engine),
+            version=_known(environment.version),
+            mode=engine.mode,
+            workload=workload_words(workload),
+            date=self.measured_at[:10],
+        )
+
+
+def curve_of(measurements: Iterable[Measurement]) -> Curve:
+    """Join measurements of one engine and workload into a curve.
+
+    Raises:
+        NotComparableError: they differ in engine, version, hardware or workload.
+        InvalidInputError: there are none.
+    """
+    found = list(measurements)
+    if not found:
+        raise InvalidInputError("a curve needs at least one measured point")
+    identity = found[0].identity()
+    dates = sorted({m.measured_at[:10] for m in found})
+    for measurement in found[1:]:
+        # A run may pass midnight: its points are of one curve all the same.
+        identity = identity.merged(msgspec.structs.replace(measurement, measured_at=identity.date).identity())
+    return Curve((m.point() for m in found), _dated(identity, dates))
+
+
+def workload_words(workload: Workload) -> str:
+    """Everything of a workload that must agree for two results to be comparable, in words."""
+    thinking = {None: "default", True: "on", False: "off"}[workload.thinking]
+    lengths = "exact" if workload.shortest == 1 else f"[{workload.shortest:g}, 1]"
+    eos = "ignored" if workload.ignore_eos else "stops"
+    return (
+        f"v{workload.version} {workload.prompts} lengths {lengths} seed {workload.seed} "
+        f"T={workload.temperature:g} thinking {thinking} EOS {eos}"
+    )
+
+
+def _dated(identity: CurveIdentity, dates: list[str]) -> CurveIdentity:
+    return replace(identity, date=dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}")
+
+
+def _known(fact: str) -> str:
+    return "" if fact == UNKNOWN else fact

@@ -1,0 +1,59 @@
+"""What the load produces: facts about requests, no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Status = Literal["ok", "failed", "cut"]
+"""`cut`: still streaming when the window closed; its tokens count where they fell, its latencies do not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRequest:
+    """One request as the schedule wants it."""
+
+    index: int
+    isl: int
+    """Input tokens to send."""
+    osl: int
+    """Output tokens to ask for."""
+    skipped: int = 0
+    """Output tokens that a stationary start pretends were produced already; they are part of `isl` then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSample:
+    """One request as the client saw it. Times are seconds since the start of the run."""
+
+    request: PlannedRequest
+    start_s: float
+    """Just before the request was sent."""
+    chunk_s: NDArray[np.float64]
+    """Arrival of each chunk that carried tokens, shape (chunks,)."""
+    chunk_tokens: NDArray[np.int64]
+    """Tokens in each chunk, shape (chunks,); their sum is the server's `usage.completion_tokens`."""
+    prompt_tokens: int | None
+    """The server's `usage.prompt_tokens`; None if it sent none."""
+    status: Status
+    error: str | None = None
+
+    @property
+    def output_tokens(self) -> int:
+        """Tokens received; equals the server's count for a finished request."""
+        return int(self.chunk_tokens.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """All requests of one point and the window in which the stream was steady."""
+
+    samples: Sequence[RequestSample]
+    concurrency: int
+    window_start_s: float
+    window_end_s: float
+    """End of the measured window, seconds since the start of the run."""

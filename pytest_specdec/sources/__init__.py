@@ -1,0 +1,1 @@
+"""Result files of others, read as points of curves."""

@@ -1,0 +1,219 @@
+"""Facts about requests -> values with their uncertainty, all from one steady window.
+
+- Output tokens count where they fall. Input tokens of a request are credited pro rata with its output tokens: at 8k1k
+  one prefill more or less in the window would otherwise decide the result.
+- TPOT of a stream is taken over the part of it that lies in the window: (last - first chunk) / (tokens after the
+  first chunk). For a request that runs inside the window this is (E2E - TTFT) / (output tokens - 1). A stream counts
+  when at least a quarter of the nominal output was seen, so a window may be shorter than a request.
+- TTFT uses requests that start in the window. E2E uses whole requests, and only when the window is longer than the
+  slowest of them: a shorter one would show the fast ones only.
+- Half-widths are 95 %. For rates they come from batch means over equal parts of the window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pytest_specdec.acceptance import Acceptance
+from pytest_specdec.cell import Workload
+from pytest_specdec.cost import Price, cost_usd_mtok, j_tok, tok_s_mw
+from pytest_specdec.errors import EngineError
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.measurement import RequestCounts
+from pytest_specdec.sample import RequestSample, Traffic
+
+BATCHES = 10
+_CONFIDENCE = 0.95
+_SEEN_SHARE = 0.25
+_FEWEST_E2E = 5
+_MAX_FAILED_SHARE = 0.05
+
+Floats = NDArray[np.float64]
+
+
+def summarize(
+    traffic: Traffic, workload: Workload, *, gpus: int, acceptance: Acceptance | None, price: Price
+) -> tuple[dict[str, Estimate], RequestCounts]:
+    """Derive every metric that the traffic supports.
+
+    Raises:
+        EngineError: too many requests failed, or no stream was seen long enough to say anything.
+    """
+    refuse_failures(traffic)
+    streams = [sample for sample in traffic.samples if sample.status != "failed"]
+    window_s = traffic.window_end_s - traffic.window_start_s
+    tpot_s = _stream_tpots(streams, traffic, workload)
+    if window_s <= 0 or len(tpot_s) == 0:
+        raise EngineError(
+            f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
+            f"{window_s:.1f} s; use a longer window"
+        )
+    output, credited = _tokens_per_batch(streams, traffic)
+    batch_s = window_s / BATCHES
+    rates = {
+        "total_tok_s_gpu": batch_mean((output + credited) / batch_s / gpus),
+        "output_tok_s_gpu": batch_mean(output / batch_s / gpus),
+        "input_tok_s_gpu": batch_mean(credited / batch_s / gpus),
+    }
+    tpot = _tpot(tpot_s, output, _stream_seconds(streams, traffic))
+    values = {
+        **rates,
+        "interactivity_tok_s_user": tpot.inverse(),
+        "tpot_p50_ms": tpot.scaled(1000),
+        "tpot_p90_ms": Estimate(float(np.percentile(tpot_s, 90)) * 1000),
+        **_latencies(streams, traffic),
+        "cost_usd_mtok": cost_usd_mtok(price, rates["total_tok_s_gpu"]),
+        "cost_usd_mtok_output": cost_usd_mtok(price, rates["output_tok_s_gpu"]),
+        "tok_s_mw": tok_s_mw(price, rates["total_tok_s_gpu"]),
+        "j_tok": j_tok(price, rates["total_tok_s_gpu"]),
+    }
+    if acceptance is not None:
+        length = acceptance_length(acceptance)
+        values["acceptance_length"] = length
+        values["acceptance_rate"] = Estimate(acceptance.rate, acceptance.rate * (length.relative or 0.0))
+        values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
+    return values, _counts(traffic.samples, len(tpot_s))
+
+
+def refuse_failures(traffic: Traffic) -> None:
+    """Refuse a point with more than 5 % failed requests.
+
+    Raises:
+        EngineError: the message quotes the most common failure.
+    """
+    failures = [sample.error or "unknown" for sample in traffic.samples if sample.status == "failed"]
+    if len(failures) > _MAX_FAILED_SHARE * len(traffic.samples):
+        commonest = max(set(failures), key=lambda error: (failures.count(error), error))
+        raise EngineError(f"{len(failures)} of {len(traffic.samples)} requests failed; most often: {commonest}")
+
+
+def batch_mean(batches: Floats) -> Estimate:
+    """Mean of equally long batches with the t interval of their scatter; `batches` has shape (n,), n >= 2."""
+    n = len(batches)
+    quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, n - 1))
+    return Estimate(float(batches.mean()), quantile * float(batches.std(ddof=1)) / math.sqrt(n))
+
+
+def median_estimate(values: Floats) -> Estimate:
+    """Median with its distribution-free interval from order statistics; the t interval below six values."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    median = float(np.median(ordered))
+    if n == 1:
+        return Estimate(median)
+    rank = int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5))
+    if rank < 1:
+        return Estimate(median, batch_mean(ordered).half_width)
+    return Estimate(median, float(max(median - ordered[rank - 1], ordered[n - rank] - median)))
+
+
+def acceptance_length(acceptance: Acceptance) -> Estimate:
+    """Acceptance length with the uncertainty of its steps taken as independent.
+
+    The number N of accepted drafts in a step exceeds i with probability p_i, so E[N] = sum p_i and
+    E[N^2] = sum (2i + 1) p_i.
+    """
+    p = np.array(acceptance.per_position)
+    if not len(p):
+        return Estimate(acceptance.length)
+    variance = float(((2 * np.arange(len(p)) + 1) * p).sum() - p.sum() ** 2)
+    return Estimate(acceptance.length, 1.96 * math.sqrt(max(variance, 0.0) / acceptance.steps))
+
+
+def _stream_tpots(streams: Sequence[RequestSample], traffic: Traffic, workload: Workload) -> Floats:
+    fewest = max(2, _SEEN_SHARE * workload.osl * (1 + workload.shortest) / 2)
+    tpots = []
+    for sample in streams:
+        inside = _inside(sample, traffic)
+        times, tokens = sample.chunk_s[inside], sample.chunk_tokens[inside]
+        if len(times) >= 2 and tokens.sum() >= fewest:
+            tpots.append((times[-1] - times[0]) / tokens[1:].sum())
+    return np.array(tpots, dtype=np.float64)
+
+
+def _tokens_per_batch(streams: Sequence[RequestSample], traffic: Traffic) -> tuple[Floats, Floats]:
+    """Output and credited input tokens in each batch of the window, both of shape (BATCHES,)."""
+    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, BATCHES + 1)
+    output = np.zeros(BATCHES)
+    credited = np.zeros(BATCHES)
+    for sample in streams:
+        inside = _inside(sample, traffic)
+        counts, _ = np.histogram(sample.chunk_s[inside], bins=edges, weights=sample.chunk_tokens[inside])
+        output += counts
+        credited += counts * _input_per_output(sample)
+    return output, credited
+
+
+def _input_per_output(sample: RequestSample) -> float:
+    """Input tokens to credit with each output token; a request of the stationary start counts as the whole one."""
+    request = sample.request
+    prompt = sample.prompt_tokens if sample.prompt_tokens is not None else request.isl
+    asked = sample.output_tokens if sample.status == "ok" else request.osl
+    return max(prompt - request.skipped, 0) / (asked + request.skipped)
+
+
+def _stream_seconds(streams: Sequence[RequestSample], traffic: Traffic) -> Floats:
+    """Seconds that streams spent decoding in each batch, shape (BATCHES,)."""
+    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, BATCHES + 1)
+    seconds = np.zeros(BATCHES)
+    for sample in streams:
+        if len(sample.chunk_s):
+            end = sample.chunk_s[-1] if sample.status == "ok" else traffic.window_end_s
+            clipped = np.clip(edges, sample.chunk_s[0], max(end, sample.chunk_s[0]))
+            seconds += np.diff(clipped)
+    return seconds
+
+
+def _tpot(tpot_s: Floats, output: Floats, stream_s: Floats) -> Estimate:
+    """Median over streams; the wider of its own interval and that of the batches, which sees shared slow phases."""
+    median = median_estimate(tpot_s)
+    moving = output > 0
+    halves = [median.half_width]
+    if moving.sum() >= 2:
+        relative = batch_mean(stream_s[moving] / output[moving]).relative
+        halves.append(None if relative is None else relative * median.value)
+    known = [half for half in halves if half is not None]
+    return Estimate(median.value, max(known) if known else None)
+
+
+def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, Estimate]:
+    values = {}
+    ttft = np.array([s.chunk_s[0] - s.start_s for s in streams if len(s.chunk_s) and _started_inside(s, traffic)])
+    if len(ttft):
+        values["ttft_p50_ms"] = median_estimate(ttft).scaled(1000)
+        for q in (90, 99):
+            values[f"ttft_p{q}_ms"] = Estimate(float(np.percentile(ttft, q)) * 1000)
+    whole = [s for s in streams if s.status == "ok" and not s.request.skipped and _ended_inside(s, traffic)]
+    e2e = np.array([s.chunk_s[-1] - s.start_s for s in whole])
+    if len(e2e) >= _FEWEST_E2E and e2e.max() <= traffic.window_end_s - traffic.window_start_s:
+        values["e2e_p50_ms"] = median_estimate(e2e).scaled(1000)
+        values["e2e_p90_ms"] = Estimate(float(np.percentile(e2e, 90)) * 1000)
+    gaps = np.concatenate([np.diff(s.chunk_s[_inside(s, traffic)]) for s in streams] or [np.empty(0)])
+    if len(gaps):
+        for q in (50, 99):
+            values[f"itl_p{q}_ms"] = Estimate(float(np.percentile(gaps, q)) * 1000)
+    return values
+
+
+def _counts(samples: Sequence[RequestSample], observed: int) -> RequestCounts:
+    statuses = [sample.status for sample in samples]
+    return RequestCounts(
+        finished=statuses.count("ok"), failed=statuses.count("failed"), cut=statuses.count("cut"), observed=observed
+    )
+
+
+def _inside(sample: RequestSample, traffic: Traffic) -> NDArray[np.bool_]:
+    return (sample.chunk_s >= traffic.window_start_s) & (sample.chunk_s < traffic.window_end_s)
+
+
+def _started_inside(sample: RequestSample, traffic: Traffic) -> bool:
+    return traffic.window_start_s <= sample.start_s < traffic.window_end_s
+
+
+def _ended_inside(sample: RequestSample, traffic: Traffic) -> bool:
+    return len(sample.chunk_s) > 0 and traffic.window_start_s <= float(sample.chunk_s[-1]) < traffic.window_end_s
