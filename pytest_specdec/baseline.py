@@ -20,7 +20,7 @@ from pytest_specdec.cost import Price
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
-from pytest_specdec.measurement import UNKNOWN, Environment, Measurement, RequestCounts, workload_words
+from pytest_specdec.measurement import STORED, UNKNOWN, Environment, Measurement, RequestCounts, workload_words
 from pytest_specdec.metric import METRICS
 
 BASELINE_SCHEMA = 1
@@ -75,7 +75,7 @@ class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
             requests=RequestCounts(finished=0, failed=0, cut=0, observed=0),
             values=self.values(),
             measured_at=self.runs[-1].measured_at,
-            notes=("stored baseline, not measured in this run",),
+            notes=(STORED,),
         )
 
 

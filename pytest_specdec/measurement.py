@@ -15,6 +15,8 @@ from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
 
 UNKNOWN = "unknown"
+STORED = "stored baseline, not measured in this run"
+"""Note of a measurement that was read from a baseline."""
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

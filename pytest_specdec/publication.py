@@ -35,6 +35,8 @@ class PublishedTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     hardware: str
     precision: str
     sequence: str
+    mtp_mode: str
+    """Mode of the MTP side, with the number of draft tokens: `mtp3`."""
     title: str
     source: str
     price: Price

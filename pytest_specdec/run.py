@@ -5,17 +5,20 @@ The file is rewritten after each point, so an interrupted run keeps what was mea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from pytest_specdec.cell import EngineSpec, Workload
-from pytest_specdec.curve import Curve
+from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import BrokenFileError
+from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
 from pytest_specdec.gate import Verdict
-from pytest_specdec.measurement import Measurement, curve_of
+from pytest_specdec.measurement import STORED, Measurement, curve_of
 
 RUN_SCHEMA = "specdec-run/1"
 
@@ -42,17 +45,83 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return any(m.environment.simulated for m in self.measurements)
 
 
-def curves_by_key(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Workload], Curve]:
-    """Group measurements into curves, in the order of engines and workloads."""
+def by_curve(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Workload], list[Measurement]]:
+    """Group measurements by curve, in the order of engines and workloads."""
     groups: dict[tuple[EngineSpec, Workload], list[Measurement]] = {}
     for measurement in sorted(measurements, key=lambda m: m.cell):
         groups.setdefault(measurement.curve_key, []).append(measurement)
-    return {key: curve_of(group) for key, group in groups.items()}
+    return groups
+
+
+def compare_modes(measurements: Iterable[Measurement]) -> list[Comparison]:
+    """Compare each MTP curve with the Off curve of the same model, precision, parallelism and workload."""
+    groups = by_curve(measurements)
+    comparisons = []
+    for (engine, workload), group in groups.items():
+        reference = groups.get((msgspec.structs.replace(engine, mtp=0), workload))
+        if engine.mtp and reference:
+            comparisons.append(mtp_against_off(group, reference))
+    return comparisons
+
+
+def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> Comparison:
+    """Compare two groups of measurements, with every reason to doubt that the difference is MTP's.
+
+    Raises:
+        NotComparableError: the groups differ in more than the mode.
+    """
+    cautions = []
+    if any(m.environment.simulated for m in (*mtp, *off)):
+        cautions.append("SIMULATED: no hardware was measured")
+    names = mtp[0].cell.engine.mode.upper().replace("MTP", "MTP "), "Off"
+    if all(STORED in m.notes for m in off):
+        day = off[0].measured_at[:10]
+        names = names[0], f"Off (stored {day})"
+        cautions.append(f"Off is the stored baseline of {day}, version {off[0].environment.version}: not of this run")
+    else:
+        hosts = [sorted({_host(m) for m in group}) for group in (mtp, off)]
+        if hosts[0] != hosts[1]:
+            cautions.append(
+                f"MTP ran on {', '.join(hosts[0])} and Off on {', '.join(hosts[1])}: the difference may be the "
+                "node's; --specdec-swap measures both ways round"
+            )
+    noted = sorted({f"{m.cell}: {note}" for m in (*mtp, *off) for note in m.notes if note != STORED})
+    return Comparison(curve_of(mtp), curve_of(off), price=mtp[0].price, names=names, cautions=(*cautions, *noted))
+
+
+def merge_swapped(first: Measurement, second: Measurement) -> Measurement:
+    """Join one cell measured on two hosts: geometric means, so that the hosts' difference cancels in any ratio."""
+    values = {}
+    for key, a in first.values.items():
+        b = second.values.get(key)
+        if b is not None and a.value > 0 and b.value > 0:
+            value = math.sqrt(a.value * b.value)
+            known = [e.relative for e in (a, b) if e.relative is not None]
+            values[key] = Estimate(value, value * math.hypot(*known) / 2 if len(known) == 2 else None)
+    change = second.throughput.value / first.throughput.value - 1
+    note = f"mean of two hosts: {_host(second)} gave {change:+.1%} throughput against {_host(first)}"
+    return msgspec.structs.replace(
+        first,
+        values=values,
+        environment=msgspec.structs.replace(first.environment, endpoint="both hosts"),
+        notes=(*first.notes, *second.notes, note),
+    )
+
+
+def _host(measurement: Measurement) -> str:
+    if measurement.environment.simulated:
+        return measurement.environment.simulated
+    return urlsplit(measurement.environment.endpoint).hostname or measurement.environment.endpoint
+
+
+def run_json(run: Run) -> str:
+    """The content of a saved run."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n"
 
 
 def save_run(run: Run, path: Path) -> None:
     """Write a run as JSON."""
-    write_whole(path, msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n")
+    write_whole(path, run_json(run))
 
 
 def is_run(content: bytes) -> bool:

@@ -18,6 +18,11 @@ class PlannedRequest:
     """One request as the schedule wants it."""
 
     index: int
+    """Position in the closed loop, from 0."""
+    prompt: int
+    """Identity of the prompt: equal in every MTP mode, different at every concurrency, so that no point finds
+    another's prompts in a prefix cache.
+    """
     isl: int
     """Input tokens to send."""
     osl: int

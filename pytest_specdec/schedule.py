@@ -15,6 +15,9 @@ import numpy as np
 from pytest_specdec.cell import Workload
 from pytest_specdec.sample import PlannedRequest
 
+PROMPTS_PER_POINT = 1_000_000
+"""More than any point sends; the identity of a prompt is concurrency x this + its index."""
+
 
 def closed_loop_requests(workload: Workload, concurrency: int) -> Iterator[PlannedRequest]:
     """Yield the endless sequence of requests of a closed loop; the first `concurrency` are the stationary start."""
@@ -25,7 +28,8 @@ def closed_loop_requests(workload: Workload, concurrency: int) -> Iterator[Plann
     while True:
         isl, osl = (_draw(rng, nominal, workload.shortest) for nominal in (workload.isl, workload.osl))
         skipped = int(osl * shares[index]) if index < concurrency else 0
-        yield PlannedRequest(index=index, isl=isl + skipped, osl=osl - skipped, skipped=skipped)
+        prompt = concurrency * PROMPTS_PER_POINT + index
+        yield PlannedRequest(index=index, prompt=prompt, isl=isl + skipped, osl=osl - skipped, skipped=skipped)
         index += 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from pytest_specdec.comparison import Comparison, Level
 from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.publication import PublishedLevel
+from pytest_specdec.publication import PublishedTable
 from pytest_specdec.report.render import Table, with_uncertainty
 
 NOT_MEASURED = "not measured"
@@ -103,10 +103,10 @@ def sentences(comparison: Comparison, levels: Sequence[float] | None = None) -> 
     return said
 
 
-def against_published(comparison: Comparison, published: Iterable[PublishedLevel]) -> Table:
+def against_published(comparison: Comparison, published: PublishedTable) -> Table:
     """The measured table beside a published one, the differences printed, nothing tuned away."""
     rows = []
-    for level in published:
+    for level in published.levels:
         for side, name in enumerate(comparison.names):
             row = [f"{level.interactivity_tok_s_user:g}", name]
             try:
@@ -140,6 +140,7 @@ def against_published(comparison: Comparison, published: Iterable[PublishedLevel
             "published",
         ),
         rows=rows,
+        notes=(f"published: {published.title}; price {published.price}", f"source: {published.source}"),
     )
 
 

@@ -1,0 +1,73 @@
+"""What happens when the tests are over: baselines, report files, the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_specdec.errors import SpecdecError
+from pytest_specdec.files import write_whole
+from pytest_specdec.report.export import markdown_page
+from pytest_specdec.report.render import terminal
+from pytest_specdec.report.run_report import point_frame, report_run
+from pytest_specdec.run import Run, run_json
+
+if TYPE_CHECKING:
+    from pytest_specdec.session import SpecdecSession
+
+Line = tuple[str, dict[str, bool]]
+
+
+def finish(session: SpecdecSession) -> None:
+    """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost."""
+    session.save()
+    for step in (_update, _write_reports):
+        try:
+            step(session)
+        except SpecdecError as error:
+            session.ending.append((str(error), {"red": True}))
+
+
+def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
+    """The tables of the run, then what was written where."""
+    _, tables, remarks = report_run(session.run(), session.settings.levels or None)
+    for table in tables:
+        yield from ((line, {}) for line in terminal(table).splitlines())
+        yield "", {}
+    for remark in remarks:
+        yield remark, {"yellow": True}
+    if session.run_path is not None:
+        yield f"run saved: {_short(session.run_path, root)} (specdec report, specdec compare)", {}
+    yield from ((line.replace(f"{root}/", ""), markup) for line, markup in session.ending)
+
+
+def _update(session: SpecdecSession) -> None:
+    written, refusal = session.accept()
+    if refusal:
+        session.ending.append((refusal, {"yellow": True}))
+    for path, cells in written.items():
+        plural = "s" * (len(cells) != 1)
+        session.ending.append(
+            (f"baseline written: {path} ({len(cells)} point{plural}): review the diff", {"green": True})
+        )
+
+
+def _write_reports(session: SpecdecSession) -> None:
+    run = session.run()
+    for path in session.settings.reports:
+        write_whole(path, _rendered(run, path.suffix, session.settings.levels))
+        session.ending.append((f"report written: {path}", {}))
+
+
+def _rendered(run: Run, suffix: str, levels: tuple[float, ...]) -> str:
+    if suffix == ".json":
+        return run_json(run)
+    if suffix == ".csv":
+        return point_frame(run.measurements).to_csv(index=False)
+    _, tables, remarks = report_run(run, levels or None)
+    return markdown_page(tables, remarks)
+
+
+def _short(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -1,0 +1,131 @@
+"""Where the engine of a cell comes from: an attached endpoint, or the simulated engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pytest_specdec.cell import EngineSpec, mode_name
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.simulated import simulated_engine
+from pytest_specdec.errors import EngineError
+
+
+class EngineSource(Protocol):
+    """Gives the endpoint of an engine specification."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no hardware is involved."""
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that a start takes, for the plan's estimate."""
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say why there is no such engine here; empty when there is."""
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+        """Have the engine up while the context lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One attached endpoint and the mode that it serves."""
+
+    model: str | None
+    """Model of the suite that it is for; None is any."""
+    mtp: int
+    endpoint: Endpoint
+
+    def serves(self, engine: EngineSpec) -> bool:
+        """Whether a cell of this engine may be sent here."""
+        return self.mtp == engine.mtp and self.model in (None, engine.model)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedEngines:
+    """Running servers that the user named."""
+
+    attachments: Sequence[Attachment]
+    simulated: bool = False
+    start_s: float = 0.0
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say why none of the endpoints serves this engine; empty when one does."""
+        if any(attachment.serves(engine) for attachment in self.attachments):
+            return ""
+        modes = ", ".join(dict.fromkeys(mode_name(a.mtp) for a in self.attachments if a.model in (None, engine.model)))
+        return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+        """Give the endpoint; its life is not ours.
+
+        Raises:
+            EngineError: there is none, or several.
+        """
+        found = [attachment for attachment in self.attachments if attachment.serves(engine)]
+        # An endpoint named for this very model beats one for any model.
+        named = [attachment for attachment in found if attachment.model] or found
+        if len(named) != 1:
+            urls = ", ".join(attachment.endpoint.shown for attachment in named)
+            raise EngineError(
+                self.refusal(engine) or f"several endpoints serve {engine}: {urls}; name the model of each"
+            )
+        yield named[0].endpoint
+
+    def exchanged(self) -> AttachedEngines:
+        """The same two endpoints with their modes exchanged."""
+        first, second = self.attachments
+        return AttachedEngines(
+            attachments=(
+                Attachment(model=first.model, mtp=first.mtp, endpoint=second.endpoint),
+                Attachment(model=second.model, mtp=second.mtp, endpoint=first.endpoint),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedEngines:
+    """A simulated engine of its own for each specification."""
+
+    preset_of: Callable[[str], str | None]
+    """Preset for a model; None where none is known."""
+    simulated: bool = True
+    start_s: float = 2.0
+    seed: int = field(default=0)
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say that there is no preset for a model; empty when there is."""
+        if self.preset_of(engine.model) is not None:
+            return ""
+        return f"no simulated preset for {engine.model}: name one with --specdec-simulate, or give --specdec-endpoint"
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+        """Start the engine, and stop it at the end."""
+        preset = self.preset_of(engine.model)
+        if preset is None:
+            raise EngineError(self.refusal(engine))
+        with simulated_engine(preset, mtp=engine.mtp, model=engine.model, seed=self.seed) as endpoint:
+            yield endpoint
+
+
+def detect_mode(endpoint: Endpoint, model: str, alias: str | None) -> int:
+    """Ask an endpoint which MTP mode it serves.
+
+    Raises:
+        EngineError: it cannot be reached, or its metrics do not tell.
+    """
+    served = asyncio.run(endpoint.look(model, alias))
+    if served.mtp is None:
+        raise EngineError(
+            f"{endpoint.shown}: its metrics do not tell whether it speculates; say "
+            f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
+        )
+    return served.mtp

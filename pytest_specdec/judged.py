@@ -1,0 +1,54 @@
+"""What `assert measurement >= baseline` compares with: the suite's verdict on the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_specdec.errors import InconclusiveError, NotComparableError
+from pytest_specdec.gate import Outcome, Verdict
+from pytest_specdec.measurement import Measurement
+
+
+class JudgedBaseline:
+    """The stored baseline of a cell together with the verdict that the suite came to.
+
+    A measurement defines no order of its own, so Python asks this side: `measurement >= baseline` is
+    `baseline <= measurement`.
+    """
+
+    def __init__(self, verdict: Verdict, lines: Sequence[str], *, updating: str | None, command: str) -> None:
+        self.verdict = verdict
+        self.lines = tuple(lines)
+        """The verdict as a table of metrics, its first line the summary."""
+        self.failed = False
+        """Whether a comparison in the test came out against the measurement."""
+        self._updating = updating
+        self._command = command
+
+    def __le__(self, measurement: object) -> bool:
+        """Read the verdict.
+
+        Raises:
+            InconclusiveError: the interval decides neither way.
+            NotComparableError: the baseline is of another workload, hardware or engine.
+        """
+        if not isinstance(measurement, Measurement):
+            return NotImplemented
+        outcome = self.verdict.outcome
+        if self._updating == "all" or (self._updating == "new" and outcome is Outcome.NO_BASELINE):
+            return True
+        if outcome is Outcome.INCONCLUSIVE:
+            raise InconclusiveError("\n".join(self.lines))
+        if outcome is Outcome.NOT_COMPARABLE:
+            raise NotComparableError(f"{self.verdict.cell}: not comparable with its baseline: {self.verdict.reason}")
+        self.failed = outcome in (Outcome.REGRESSED, Outcome.NO_BASELINE)
+        return not self.failed
+
+    def explanation(self) -> list[str]:
+        """Lines for pytest's assertion report."""
+        if self.verdict.outcome is Outcome.NO_BASELINE:
+            return [f"{self.verdict.cell}: no baseline is stored; accept what was measured with: {self._command}"]
+        return list(self.lines)
+
+    def __repr__(self) -> str:
+        return f"<baseline of {self.verdict.cell}: {self.verdict.outcome.value}>"

@@ -1,0 +1,184 @@
+"""The axes of a suite: marker arguments -> cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
+
+from pytest_specdec.cell import Cell, EngineSpec, Workload, cell_prefix, parse_parallelism, parse_sequence
+from pytest_specdec.errors import InvalidInputError
+
+TIERS = ("smoke", "nightly", "release")
+"""Each tier holds the ones before it."""
+
+AXES = ("model", "precision", "parallelism", "mtp", "sequence", "concurrency")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveSubject:
+    """One engine under one workload at several concurrencies."""
+
+    engine: EngineSpec
+    workload: Workload
+    concurrencies: tuple[int, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The points of the curve."""
+        return tuple(Cell(self.engine, self.workload, concurrency) for concurrency in self.concurrencies)
+
+    def __str__(self) -> str:
+        return cell_prefix(self.engine, self.workload)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonSubject:
+    """MTP against Off of the same model, precision, parallelism and workload."""
+
+    candidate: CurveSubject
+    reference: CurveSubject
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The points of both curves."""
+        return (*self.reference.cells, *self.candidate.cells)
+
+    def __str__(self) -> str:
+        return f"{self.candidate}-vs-{self.reference.engine.mode}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """What a suite asks for; built from the arguments of its `specdec` markers."""
+
+    model: tuple[str, ...]
+    precision: tuple[str, ...]
+    sequence: tuple[str, ...]
+    concurrency: tuple[int, ...]
+    mtp: tuple[int, ...] = (0,)
+    parallelism: tuple[str, ...] = ("tp8",)
+    hardware: str = ""
+    """GPU that the suite is meant for, such as h200; declared for endpoints that cannot tell."""
+    thinking: bool | None = None
+    exact_lengths: bool = False
+    ignore_eos: bool = True
+    seed: int = 0
+
+    @classmethod
+    def from_markers(cls, markers: Iterable[Mapping[str, Any]], tier: str) -> Matrix:
+        """Merge marker arguments, the closest marker first; a dictionary gives an axis per tier.
+
+        Raises:
+            InvalidInputError: an unknown, missing or impossible argument; the message names it and what is allowed.
+        """
+        known = [field.name for field in fields(cls)]
+        merged: dict[str, Any] = {}
+        for marker in markers:
+            for name, value in marker.items():
+                if name not in known:
+                    raise InvalidInputError(
+                        f"unknown argument {name!r} of the specdec marker; known: {', '.join(known)}"
+                    )
+                merged.setdefault(name, value)
+        missing = [name for name in ("model", "precision", "sequence", "concurrency") if name not in merged]
+        if missing:
+            raise InvalidInputError(f"the specdec marker needs {' and '.join(missing)}")
+        values: dict[str, Any] = {
+            name: _axis(name, value, tier) if name in AXES else value for name, value in merged.items()
+        }
+        matrix = cls(**values)
+        matrix.curves()  # an impossible value is refused here, not in the middle of a run
+        return matrix
+
+    def curves(self) -> list[CurveSubject]:
+        """Every engine under every workload, in the order of engines."""
+        workloads = [
+            parse_sequence(
+                sequence,
+                shortest=1.0 if self.exact_lengths else 0.8,
+                thinking=self.thinking,
+                ignore_eos=self.ignore_eos,
+                seed=self.seed,
+            )
+            for sequence in self.sequence
+        ]
+        engines = (
+            EngineSpec(model=model, precision=precision, parallelism=parse_parallelism(parallelism), mtp=mtp)
+            for model, precision, parallelism, mtp in product(self.model, self.precision, self.parallelism, self.mtp)
+        )
+        return [
+            CurveSubject(engine=engine, workload=workload, concurrencies=self.concurrency)
+            for engine, workload in product(engines, workloads)
+        ]
+
+    def cells(self) -> list[Cell]:
+        """Every point of every curve."""
+        return [cell for curve in self.curves() for cell in curve.cells]
+
+    def comparisons(self) -> list[ComparisonSubject]:
+        """Each MTP curve with the Off curve that it may be compared with.
+
+        Raises:
+            InvalidInputError: the matrix has no MTP mode.
+        """
+        if not any(self.mtp):
+            raise InvalidInputError("a comparison needs an MTP mode: give the specdec marker mtp=[0, 3] or the like")
+        curves = self.curves()
+        reference = [
+            CurveSubject(
+                engine=EngineSpec(
+                    model=curve.engine.model, precision=curve.engine.precision, parallelism=curve.engine.parallelism
+                ),
+                workload=curve.workload,
+                concurrencies=curve.concurrencies,
+            )
+            for curve in curves
+        ]
+        return [
+            ComparisonSubject(candidate=candidate, reference=off)
+            for candidate, off in zip(curves, reference, strict=True)
+            if candidate.engine.mtp
+        ]
+
+
+def cell_axes(cell: Cell) -> dict[str, str]:
+    """Value of each axis of a cell, as `--specdec-only` compares it."""
+    return {
+        "model": cell.engine.model,
+        "precision": cell.engine.precision,
+        "parallelism": cell.engine.parallelism,
+        "mtp": str(cell.engine.mtp),
+        "sequence": cell.workload.sequence,
+        "concurrency": str(cell.concurrency),
+    }
+
+
+def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
+    if isinstance(value, Mapping):
+        value = _of_tier(name, value, tier)
+    values = tuple(value) if isinstance(value, Sequence | set | range) and not isinstance(value, str) else (value,)
+    if not values:
+        raise InvalidInputError(f"{name} of the specdec marker is empty: the matrix has no cells")
+    if len(set(values)) < len(values):
+        raise InvalidInputError(f"{name} of the specdec marker names a value twice: {list(values)}")
+    if name in ("mtp", "concurrency"):
+        lowest = 0 if name == "mtp" else 1
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v >= lowest for v in values):
+            raise InvalidInputError(f"{name} of the specdec marker must be whole numbers from {lowest}: {list(values)}")
+    elif not all(isinstance(v, str) and v for v in values):
+        raise InvalidInputError(f"{name} of the specdec marker must be text: {list(values)}")
+    return values
+
+
+def _of_tier(name: str, per_tier: Mapping[Any, Any], tier: str) -> object:
+    unknown = [key for key in per_tier if key not in TIERS]
+    if unknown:
+        raise InvalidInputError(f"{name} of the specdec marker: unknown tier {unknown[0]!r}; tiers: {', '.join(TIERS)}")
+    for candidate in reversed(TIERS[: TIERS.index(tier) + 1]):
+        if candidate in per_tier:
+            return per_tier[candidate]
+    raise InvalidInputError(
+        f"{name} of the specdec marker has no values for tier {tier!r}; it has {', '.join(per_tier)}"
+    )

@@ -1,0 +1,300 @@
+"""Carry a plan out: engine up, load on, facts in, measurements out; one point at a time.
+
+This is where engine and load meet; it knows no pytest. Results leave through an observer as soon as they exist, so
+that an interruption loses the point in flight and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol, Self
+
+import numpy as np
+import uvloop
+
+from pytest_specdec.acceptance import Acceptance, acceptance_from
+from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cost import Price
+from pytest_specdec.engine.counters import EngineReading
+from pytest_specdec.engine.endpoint import Endpoint, Served, contradiction, wait_until_idle
+from pytest_specdec.errors import EngineError, SpecdecError
+from pytest_specdec.load.closed_loop import Limits, LoadResult, Progress, closed_loop, supports_continuous_usage
+from pytest_specdec.load.prompts import PromptWriter
+from pytest_specdec.load.target import Target
+from pytest_specdec.measurement import Environment, Measurement
+from pytest_specdec.plan import Plan
+from pytest_specdec.sample import Traffic
+from pytest_specdec.summary import summarize
+
+_BUSY_S = 10.0
+_DRAIN_S = 60.0
+_WATCH_S = 0.5
+_LAG_NOTE_S = 0.02
+_ISL_TOLERANCE = 0.01
+_PREFIX_HITS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenEngine:
+    """A running engine and what was declared of it."""
+
+    endpoint: Endpoint
+    hardware: str
+    alias: str | None = None
+    """Name under which the endpoint serves the model, when the user said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much may be spent; None is no limit."""
+
+    seconds: float | None = None
+    usd: float | None = None
+
+    def exhausted(self, seconds: float, usd: float) -> str:
+        """Name the limit that was reached; empty while there is some left."""
+        if self.seconds is not None and seconds >= self.seconds:
+            return f"the budget of {self.seconds / 60:g} min is spent"
+        if self.usd is not None and usd >= self.usd:
+            return f"the budget of ${self.usd:g} is spent"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureOptions:
+    """How to measure every point."""
+
+    limits: Limits
+    price: Callable[[str], Price]
+    """Price by hardware."""
+    budget: Budget = field(default_factory=Budget)
+
+
+class Observer(Protocol):
+    """Whoever wants to know how the measuring goes."""
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Tell that an engine is being started or looked at."""
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Tell how a point comes along, a few times a second."""
+
+    def measured(self, measurement: Measurement) -> None:
+        """Take a finished point."""
+
+    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+        """Take the cells that will have no measurement; `trouble` when an engine is to blame."""
+
+
+OpenEngineFor = Callable[[EngineSpec], AbstractContextManager[OpenEngine]]
+
+
+def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions, observer: Observer) -> None:
+    """Measure every cell of a plan, engine by engine; trouble with one engine does not end the others."""
+    job = _Job(options=options, observer=observer)
+    for engine, cells in plan.by_engine():
+        left = list(cells)
+        spent = job.spent()
+        if spent:
+            observer.not_measured(left, spent, trouble=False)
+            continue
+        observer.engine_starting(engine)
+        try:
+            with (
+                open_engine(engine) as running,
+                job.on_clock(engine),
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                runner.run(job.measure_engine(running, engine, left))
+        except SpecdecError as error:
+            observer.not_measured(left, f"{engine}: {error}", trouble=True)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job:
+    """What outlives an engine: spending, the order of points, how the prompts of a workload were counted."""
+
+    options: MeasureOptions
+    observer: Observer
+    order: int = 0
+    usd: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    counted: dict[tuple[str, Workload, int], tuple[EngineSpec, dict[int, int]]] = field(default_factory=dict)
+    writers: dict[tuple[str, Workload], PromptWriter] = field(default_factory=dict)
+    _engine_started: float = 0.0
+    _usd_per_s: float = 0.0
+
+    @contextmanager
+    def on_clock(self, engine: EngineSpec) -> Iterator[None]:
+        """Charge the GPUs while an engine is up."""
+        self._engine_started = time.monotonic()
+        self._usd_per_s = engine.gpus * self.options.price("").usd_per_gpu_hour / 3600
+        try:
+            yield
+        finally:
+            self.usd += (time.monotonic() - self._engine_started) * self._usd_per_s
+            self._usd_per_s = 0.0
+
+    def spent(self) -> str:
+        """Name the budget that is spent; empty while there is some left."""
+        running = (time.monotonic() - self._engine_started) * self._usd_per_s
+        return self.options.budget.exhausted(time.monotonic() - self.started, self.usd + running)
+
+    async def measure_engine(self, running: OpenEngine, engine: EngineSpec, left: list[Cell]) -> None:
+        """Measure the cells of one engine, removing each from `left` when it is done or lost."""
+        endpoint = running.endpoint
+        served = await endpoint.look(engine.model, running.alias)
+        difference = contradiction(served, engine.mtp)
+        if difference:
+            raise EngineError(f"{endpoint.shown}: {difference}")
+        await endpoint.smoke(served.model)
+        target = Target(base_url=endpoint.url, model=served.model, api_key=endpoint.api_key)
+        target = target.with_continuous_usage(await supports_continuous_usage(target))
+        environment = _environment(running, served)
+        for cell in list(left):
+            spent = self.spent()
+            if spent:
+                self.observer.not_measured(left, spent, trouble=False)
+                left.clear()
+                return
+            try:
+                measurement = await self._measure(cell, target, endpoint, environment)
+            except SpecdecError as error:
+                left.remove(cell)
+                self.observer.not_measured([cell], f"{cell}: {error}", trouble=True)
+            else:
+                left.remove(cell)
+                self.observer.measured(measurement)
+
+    async def _measure(self, cell: Cell, target: Target, endpoint: Endpoint, environment: Environment) -> Measurement:
+        writer = await self._writer(cell, target)
+        before = await wait_until_idle(endpoint, seconds=_BUSY_S)
+        measured_at = datetime.now(UTC).isoformat(timespec="seconds")
+        async with _Watch(endpoint) as watch:
+            result = await closed_loop(
+                target,
+                cell.workload,
+                cell.concurrency,
+                writer,
+                limits=self.options.limits,
+                on_progress=lambda progress: self.observer.progress(cell, progress),
+            )
+        after = await wait_until_idle(endpoint, seconds=_DRAIN_S)
+        self._refuse_other_counting(cell, result.traffic)
+        acceptance = _acceptance(before, after)
+        price = self.options.price(environment.hardware)
+        values, counts = summarize(
+            result.traffic, cell.workload, gpus=cell.engine.gpus, acceptance=acceptance, price=price
+        )
+        self.order += 1
+        return Measurement(
+            cell=cell,
+            environment=environment,
+            price=price,
+            window_s=result.traffic.window_end_s - result.traffic.window_start_s,
+            requests=counts,
+            values=values,
+            acceptance=acceptance,
+            measured_at=measured_at,
+            order=self.order,
+            notes=_notes(result, watch, cell, before, after),
+        )
+
+    async def _writer(self, cell: Cell, target: Target) -> PromptWriter:
+        """Prompts of a workload are calibrated once, so that every mode is sent the same bytes."""
+        key = cell.engine.model, cell.workload
+        if key not in self.writers:
+            self.writers[key] = await PromptWriter.calibrate(target, cell.workload)
+        return self.writers[key].retargeted(target)
+
+    def _refuse_other_counting(self, cell: Cell, traffic: Traffic) -> None:
+        """Equal bytes must be equal tokens in both arms, else a template or tokenizer differs between them."""
+        counted = {s.request.index: s.prompt_tokens for s in traffic.samples if s.prompt_tokens is not None}
+        key = cell.engine.model, cell.workload, cell.concurrency
+        engine, earlier = self.counted.setdefault(key, (cell.engine, {}))
+        for index, tokens in counted.items():
+            if earlier.setdefault(index, tokens) != tokens:
+                raise EngineError(
+                    f"prompt {index} has {tokens} tokens here and {earlier[index]} on {engine}: "
+                    "the two servers use different chat templates or tokenizers, so their speeds are not comparable"
+                )
+
+
+class _Watch:
+    """Looks at the server's queue while a point runs."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.waiting: list[float] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None, "unreachable because the watch was entered"
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            try:
+                reading = await self.endpoint.reading()
+            except EngineError:
+                return  # the point itself will tell
+            if reading.waiting is not None:
+                self.waiting.append(reading.waiting)
+
+
+def _environment(running: OpenEngine, served: Served) -> Environment:
+    return Environment(
+        hardware=f"simulated-{running.hardware}" if served.simulated else running.hardware,
+        engine=served.engine,
+        version=served.version,
+        endpoint=running.endpoint.shown,
+        served_model=served.model,
+        simulated=served.simulated,
+    )
+
+
+def _acceptance(before: EngineReading, after: EngineReading) -> Acceptance | None:
+    if before.speculation is None or after.speculation is None:
+        return None
+    return acceptance_from(after.speculation - before.speculation)
+
+
+def _notes(
+    result: LoadResult, watch: _Watch, cell: Cell, before: EngineReading, after: EngineReading
+) -> tuple[str, ...]:
+    notes = []
+    samples = result.traffic.samples
+    failed = [s.error for s in samples if s.status == "failed"]
+    if failed:
+        notes.append(f"{len(failed)} of {len(samples)} requests failed: {failed[0]}")
+    # The ramp queues by design; a queue in most looks of the second half is the server's limit.
+    half = watch.waiting[len(watch.waiting) // 2 :]
+    if half and float(np.median(half)) >= 1:
+        notes.append(f"queue-limited: {np.median(half):.0f} requests were waiting, so concurrency was lower than asked")
+    counted = [(s.prompt_tokens, s.request.isl) for s in samples if s.prompt_tokens is not None]
+    if counted:
+        deviation = sum(c for c, _ in counted) / sum(isl for _, isl in counted) - 1
+        if abs(deviation) > _ISL_TOLERANCE:
+            notes.append(f"prompts are {deviation:+.1%} off the requested ISL as the server counts them")
+    if result.client.lag_p99_s > _LAG_NOTE_S:
+        notes.append(f"client-limited: the event loop lagged {result.client.lag_p99_s * 1000:.0f} ms (p99)")
+    asked, hits = (
+        None if now is None or then is None else now - then
+        for now, then in ((after.prefix_queries, before.prefix_queries), (after.prefix_hits, before.prefix_hits))
+    )
+    if asked and hits and hits / asked > _PREFIX_HITS:
+        notes.append(f"prefix cache: {hits / asked:.1%} of the prompt tokens were hits; switch it off or reset it")
+    if cell.engine.mtp and after.speculation is None:
+        notes.append("acceptance unknown: the engine's metrics have no speculation counters")
+    return tuple(notes)

@@ -1,0 +1,58 @@
+"""The cells to measure, grouped by engine, and what that will take."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_specdec.cell import Cell, EngineSpec, engine_order
+from pytest_specdec.cost import Price
+
+_SECONDS_PER_PROMPT_TOKEN = 1e-4
+"""For the estimate of the ramp only; an H200 node prefills a 400B MoE at about 13,000 tokens/s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Cells in the order in which they are measured."""
+
+    cells: tuple[Cell, ...]
+
+    @classmethod
+    def of(cls, cells: Iterable[Cell], seed: int) -> Plan:
+        """Order the engines so that each starts once, and shuffle the points of each.
+
+        Drift of the machine then does not look like a trend over concurrency.
+        """
+        rng = random.Random(seed)  # noqa: S311 - an order, not a secret
+        ordered = engine_order(cells)
+        ranks = {cell: rng.random() for cell in ordered}
+        return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))))
+
+    def by_engine(self) -> list[tuple[EngineSpec, list[Cell]]]:
+        """Each engine once, with its points."""
+        groups: dict[EngineSpec, list[Cell]] = {}
+        for cell in self.cells:
+            groups.setdefault(cell.engine, []).append(cell)
+        return list(groups.items())
+
+    def seconds(self, *, window_s: float, settle_s: float, start_s: float) -> float:
+        """Estimated duration: engine starts, then for each point ramp, settling and window."""
+        ramps = sum(cell.concurrency * cell.workload.isl * _SECONDS_PER_PROMPT_TOKEN for cell in self.cells)
+        return len(self.by_engine()) * start_s + len(self.cells) * (window_s + settle_s) + ramps
+
+    def usd(self, seconds: float, price: Price) -> float:
+        """Estimated cost of the GPUs for a duration, by the share of points that each engine has."""
+        if not self.cells:
+            return 0.0
+        gpus = sum(cell.engine.gpus for cell in self.cells) / len(self.cells)
+        return seconds / 3600 * gpus * price.usd_per_gpu_hour
+
+    def words(self, *, seconds: float, usd: float, simulated: bool) -> str:
+        """`4 engines, 20 points, about 6 min, about $1.90`."""
+        engines = len(self.by_engine())
+        counts = f"{engines} engine{'s' * (engines != 1)}, {len(self.cells)} point{'s' * (len(self.cells) != 1)}"
+        duration = f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
+        money = f"no GPU used (the real ones would cost about ${usd:.2f})" if simulated else f"about ${usd:.2f}"
+        return f"{counts}, {duration}, {money}"

@@ -1,0 +1,366 @@
+"""The pytest plugin: hooks and fixtures only; everything else is in the modules that they call.
+
+Measure first, judge once, then test: the cells that the selected tests ask for are measured in one phase before the
+first of these tests, the suite is judged as a whole, and the tests read verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, SpecdecError
+from pytest_specdec.settings import Settings, add_options
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_specdec.comparison import Comparison
+    from pytest_specdec.curve import Curve
+    from pytest_specdec.judged import JudgedBaseline
+    from pytest_specdec.matrix import Matrix
+    from pytest_specdec.measurement import Measurement
+    from pytest_specdec.progress import TerminalProgress
+    from pytest_specdec.session import SpecdecSession, Subject
+
+MARKER = (
+    "specdec(model, precision, sequence, concurrency, mtp=[0], parallelism='tp8', hardware='', thinking=None, "
+    "exact_lengths=False, ignore_eos=True, seed=0): the cells to measure. Each axis takes one value, a list, or a "
+    "dictionary of lists per tier (smoke, nightly, release); a marker closer to the test overrides single arguments."
+)
+SESSION = pytest.StashKey["SpecdecSession"]()
+PROBLEMS = pytest.StashKey[list[str]]()
+SUBJECT = pytest.StashKey["Subject"]()
+JUDGED = pytest.StashKey["JudgedBaseline"]()
+_WORD = "specdec"
+_SUBJECT_FIXTURE = "specdec_subject"
+_LEVELS = ("comparison", "curve", "measurement")
+"""Fixtures that decide what a test is about, the widest first."""
+
+
+# ---- configuration
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the `specdec` group."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options and register the marker."""
+    from pytest_specdec.session import SpecdecSession
+
+    config.addinivalue_line("markers", MARKER)
+    try:
+        settings = Settings.from_config(config)
+    except InvalidInputError as error:
+        raise pytest.UsageError(str(error)) from error
+    command = " ".join(["pytest", *map(str, config.invocation_params.args)])
+    config.stash[SESSION] = SpecdecSession(settings, command)
+    config.stash[PROBLEMS] = []
+
+
+# ---- collection
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize a test over the cells, curves or comparisons that it asks for."""
+    if _SUBJECT_FIXTURE not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[SESSION]
+    try:
+        matrix = _matrix(metafunc, session.settings.tier)
+        subjects = _subjects(metafunc, matrix)
+        for subject in subjects:
+            session.declare(subject, matrix.hardware)
+    except InvalidInputError as error:
+        metafunc.config.stash[PROBLEMS].append(f"{metafunc.definition.nodeid}: {error}")
+        subjects = []
+    metafunc.parametrize(_SUBJECT_FIXTURE, subjects, ids=str, indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
+    problems = config.stash[PROBLEMS]
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+    session = config.stash[SESSION]
+    ours: dict[pytest.Item, Subject] = {}
+    deselected = []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is None or _SUBJECT_FIXTURE not in callspec.params:
+            continue
+        subject = session.narrow(callspec.params[_SUBJECT_FIXTURE])
+        if subject is None:
+            deselected.append(item)
+        else:
+            ours[item] = subject
+    if ours:
+        _refuse_workers(config)
+        try:
+            refused = session.refusals(list(ours.values()))
+        except SpecdecError as error:
+            raise pytest.UsageError(str(error)) from error
+        deselected += [item for item, subject in ours.items() if subject in refused]
+        session.deselection_reasons = sorted(set(refused.values()))
+    for item, subject in ours.items():
+        item.stash[SUBJECT] = subject
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        gone = set(deselected)
+        items[:] = [item for item in items if item not in gone]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Plan the cells of the tests that are left."""
+    specdec = session.config.stash[SESSION]
+    items = [item for item in session.items if SUBJECT in item.stash]
+    if items:
+        specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
+        try:
+            specdec.make_plan(item.stash[SUBJECT] for item in items)
+        except SpecdecError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Print the plan, so that `--collect-only` is a dry run with a price."""
+    session = config.stash[SESSION]
+    if session.plan is None:
+        return []
+    what = "simulated H200 engine (no --specdec-endpoint given)" if not session.settings.endpoints else "endpoints"
+    lines = [f"specdec plan: {session.plan_words()}; tier {session.settings.tier}; {what}"]
+    lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
+    return lines
+
+
+# ---- measuring
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure the whole plan before the first test that needs it."""
+    session = item.config.stash[SESSION]
+    if SUBJECT in item.stash and session.run_path is None:
+        _measure(item.config, session)
+    return (yield)
+
+
+def _measure(config: pytest.Config, session: SpecdecSession) -> None:
+    assert session.plan is not None, "unreachable because the plan is made after collection"
+    planned = len(session.plan.cells) * (1 if session.settings.swap is None else 2)
+    try:
+        session.measure(_progress(config, planned))
+    except SpecdecError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
+    from pytest_specdec.progress import TerminalProgress
+
+    reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None, "unreachable because pytest always has a terminal reporter"
+    return TerminalProgress(reporter, planned)
+
+
+# ---- fixtures
+
+
+@pytest.fixture
+def specdec_subject(request: pytest.FixtureRequest) -> Subject:
+    """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
+    return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Measurement:
+    """The measurement of this test's cell; `assert measurement >= baseline` reads the suite's verdict."""
+    from pytest_specdec.cell import Cell
+
+    assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
+    measured = _session(request).measurement(specdec_subject)
+    request.node.user_properties += [(key, estimate.value) for key, estimate in measured.values.items()]
+    return measured
+
+
+@pytest.fixture
+def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> JudgedBaseline:
+    """The stored baseline of this test's cell, with the verdict that the suite came to."""
+    from pytest_specdec.judged import JudgedBaseline
+    from pytest_specdec.report.run_report import verdict_lines
+
+    session = _session(request)
+    verdict = session.verdicts[measurement.cell]
+    arguments = " ".join(arg for arg in map(str, request.config.args) if "::" not in arg)
+    judged = JudgedBaseline(
+        verdict,
+        verdict_lines(verdict),
+        updating=session.settings.update,
+        command=f"pytest {arguments} --specdec-update=new",
+    )
+    request.node.stash[JUDGED] = judged
+    return judged
+
+
+@pytest.fixture
+def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
+    """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user."""
+    from pytest_specdec.matrix import CurveSubject
+
+    assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
+    return _session(request).curve(specdec_subject)
+
+
+@pytest.fixture
+def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comparison:
+    """MTP against Off: `comparison.at(75).throughput_ratio > 1.5` at matched interactivity, or by `at_concurrency`."""
+    from pytest_specdec.matrix import ComparisonSubject
+
+    assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
+    return _session(request).comparison(specdec_subject)
+
+
+@pytest.fixture
+def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
+    """Measure one cell of your own now: `specdec_measure(mtp=3, sequence="4k256", concurrency=8)`.
+
+    The arguments are those of the specdec marker, and the test's markers fill in what is left out. The same engines
+    serve it as the plan (attached or simulated). The result is neither judged nor stored as a baseline.
+    """
+    from pytest_specdec.matrix import Matrix
+
+    session = _session(request)
+    markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
+
+    def measure(**arguments: object) -> Measurement:
+        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier)
+        cells = matrix.cells()
+        if len(cells) != 1:
+            raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
+        session.declare(cells[0], matrix.hardware)
+        return session.measure_apart(cells[0], _progress(request.config, 1))
+
+    return measure
+
+
+# ---- outcomes
+
+
+@pytest.hookimpl
+def pytest_assertrepr_compare(op: str, right: object) -> list[str] | None:
+    """Show a verdict as a table of metrics."""
+    from pytest_specdec.judged import JudgedBaseline
+
+    return right.explanation() if op == ">=" and isinstance(right, JudgedBaseline) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell regressed, inconclusive and engine trouble apart; a user's own error is shown without a traceback."""
+    report = yield
+    if SUBJECT not in item.stash or call.excinfo is None:
+        return report
+    error = call.excinfo.value
+    word = ""
+    judged = item.stash.get(JUDGED, None)
+    if isinstance(error, SpecdecError):
+        report.longrepr = str(error)
+        if isinstance(error, InconclusiveError):
+            word = "inconclusive"
+            if item.config.stash[SESSION].settings.inconclusive == "warn":
+                path, line, _ = item.location
+                report.outcome = "skipped"
+                report.longrepr = (path, line or 0, str(error))
+        else:
+            word = "engine trouble" if isinstance(error, EngineError) else "failed"
+    elif isinstance(error, AssertionError) and judged is not None and judged.failed:
+        word = judged.verdict.outcome.value
+    # An attribute of the report survives the way from an xdist worker, where a stash does not.
+    report.__dict__[_WORD] = word
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
+    """Own words for own outcomes."""
+    word = getattr(report, _WORD, "")
+    if word == "regressed":
+        return "failed", "R", "REGRESSED"
+    if word == "no baseline":
+        return "failed", "B", "NO BASELINE"
+    if word == "inconclusive":
+        return ("failed" if report.failed else "inconclusive"), "?", ("INCONCLUSIVE", {"yellow": True})
+    if word == "engine trouble":
+        return "error", "E", "ENGINE TROUBLE"
+    if word == "failed":
+        return "failed", "F", "FAILED"
+    return None
+
+
+# ---- end
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Store baselines and write reports, when asked for."""
+    from pytest_specdec.ending import finish
+
+    specdec = session.config.stash[SESSION]
+    if specdec.run_path is not None:
+        finish(specdec)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Print the tables."""
+    session = config.stash[SESSION]
+    if session.run_path is None:
+        return
+    from pytest_specdec.ending import summary_lines
+
+    terminalreporter.section("speculative decoding")
+    for line, markup in summary_lines(session, config.rootpath):
+        terminalreporter.write_line(line, **markup)
+
+
+# ---- helpers
+
+
+def _session(request: pytest.FixtureRequest) -> SpecdecSession:
+    return request.config.stash[SESSION]
+
+
+def _matrix(metafunc: pytest.Metafunc, tier: str) -> Matrix:
+    from pytest_specdec.matrix import Matrix
+
+    markers = list(metafunc.definition.iter_markers("specdec"))
+    if not markers:
+        raise InvalidInputError(
+            "it uses a specdec fixture and has no specdec marker: say model, precision, sequence ..."
+        )
+    if any(marker.args for marker in markers):
+        raise InvalidInputError("the specdec marker takes named arguments only: specdec(model=..., mtp=[0, 3], ...)")
+    return Matrix.from_markers((marker.kwargs for marker in markers), tier)
+
+
+def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
+    used = [name for name in _LEVELS if name in metafunc.fixturenames]
+    if len(used) != 1:
+        raise InvalidInputError(
+            f"a test takes one of {', '.join(_LEVELS)}; this one takes {' and '.join(used) or 'none'}"
+        )
+    if used[0] == "comparison":
+        return matrix.comparisons()
+    return matrix.curves() if used[0] == "curve" else matrix.cells()
+
+
+def _refuse_workers(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError(
+            "specdec measures one endpoint at a time: several xdist workers would disturb each other's numbers. "
+            "Run without -n, or deselect the specdec tests"
+        )

@@ -1,0 +1,73 @@
+"""Progress of the measuring phase on pytest's terminal: one line per point, a live line on a real terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_specdec.cell import Cell, EngineSpec
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_specdec.load.closed_loop import Progress
+    from pytest_specdec.measurement import Measurement
+
+
+class TerminalProgress:
+    """Writes through pytest's reporter, so that colour, width and `-q` are pytest's."""
+
+    def __init__(self, reporter: TerminalReporter, planned: int) -> None:
+        self.reporter = reporter
+        self.planned = planned
+        self.finished = 0
+        self._point_started = time.monotonic()
+        self._live = reporter.isatty
+
+    def said(self, text: str) -> None:
+        """A line that is not about a point."""
+        self._line(f"specdec: {text}")
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Tell which engine comes next."""
+        self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
+        self._point_started = time.monotonic()
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Rewrite the live line; nothing where there is no terminal."""
+        if self._live:
+            self.reporter.rewrite(
+                f"  [{self.finished + 1}/{self.planned}] {cell} {progress.phase} {progress.seconds_left:.0f} s left, "
+                f"{progress.finished} finished, {progress.failed} failed",
+                erase=True,
+            )
+
+    def measured(self, measurement: Measurement) -> None:
+        """One line per finished point."""
+        self.finished += 1
+        length = measurement.values.get("acceptance_length")
+        acceptance = "" if length is None else f", acceptance length {length.value:.2f}"
+        self._line(
+            f"  [{self.finished}/{self.planned}] {measurement.cell}  "
+            f"{measurement.throughput.value:.1f} tok/s/GPU at {measurement.interactivity.value:.1f} tok/s/user"
+            f"{acceptance} ({self._elapsed():.0f} s)"
+        )
+
+    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+        """One line for the cells that are lost."""
+        self.finished += len(cells)
+        word = "ENGINE TROUBLE" if trouble else "not measured"
+        self._line(f"  {word} ({len(cells)} point{'s' * (len(cells) != 1)}): {reason}", red=trouble, yellow=not trouble)
+
+    def _elapsed(self) -> float:
+        now = time.monotonic()
+        elapsed, self._point_started = now - self._point_started, now
+        return elapsed
+
+    def _line(self, text: str, **markup: bool) -> None:
+        if self._live:
+            self.reporter.rewrite("", erase=True)
+        self.reporter.ensure_newline()
+        self.reporter.write_line(text, **markup)
+        self.reporter.flush()

@@ -1,0 +1,175 @@
+"""A run -> its tables: MTP against Off, beside what was published, verdicts, points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from pytest_specdec.comparison import Comparison
+from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.gate import Verdict
+from pytest_specdec.measurement import Measurement, curve_of
+from pytest_specdec.metric import METRICS
+from pytest_specdec.publication import published_for
+from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
+from pytest_specdec.report.render import Table, with_uncertainty
+from pytest_specdec.run import Run, by_curve, compare_modes
+
+_POINT_METRICS = ("interactivity_tok_s_user", "total_tok_s_gpu", "ttft_p50_ms", "cost_usd_mtok", "acceptance_length")
+
+
+def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
+    """Every table of a run, what they compare, and the remarks that belong to none of them."""
+    comparisons, tables, remarks = mode_tables(run.measurements, levels)
+    if run.verdicts:
+        tables.append(verdict_table(run.verdicts))
+    if run.measurements:
+        tables.append(point_table(run.measurements))
+    remarks += [f"not measured: {cell}: {reason}" for cell, reason in run.not_measured.items()]
+    if run.simulated:
+        remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
+    return comparisons, tables, remarks
+
+
+def mode_tables(
+    measurements: Iterable[Measurement], levels: Sequence[float] | None = None
+) -> tuple[list[Comparison], list[Table], list[str]]:
+    """MTP against Off wherever both were measured: at matched interactivity, at matched concurrency, as published."""
+    tables: list[Table] = []
+    remarks: list[str] = []
+    comparisons = compare_modes(measurements)
+    for comparison in comparisons:
+        published = published_for(comparison.candidate.identity)
+        wanted = levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
+        try:
+            tables.append(comparison_table(comparison, wanted))
+        except NotMeasuredError as error:
+            remarks.append(str(error))
+        matched = concurrency_table(comparison)
+        if matched is not None:
+            tables.append(matched)
+        # A published table of K draft tokens says nothing about another K.
+        if published is not None and comparison.candidate.identity.mode == published.mtp_mode:
+            tables.append(against_published(comparison, published))
+    return comparisons, tables, remarks
+
+
+def compare_runs(
+    old: Run, new: Run, levels: Sequence[float] | None = None
+) -> tuple[list[Comparison], list[Table], list[str]]:
+    """Old engine and new engine: every curve that both runs have, at matched interactivity and concurrency.
+
+    Raises:
+        NotComparableError: the runs share no curve.
+    """
+    before, after = by_curve(old.measurements), by_curve(new.measurements)
+    shared = [key for key in after if key in before]
+    if not shared:
+        raise NotComparableError("not comparable: the two runs share no curve (model, precision, mode and workload)")
+    comparisons: list[Comparison] = []
+    tables: list[Table] = []
+    remarks: list[str] = []
+    for key in shared:
+        comparison = Comparison(
+            curve_of(after[key]), curve_of(before[key]), price=after[key][0].price, names=("new", "old")
+        )
+        comparisons.append(comparison)
+        try:
+            tables.append(comparison_table(comparison, levels))
+        except NotMeasuredError as error:
+            remarks.append(str(error))
+        matched = concurrency_table(comparison)
+        if matched is not None:
+            tables.append(matched)
+    only = {"old": before.keys() - after.keys(), "new": after.keys() - before.keys()}
+    for name, keys in only.items():
+        remarks += [f"only in the {name} run: {engine} {workload}" for engine, workload in sorted(keys)]
+    if old.simulated or new.simulated:
+        remarks.append("SIMULATED: at least one of the runs comes from the simulated engine.")
+    return comparisons, tables, remarks
+
+
+def verdict_table(verdicts: Iterable[Verdict]) -> Table:
+    """One row per cell, what changed in it most."""
+    rows = []
+    for verdict in verdicts:
+        changes = [
+            f"{METRICS[m.metric].title} {m.measured.value / m.baseline.value - 1:+.1%}"
+            for m in verdict.metrics
+            if m.tolerance is not None
+        ]
+        rows.append([str(verdict.cell), verdict.outcome.value, ", ".join(changes) or verdict.reason])
+    return Table(title="verdicts against the stored baselines", headers=("cell", "verdict", "notes"), rows=rows)
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """A verdict as a table of metrics, for an assertion's explanation; its first line is the summary."""
+    gated = [m for m in verdict.metrics if m.tolerance is not None]
+    bad = [m for m in gated if m.outcome == verdict.outcome]
+    summary = f"{verdict.cell}: {verdict.outcome.value}"
+    if verdict.reason:
+        return [f"{summary}: {verdict.reason}"]
+    lines = [f"{summary}: {len(bad)} of {len(gated)} gated metrics"]
+    for metric in verdict.metrics:
+        info = METRICS[metric.metric]
+        limit = "not gated" if metric.tolerance is None else f"may lose {metric.tolerance:.0%}"
+        change = metric.measured.value / metric.baseline.value - 1
+        half = metric.loss.half_width
+        spread = "" if half is None else f" ± {half:.1%}"
+        outcome = "" if metric.outcome is None else f" {metric.outcome.value}"
+        lines.append(
+            f"{info.title:<18}{metric.baseline.value:>12.{info.digits}f} -> {metric.measured.value:>12.{info.digits}f} "
+            f"{info.unit:<11} {change:+.1%}{spread} ({limit}){outcome}"
+        )
+    return lines
+
+
+def point_table(measurements: Iterable[Measurement]) -> Table:
+    """Every measured point with what it rests on."""
+    rows = []
+    for measurement in sorted(measurements, key=lambda m: m.cell):
+        row = [str(measurement.cell)]
+        for key in _POINT_METRICS:
+            estimate = measurement.values.get(key)
+            row.append("" if estimate is None else with_uncertainty(estimate, METRICS[key].digits))
+        counts = measurement.requests
+        row += [f"{measurement.window_s:.0f}", str(counts.observed), str(counts.failed)]
+        rows.append(row)
+    titles = [f"{METRICS[key].title} [{METRICS[key].unit}]" for key in _POINT_METRICS]
+    return Table(
+        title="measured points (± is the half-width of the 95 % interval within the run)",
+        headers=("cell", *titles, "window [s]", "streams", "failed"),
+        rows=rows,
+        notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
+    )
+
+
+def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
+    """Tidy rows, one per measured point, every metric with its half-width; a missing number stays empty."""
+    rows = []
+    for measurement in sorted(measurements, key=lambda m: m.cell):
+        engine, workload = measurement.cell.engine, measurement.cell.workload
+        row: dict[str, object] = {
+            "model": engine.model,
+            "precision": engine.precision,
+            "parallelism": engine.parallelism,
+            "mtp": engine.mtp,
+            "sequence": workload.sequence,
+            "concurrency": measurement.cell.concurrency,
+            "hardware": measurement.environment.hardware,
+            "engine": measurement.environment.engine,
+            "version": measurement.environment.version,
+            "simulated": bool(measurement.environment.simulated),
+            "measured_at": measurement.measured_at,
+            "window_s": measurement.window_s,
+            "requests_finished": measurement.requests.finished,
+            "requests_failed": measurement.requests.failed,
+        }
+        for key in METRICS:
+            estimate = measurement.values.get(key)
+            row[key] = None if estimate is None else estimate.value
+            row[f"{key}_half_width"] = None if estimate is None else estimate.half_width
+        row["notes"] = "; ".join(measurement.notes)
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,465 @@
+"""What the plugin knows during one pytest session: subjects, plan, measurements, verdicts.
+
+It holds no pytest hook and prints nothing; the hooks in `plugin` call it, and `progress` and the reports show it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_specdec import __version__
+from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError, SpecdecError
+from pytest_specdec.matrix import ComparisonSubject, CurveSubject, cell_axes
+from pytest_specdec.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_specdec.baseline import BaselinePoint, Baselines
+    from pytest_specdec.comparison import Comparison
+    from pytest_specdec.cost import Price
+    from pytest_specdec.curve import Curve
+    from pytest_specdec.engine.sources import EngineSource
+    from pytest_specdec.gate import Verdict
+    from pytest_specdec.load.closed_loop import Progress
+    from pytest_specdec.measurement import Measurement
+    from pytest_specdec.measuring import MeasureOptions, OpenEngine
+    from pytest_specdec.plan import Plan
+    from pytest_specdec.run import Run
+
+Subject = Cell | CurveSubject | ComparisonSubject
+_SWAP_WAIT_S = 1800.0
+_SWAP_LOOK_S = 2.0
+
+
+class SpecdecSession:
+    """State of one session; created idle, so that it costs nothing where the plugin is not used."""
+
+    def __init__(self, settings: Settings, command: str) -> None:
+        self.settings = settings
+        self.command = command
+        self.hardware: dict[EngineSpec, str] = {}
+        self.subjects: list[Subject] = []
+        self.wants_baseline = False
+        self.plan: Plan | None = None
+        self.measured: dict[Cell, Measurement] = {}
+        self.swapped: dict[Cell, Measurement] = {}
+        self.lost: dict[Cell, str] = {}
+        """Cells that an engine is to blame for."""
+        self.skipped: dict[Cell, str] = {}
+        """Cells that the budget or an interruption left out."""
+        self.verdicts: dict[Cell, Verdict] = {}
+        self.done = False
+        self.run_path: Path | None = None
+        self.deselection_reasons: list[str] = []
+        self.ending: list[tuple[str, dict[str, bool]]] = []
+        """What was written at the end, and what could not be."""
+        self._started_at = datetime.now(UTC)
+        self._baselines: Baselines | None = None
+        self._source: EngineSource | None = None
+
+    # ---- collection
+
+    def declare(self, subject: Subject, hardware: str) -> None:
+        """Remember which GPU a suite says that its engines run on.
+
+        Raises:
+            InvalidInputError: two suites say different things of one engine.
+        """
+        for cell in cells_of(subject):
+            earlier = self.hardware.setdefault(cell.engine, hardware)
+            if earlier != hardware:
+                raise InvalidInputError(f"{cell.engine} is declared on {earlier!r} and on {hardware!r}: choose one")
+
+    def narrow(self, subject: Subject) -> Subject | None:
+        """Apply `--specdec-only`; None when nothing is left. An MTP filter keeps the Off side of a comparison."""
+        if isinstance(subject, Cell):
+            return subject if self._kept(subject) else None
+        if isinstance(subject, CurveSubject):
+            kept = tuple(cell.concurrency for cell in subject.cells if self._kept(cell))
+            return replace(subject, concurrencies=kept) if kept else None
+        candidate = self.narrow(subject.candidate)
+        if not isinstance(candidate, CurveSubject):
+            return None
+        return ComparisonSubject(
+            candidate=candidate, reference=replace(subject.reference, concurrencies=candidate.concurrencies)
+        )
+
+    def refusals(self, subjects: Sequence[Subject]) -> dict[Subject, str]:
+        """Subjects for which there is no engine, with the reason.
+
+        A comparison whose MTP side is missing stays in, and fails, when no other comparison of its workload can be
+        made: a suite that compares nothing must not look green.
+        """
+        source = self.source(subjects)
+        refused: dict[Subject, str] = {}
+        comparable = {
+            (s.candidate.engine.model, s.candidate.workload)
+            for s in subjects
+            if isinstance(s, ComparisonSubject) and not source.refusal(s.candidate.engine)
+        }
+        for subject in subjects:
+            engine = subject.candidate.engine if isinstance(subject, ComparisonSubject) else subject.engine
+            reason = source.refusal(engine)
+            alone = isinstance(subject, ComparisonSubject) and (
+                (engine.model, subject.candidate.workload) not in comparable
+            )
+            if reason and not alone and not source.simulated:
+                refused[subject] = reason
+        return refused
+
+    def source(self, subjects: Sequence[Subject]) -> EngineSource:
+        """Where engines come from; modes that the user did not name are read from the endpoints here.
+
+        Raises:
+            EngineError: an endpoint without a named mode cannot be asked for it.
+            InvalidInputError: no such simulated preset.
+        """
+        if self._source is None:
+            self._source = self._attached(subjects) if self.settings.endpoints else self._simulated()
+        return self._source
+
+    def make_plan(self, subjects: Iterable[Subject]) -> None:
+        """Plan the cells of the tests that are left."""
+        from pytest_specdec.plan import Plan
+
+        self.subjects = list(subjects)
+        source = self.source(self.subjects)
+        cells = {cell for subject in self.subjects for cell in cells_of(subject)}
+        # The Off side of a comparison may come from a stored baseline.
+        self.plan = Plan.of((cell for cell in cells if not source.refusal(cell.engine)), self.settings.seed)
+        for cell in cells - set(self.plan.cells):
+            self.lost[cell] = source.refusal(cell.engine)
+
+    def plan_words(self) -> str:
+        """`4 engines, 20 points, about 6 min, about $1.90`."""
+        assert self.plan is not None, "unreachable because the plan is made first"
+        source = self.source(self.subjects)
+        rounds = 1 if self.settings.swap is None else 2
+        seconds = rounds * self.plan.seconds(
+            window_s=self.settings.window_s, settle_s=self.settings.settle_s, start_s=source.start_s
+        )
+        usd = self.plan.usd(seconds, self.price(""))
+        return self.plan.words(seconds=seconds, usd=usd, simulated=source.simulated)
+
+    # ---- measuring
+
+    def measure(self, listener: Listener) -> None:
+        """Measure the whole plan once, then judge the suite once."""
+        from pytest_specdec.measuring import measure_plan
+        from pytest_specdec.run import merge_swapped
+
+        assert self.plan is not None, "unreachable because the plan is made first"
+        settings, options = self.settings, self._options()
+        self.run_path = _new_run_path(settings.runs, self._started_at)
+        recorder = Recorder(self, listener)
+        try:
+            measure_plan(self.plan, self._opener(self.source(self.subjects)), options, recorder)
+            if settings.swap is not None:
+                recorder.into = self.swapped
+                exchanged = self._exchange(recorder)
+                measure_plan(self.plan, self._opener(exchanged), options, recorder)
+                for cell in self.measured.keys() & self.swapped.keys():
+                    self.measured[cell] = merge_swapped(self.measured[cell], self.swapped[cell])
+        finally:
+            # Also after Ctrl-C: what was measured is judged and kept.
+            for cell in self.plan.cells:
+                if cell not in self.measured and cell not in self.lost:
+                    self.skipped.setdefault(cell, "interrupted")
+            self.verdicts = self._judge()
+            self.done = not any(reason == "interrupted" for reason in self.skipped.values())
+            self.save()
+
+    def measure_apart(self, cell: Cell, listener: Listener) -> Measurement:
+        """Measure one cell outside the plan.
+
+        Raises:
+            EngineError: there is no such engine, or it could not be measured.
+        """
+        from pytest_specdec.measuring import measure_plan
+        from pytest_specdec.plan import Plan
+
+        source = self.source([cell])
+        if reason := source.refusal(cell.engine):
+            raise EngineError(reason)
+        recorder = Recorder(self, listener)
+        recorder.into = {}
+        measure_plan(Plan(cells=(cell,)), self._opener(source), self._options(), recorder)
+        if cell not in recorder.into:
+            raise EngineError(self.lost.pop(cell, None) or self.skipped.pop(cell, "not measured"))
+        return recorder.into[cell]
+
+    def price(self, hardware: str) -> Price:
+        """Price that the user gave, else the list price of the hardware.
+
+        Raises:
+            InvalidInputError: neither; the message says how to give one.
+        """
+        from pytest_specdec.cost import Price, list_price
+
+        if self.settings.gpu_hour_usd is not None and self.settings.gpu_kw is not None:
+            return Price(usd_per_gpu_hour=self.settings.gpu_hour_usd, kw_per_gpu=self.settings.gpu_kw)
+        return list_price(hardware or next(iter(self.hardware.values()), ""))
+
+    def save(self) -> None:
+        """Write the run as it stands."""
+        from pytest_specdec.run import save_run
+
+        if self.run_path is not None:
+            save_run(self.run(), self.run_path)
+
+    def run(self) -> Run:
+        """The session as a saved run."""
+        from pytest_specdec.run import Run
+
+        return Run(
+            tool_version=__version__,
+            started_at=self._started_at.isoformat(timespec="seconds"),
+            command=self.command,
+            complete=self.done and not self.skipped and not self.lost,
+            measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
+            verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
+            not_measured={str(cell): reason for cell, reason in {**self.lost, **self.skipped}.items()},
+            swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
+        )
+
+    # ---- what tests read
+
+    def measurement(self, cell: Cell) -> Measurement:
+        """Return the measurement of a cell.
+
+        Raises:
+            EngineError: its engine could not be measured.
+            InconclusiveError: the budget or an interruption left it out.
+        """
+        if cell in self.measured:
+            return self.measured[cell]
+        if cell in self.lost:
+            raise EngineError(self.lost[cell])
+        raise InconclusiveError(f"{cell} was not measured: {self.skipped.get(cell, 'not planned')}")
+
+    def curve(self, subject: CurveSubject) -> Curve:
+        """Return the curve of a subject; every point must have been measured."""
+        from pytest_specdec.measurement import curve_of
+
+        return curve_of([self.measurement(cell) for cell in subject.cells])
+
+    def comparison(self, subject: ComparisonSubject) -> Comparison:
+        """Return MTP against Off; Off from the stored baselines where no endpoint serves it.
+
+        Raises:
+            EngineError: an engine could not be measured.
+            NotMeasuredError: Off was neither measured nor stored.
+        """
+        from pytest_specdec.run import mtp_against_off
+
+        mtp = [self.measurement(cell) for cell in subject.candidate.cells]
+        if self.source(self.subjects).refusal(subject.reference.engine):
+            return mtp_against_off(mtp, self._stored(subject.reference, mtp[0]))
+        return mtp_against_off(mtp, [self.measurement(cell) for cell in subject.reference.cells])
+
+    @property
+    def baselines(self) -> Baselines:
+        """The stored baselines."""
+        from pytest_specdec.baseline import Baselines
+
+        if self._baselines is None:
+            self._baselines = Baselines(self.settings.baselines)
+        return self._baselines
+
+    def baseline(self, cell: Cell) -> BaselinePoint | None:
+        """What is stored for a cell that was measured."""
+        return self.baselines.find(cell, self.measurement(cell).environment)
+
+    def accept(self) -> tuple[Mapping[Path, Sequence[Cell]], str]:
+        """Store the measurements as baselines when the user asked for it.
+
+        Returns what was written, and why nothing was (empty when it was).
+        """
+        if self.settings.update is None or self.plan is None:
+            return {}, ""
+        missing = len(self.lost) + len(self.skipped)
+        if missing or not self.done:
+            return {}, f"baselines were not updated: {missing} planned points were not measured"
+        written = self.baselines.update(self.measured.values(), replace=self.settings.update == "all")
+        return written, "" if written else "baselines were not updated: every point has one already"
+
+    # ---- helpers
+
+    def _kept(self, cell: Cell) -> bool:
+        axes = cell_axes(cell)
+        return all(axes[axis] in values for axis, values in self.settings.only)
+
+    def _attached(self, subjects: Sequence[Subject]) -> EngineSource:
+        from pytest_specdec.engine.endpoint import Endpoint
+        from pytest_specdec.engine.sources import AttachedEngines, Attachment, detect_mode
+
+        models = list(dict.fromkeys(cell.engine.model for subject in subjects for cell in cells_of(subject)))
+        attachments = []
+        for option in self.settings.endpoints:
+            endpoint = Endpoint(url=option.url, api_key=self.settings.api_key)
+            mtp = option.mtp
+            if mtp is None:
+                model = option.model or (models[0] if models else "")
+                mtp = detect_mode(endpoint, model, self.settings.served_models.get(model))
+            attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint))
+        return AttachedEngines(attachments=tuple(attachments))
+
+    def _simulated(self) -> EngineSource:
+        from pytest_specdec.engine.sources import SimulatedEngines
+        from pytest_specdec.simulator.presets import find_preset, preset_for_model
+
+        named = find_preset(self.settings.simulate).name if self.settings.simulate else None
+
+        def preset_of(model: str) -> str | None:
+            matching = None if named else preset_for_model(model)
+            return named or (matching.name if matching else None)
+
+        return SimulatedEngines(preset_of=preset_of)
+
+    def _options(self) -> MeasureOptions:
+        from pytest_specdec.load.closed_loop import Limits
+        from pytest_specdec.measuring import Budget, MeasureOptions
+
+        settings = self.settings
+        return MeasureOptions(
+            limits=Limits(
+                window_s=settings.window_s,
+                settle_s=settings.settle_s,
+                no_progress_s=settings.no_progress_s,
+                deadline_s=settings.deadline_s,
+            ),
+            price=self.price,
+            budget=Budget(seconds=settings.budget_s, usd=settings.budget_usd),
+        )
+
+    def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
+        from pytest_specdec.measuring import OpenEngine
+
+        @contextmanager
+        def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
+            with source.open(engine) as endpoint:
+                yield OpenEngine(
+                    endpoint=endpoint,
+                    hardware=self.settings.hardware or self.hardware.get(engine, "") or "unknown",
+                    alias=self.settings.served_models.get(engine.model),
+                )
+
+        return open_engine
+
+    def _exchange(self, recorder: Recorder) -> EngineSource:
+        """Have the servers of the two hosts exchanged, and wait until the endpoints say so."""
+        from pytest_specdec.engine.sources import AttachedEngines, detect_mode
+
+        source = self.source(self.subjects)
+        if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
+            raise EngineError("--specdec-swap exchanges exactly two endpoints")
+        exchanged = source.exchanged()
+        if self.settings.swap:
+            recorder.listener.said(f"exchanging the servers: {self.settings.swap}")
+            result = subprocess.run(self.settings.swap, shell=True, check=False)  # noqa: S602 - the user's own command
+            if result.returncode:
+                raise EngineError(f"the swap command failed with exit code {result.returncode}: {self.settings.swap}")
+        else:
+            recorder.listener.said("exchange the servers of the two hosts now; waiting until the endpoints say so")
+        deadline = time.monotonic() + _SWAP_WAIT_S
+        model = next(iter(self.hardware)).model
+        while time.monotonic() < deadline:
+            try:
+                if all(
+                    detect_mode(a.endpoint, model, self.settings.served_models.get(model)) == a.mtp
+                    for a in exchanged.attachments
+                ):
+                    return exchanged
+            except SpecdecError:
+                pass  # a server that is being restarted does not answer
+            time.sleep(_SWAP_LOOK_S)
+        raise EngineError(f"the endpoints did not exchange their modes within {_SWAP_WAIT_S / 60:.0f} min")
+
+    def _judge(self) -> dict[Cell, Verdict]:
+        from pytest_specdec.gate import judge_suite
+
+        if not self.wants_baseline:
+            return {}
+        return judge_suite((m, self.baselines.find(cell, m.environment)) for cell, m in sorted(self.measured.items()))
+
+    def _stored(self, subject: CurveSubject, like: Measurement) -> list[Measurement]:
+        found = [self.baselines.find(cell, like.environment) for cell in subject.cells]
+        stored = [point.measurement() for point in found if point is not None]
+        if not stored:
+            reason = self.source(self.subjects).refusal(subject.engine)
+            raise NotMeasuredError(
+                f"the comparison could not be made: {reason}, and no baseline of {subject} is stored in "
+                f"{self.baselines.path_of(subject.cells[0], like.environment)}; attach an Off endpoint, or store one "
+                "with --specdec-update=new"
+            )
+        return stored
+
+
+class Listener(Protocol):
+    """Whoever shows how the measuring goes."""
+
+    def said(self, text: str) -> None:
+        """Show a line that is not about a point."""
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Show which engine comes next."""
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Show how a point comes along."""
+
+    def measured(self, measurement: Measurement) -> None:
+        """Show a finished point."""
+
+    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+        """Show what was lost, and why."""
+
+
+class Recorder:
+    """Keeps what the measuring reports, and passes it on to whoever shows it."""
+
+    def __init__(self, session: SpecdecSession, listener: Listener) -> None:
+        self.session = session
+        self.listener = listener
+        self.into = session.measured
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Pass on."""
+        self.listener.engine_starting(engine)
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Pass on."""
+        self.listener.progress(cell, progress)
+
+    def measured(self, measurement: Measurement) -> None:
+        """Keep, and save the run at once."""
+        self.into[measurement.cell] = measurement
+        self.session.save()
+        self.listener.measured(measurement)
+
+    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+        """Keep the reason."""
+        (self.session.lost if trouble else self.session.skipped).update(dict.fromkeys(cells, reason))
+        self.listener.not_measured(cells, reason, trouble=trouble)
+
+
+def cells_of(subject: Subject) -> tuple[Cell, ...]:
+    """The cells that a subject needs."""
+    return (subject,) if isinstance(subject, Cell) else subject.cells
+
+
+def _new_run_path(folder: Path, started_at: datetime) -> Path:
+    """A name by the second, with a counter for runs of the same second; the folder keeps itself out of git."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    stem = started_at.strftime("%Y%m%d-%H%M%S")
+    names = (f"{stem}.json", *(f"{stem}-{n}.json" for n in range(2, 1000)))
+    return next(folder / name for name in names if not (folder / name).exists())

@@ -1,0 +1,288 @@
+"""Command-line options and ini keys of pytest -> one frozen object."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.matrix import AXES, TIERS
+
+REPORT_SUFFIXES = (".md", ".json", ".csv")
+API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
+
+_ENDPOINT = re.compile(r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)=)?(?P<url>https?://[^\s]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOption:
+    """One `--specdec-endpoint`; None is not said."""
+
+    model: str | None
+    mtp: int | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a user can choose, command line before ini file."""
+
+    endpoints: tuple[EndpointOption, ...]
+    served_models: Mapping[str, str]
+    api_key: str | None
+    simulate: str | None
+    swap: str | None
+    """Command that exchanges the servers of two hosts, empty to wait for a person, None not to."""
+    only: tuple[tuple[str, tuple[str, ...]], ...]
+    tier: str
+    update: str | None
+    budget_s: float | None
+    budget_usd: float | None
+    window_s: float
+    settle_s: float
+    no_progress_s: float
+    deadline_s: float
+    levels: tuple[float, ...]
+    reports: tuple[Path, ...]
+    inconclusive: str
+    hardware: str | None
+    gpu_hour_usd: float | None
+    gpu_kw: float | None
+    baselines: Path
+    runs: Path
+    seed: int
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Settings:
+        """Read and check every option.
+
+        Raises:
+            InvalidInputError: options that contradict each other, or an ini value that cannot be read.
+        """
+        option = config.option
+        if option.specdec_swap is not None and len(option.specdec_endpoint) < 2:
+            raise InvalidInputError("--specdec-swap needs two --specdec-endpoint, one per host, to exchange")
+        usd, kw = (_number(config, name) for name in ("specdec_gpu_hour_usd", "specdec_gpu_kw"))
+        if (usd is None) != (kw is None):
+            raise InvalidInputError("give specdec_gpu_hour_usd and specdec_gpu_kw together, or neither")
+        budget_s, budget_usd = option.specdec_budget or (None, None)
+        return cls(
+            endpoints=tuple(option.specdec_endpoint),
+            served_models=dict(option.specdec_served_model),
+            api_key=next((os.environ[name] for name in API_KEY_VARIABLES if os.environ.get(name)), None),
+            simulate=option.specdec_simulate,
+            swap=option.specdec_swap,
+            only=tuple(option.specdec_only),
+            tier=_choice(config, "specdec_tier", TIERS),
+            update=option.specdec_update,
+            budget_s=budget_s,
+            budget_usd=budget_usd,
+            window_s=_number(config, "specdec_window_s") or 30.0,
+            settle_s=_number(config, "specdec_settle_s") or 1.0,
+            no_progress_s=_number(config, "specdec_no_progress_s") or 60.0,
+            deadline_s=_number(config, "specdec_deadline_s") or 1800.0,
+            levels=option.specdec_at or (),
+            reports=tuple(option.specdec_report),
+            inconclusive=_choice(config, "specdec_inconclusive", ("fail", "warn")),
+            hardware=option.specdec_hardware,
+            gpu_hour_usd=usd,
+            gpu_kw=kw,
+            baselines=_path(config, "specdec_baselines"),
+            runs=_path(config, "specdec_runs"),
+            seed=option.specdec_seed,
+        )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option and ini key in one group."""
+    group = parser.getgroup("specdec", "speculative decoding: measure, compare and gate MTP")
+    option = group.addoption
+    option(
+        "--specdec-endpoint",
+        action="append",
+        default=[],
+        type=_endpoint,
+        metavar="[MODEL@][off=|mtp=K=]URL",
+        help="Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat per mode: "
+        "off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode it is read from the server's metrics. "
+        f"The API key comes from the environment ({' or '.join(API_KEY_VARIABLES)}).",
+    )
+    option(
+        "--specdec-served-model",
+        action="append",
+        default=[],
+        type=_alias,
+        metavar="MODEL=NAME",
+        help="Name under which the servers serve a suite's model",
+    )
+    option(
+        "--specdec-simulate",
+        metavar="PRESET",
+        help="Simulated engine to use when no endpoint is given (default: by the suite's model)",
+    )
+    option(
+        "--specdec-swap",
+        nargs="?",
+        const="",
+        metavar="COMMAND",
+        help="With two endpoints on two hosts: measure, run COMMAND (or wait for you) to exchange the servers, and "
+        "measure again, so that MTP is told from the node.",
+    )
+    option(
+        "--specdec-only",
+        action="append",
+        default=[],
+        type=_only,
+        metavar="AXIS=VALUE[,VALUE]",
+        help=f"Keep the cells with exactly these values (unlike -k, c1 does not match c16). Axes: {', '.join(AXES)}.",
+    )
+    option(
+        "--specdec-tier",
+        choices=TIERS,
+        help="How much of each suite to run; each tier holds the ones before it (ini: specdec_tier, default smoke)",
+    )
+    option(
+        "--specdec-update",
+        nargs="?",
+        const="new",
+        choices=["new", "all"],
+        help="Store what was measured as baselines: new ones only (default), or all. Review the diff.",
+    )
+    option(
+        "--specdec-budget",
+        type=_budget,
+        metavar="30min|$5",
+        help="Stop measuring when this much time or GPU money is spent; what is left is not judged, and fails.",
+    )
+    option(
+        "--specdec-window",
+        type=_positive,
+        dest="specdec_window_s",
+        metavar="SECONDS",
+        help="Length of the measured window of each point (ini: specdec_window_s, default 30)",
+    )
+    option(
+        "--specdec-at",
+        type=_levels,
+        metavar="55,75,96",
+        help="Interactivity levels of the comparison tables in tok/s/user (default: the published table's, else "
+        "25, 50 and 75 %% of the overlap)",
+    )
+    option(
+        "--specdec-report",
+        action="append",
+        default=[],
+        type=_report,
+        metavar="FILE",
+        help="Write a report; the format follows the name: .md, .json (the whole run) or .csv. Repeat for several.",
+    )
+    option(
+        "--specdec-inconclusive",
+        choices=["fail", "warn"],
+        help="What an assertion that the interval does not decide comes to (ini: specdec_inconclusive, default fail)",
+    )
+    option("--specdec-hardware", metavar="GPU", help="Declare the GPU of the endpoints (default: the suite's)")
+    option(
+        "--specdec-gpu-hour-usd",
+        type=_positive,
+        metavar="USD",
+        help="Price per GPU-hour, with --specdec-gpu-kw (ini keys of the same names; default: list price)",
+    )
+    option("--specdec-gpu-kw", type=_positive, metavar="KW", help="Provisioned all-in power per GPU in kW")
+    option("--specdec-seed", type=int, default=0, metavar="N", help="Seed of the order of points (default 0)")
+    for name, default, text in (
+        ("specdec_tier", "smoke", "How much of each suite to run: smoke, nightly or release"),
+        ("specdec_window_s", "", "Seconds of the measured window of each point (default 30)"),
+        ("specdec_settle_s", "", "Seconds between the ramp and the window (default 1)"),
+        ("specdec_no_progress_s", "", "A request without a byte for so many seconds has failed (default 60)"),
+        ("specdec_deadline_s", "", "A point that takes longer has failed (default 1800)"),
+        ("specdec_inconclusive", "fail", "What an undecided assertion comes to: fail or warn"),
+        ("specdec_gpu_hour_usd", "", "Price per GPU-hour in $ (default: list price of the hardware)"),
+        ("specdec_gpu_kw", "", "Provisioned all-in power per GPU in kW (default: list of the hardware)"),
+        ("specdec_baselines", "baselines", "Folder of the baselines, from the rootdir"),
+        ("specdec_runs", ".specdec/runs", "Folder of the saved runs, from the rootdir"),
+    ):
+        parser.addini(name, text, default=default)
+
+
+def _number(config: pytest.Config, name: str) -> float | None:
+    given = getattr(config.option, name, None)
+    if given is not None:
+        return float(given)
+    text = str(config.getini(name))
+    if not text:
+        return None
+    try:
+        return _positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise InvalidInputError(f"ini key {name}: {error}") from error
+
+
+def _choice(config: pytest.Config, name: str, choices: Sequence[str]) -> str:
+    given = getattr(config.option, name, None) or str(config.getini(name))
+    if given not in choices:
+        raise InvalidInputError(f"ini key {name}: {given!r} is not one of {', '.join(choices)}")
+    return str(given)
+
+
+def _path(config: pytest.Config, name: str) -> Path:
+    return config.rootpath / str(config.getini(name))
+
+
+def _endpoint(text: str) -> EndpointOption:
+    match = _ENDPOINT.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not [MODEL@][off=|mtp=K=]URL, such as mtp=3=http://host:8000/v1")
+    mode = match["mode"]
+    mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
+    return EndpointOption(model=match["model"], mtp=mtp, url=match["url"])
+
+
+def _alias(text: str) -> tuple[str, str]:
+    model, sign, name = text.partition("=")
+    if not (model and sign and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL=NAME")
+    return model, name
+
+
+def _only(text: str) -> tuple[str, tuple[str, ...]]:
+    axis, sign, values = text.partition("=")
+    if axis not in AXES or not sign or not values:
+        raise argparse.ArgumentTypeError(f"{text!r} is not AXIS=VALUE with AXIS one of {', '.join(AXES)}")
+    # `off` reads better than 0 and means the same.
+    return axis, tuple("0" if axis == "mtp" and value == "off" else value for value in values.split(","))
+
+
+def _budget(text: str) -> tuple[float | None, float | None]:
+    match = re.fullmatch(r"(\$)?(\d+(?:\.\d+)?)\s*(min|h)?", text.strip())
+    if match is None or bool(match[1]) == bool(match[3]) or float(match[2]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a budget such as 30min, 2h or '$5'")
+    amount = float(match[2])
+    return (None, amount) if match[1] else (amount * (3600 if match[3] == "h" else 60), None)
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    return tuple(_positive(part) for part in text.split(","))
+
+
+def _report(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in REPORT_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
+    return path
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
