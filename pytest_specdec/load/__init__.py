@@ -1,0 +1,1 @@
+"""The load: prompts, transport, closed loop; produces facts, no statistics."""

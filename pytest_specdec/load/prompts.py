@@ -1,0 +1,179 @@
+"""Prompts that read like text and are exactly as long as the server counts them, without a tokenizer.
+
+Tokenizers split text at word boundaries before they merge, so the cost of a sentence does not depend on its
+neighbours as long as it is always joined the same way. Asking the server how much longer a prompt becomes with each
+sentence gives every cost; prompts are then put together to length. Each begins with its own number, digit by digit, so
+that no prefix cache knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import aiohttp
+import msgspec
+import numpy as np
+
+from pytest_specdec.cell import Workload
+from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.load.sentences import CLOSING, FILLER, SENTENCES
+from pytest_specdec.load.sse import parse_stream
+from pytest_specdec.load.target import Target
+from pytest_specdec.load.transport import RawAnswer, open_session, stream
+from pytest_specdec.sample import PlannedRequest
+
+_TAG_DIGITS = 10
+_REPEATS = 8
+_PROBES_IN_FLIGHT = 8
+_PROBE_S = 60.0
+_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptWriter:
+    """Writes the prompts of one workload for one server's tokenizer."""
+
+    target: Target
+    workload: Workload
+    frame: int
+    """Tokens of a prompt without any sentence: template, tag and closing."""
+    costs: Mapping[str, int]
+    """Tokens of each sentence, its joining space included."""
+
+    @classmethod
+    async def calibrate(cls, target: Target, workload: Workload) -> PromptWriter:
+        """Learn from the server what a sentence costs.
+
+        Raises:
+            EngineError: the server fails the probes, or does not count as they say.
+        """
+        async with open_session(target) as session:
+            gate = asyncio.Semaphore(_PROBES_IN_FLIGHT)
+            count = [0]
+
+            async def probe(sentences: Sequence[str]) -> int:
+                count[0] += 1
+                async with gate:
+                    return await _count(session, target, workload, _assemble(count[0], sentences))
+
+            frame = await probe([])
+            texts = (*SENTENCES, FILLER)
+            totals = await asyncio.gather(*(probe([text] * _REPEATS) for text in texts))
+            costs = {text: round((total - frame) / _REPEATS) for text, total in zip(texts, totals, strict=True)}
+            if min(costs.values()) < 1:
+                raise EngineError(
+                    "the server counts the same prompt tokens for a longer prompt: usage is not to be trusted"
+                )
+            writer = cls(target=target, workload=workload, frame=frame, costs=costs)
+            await writer._verify(session)
+        return writer
+
+    def retargeted(self, target: Target) -> PromptWriter:
+        """The same prompts for another server."""
+        return replace(self, target=target)
+
+    def text(self, request: PlannedRequest) -> str:
+        """The prompt of a request: always the same for the same workload and request.
+
+        Raises:
+            InvalidInputError: the request asks for less than the template alone costs.
+        """
+        left = request.isl - self.frame
+        if left < 0:
+            raise InvalidInputError(
+                f"an ISL of {request.isl} tokens is too short: the chat template and the prompt's frame alone cost "
+                f"{self.frame}; the shortest sequence here is {round(self.frame / self.workload.shortest) + 1}"
+            )
+        rng = np.random.default_rng([self.workload.seed, request.prompt])
+        chosen = []
+        longest = max(self.costs.values())
+        while left > longest:
+            chosen.append(SENTENCES[int(rng.integers(len(SENTENCES)))])
+            left -= self.costs[chosen[-1]]
+        return _assemble(request.prompt, chosen + self._fill(left))
+
+    def body(self, request: PlannedRequest) -> bytes:
+        """The whole request, serialised."""
+        return _body(self.target, self.workload, self.text(request), max_tokens=request.osl, measured=True)
+
+    def _fill(self, left: int) -> list[str]:
+        """Sentences that cost what is left, as nearly as they can: the longest that fits, again and again."""
+        ordered = sorted(self.costs, key=lambda text: (-self.costs[text], text))
+        chosen = []
+        for text in ordered:
+            while self.costs[text] <= left:
+                chosen.append(text)
+                left -= self.costs[text]
+        return chosen
+
+    async def _verify(self, session: aiohttp.ClientSession) -> None:
+        wanted = max(self.workload.isl, self.frame)
+        request = PlannedRequest(index=0, prompt=0, isl=wanted, osl=1)
+        counted = await _count(session, self.target, self.workload, self.text(request))
+        if abs(counted - wanted) > max(self.costs[FILLER], _TOLERANCE * wanted):
+            raise EngineError(
+                f"a prompt made for {wanted} tokens is counted as {counted} by the server: its tokenizer merges across "
+                "sentences, so the requested ISL cannot be met"
+            )
+
+
+async def supports_continuous_usage(target: Target) -> bool:
+    """Whether the server puts running token counts on the chunks of a stream.
+
+    Raises:
+        EngineError: it does not stream at all.
+    """
+    workload = Workload(isl=64, osl=4)
+    body = _body(target.with_continuous_usage(True), workload, "Count to ten.", max_tokens=4, measured=True)
+    answer = RawAnswer()
+    async with open_session(target) as session:
+        await stream(session, target.chat_url, body, answer, no_progress_s=_PROBE_S)
+    if answer.error and "HTTP 4" in answer.error and target.continuous_usage:
+        return False  # a server that refuses unknown fields; the smoke request has shown that it answers
+    parsed = parse_stream(answer.reads)
+    error = answer.error or parsed.error
+    if error:
+        raise EngineError(f"{target.model}: a streaming request failed: {error}")
+    return b"".join(data for _, data in answer.reads).count(b'"completion_tokens"') > 1
+
+
+def _assemble(number: int, sentences: Sequence[str]) -> str:
+    tag = " ".join(f"{number:0{_TAG_DIGITS}d}")
+    return " ".join([f"Case {tag}.", *sentences, CLOSING])
+
+
+def _body(target: Target, workload: Workload, text: str, *, max_tokens: int, measured: bool) -> bytes:
+    # Temperature is always sent: an engine's own default may sample (vLLM takes 1.0).
+    request: dict[str, object] = {
+        "model": target.model,
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": max_tokens,
+        "temperature": workload.temperature,
+        "stream": measured,
+    }
+    if measured:
+        counting = {"continuous_usage_stats": True} if target.continuous_usage else {}
+        request["stream_options"] = {"include_usage": True, **counting}
+        if workload.ignore_eos:
+            request["ignore_eos"] = True
+    if workload.thinking is not None:
+        request["chat_template_kwargs"] = {"enable_thinking": workload.thinking}
+    return msgspec.json.encode(request)
+
+
+async def _count(session: aiohttp.ClientSession, target: Target, workload: Workload, text: str) -> int:
+    """Ask how many tokens the server makes of a prompt."""
+    body = _body(target, workload, text, max_tokens=1, measured=False)
+    answer = RawAnswer()
+    await stream(session, target.chat_url, body, answer, no_progress_s=_PROBE_S)
+    if answer.error:
+        raise EngineError(f"{target.model}: a calibration request failed: {answer.error}")
+    try:
+        usage = msgspec.json.decode(b"".join(data for _, data in answer.reads))["usage"]
+        return int(usage["prompt_tokens"])
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"{target.model}: the answer has no usage.prompt_tokens, and tokens are only ever counted by the server"
+        ) from error

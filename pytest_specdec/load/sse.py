@@ -1,0 +1,160 @@
+"""Raw reads of a streamed answer -> arrival and size of each chunk that carried tokens, once the stream is over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Read = tuple[float, bytes]
+"""Arrival in seconds and the bytes of one read."""
+
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_TOKEN_FIELDS = ("content", "reasoning", "reasoning_content")
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
+class _Choice(msgspec.Struct):
+    text: str | None = None
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """What one streamed answer held."""
+
+    chunk_s: NDArray[np.float64]
+    """Arrival of each token-bearing chunk, shape (chunks,)."""
+    chunk_tokens: NDArray[np.int64]
+    """Tokens in each, shape (chunks,); all zero when the server never counted."""
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    """The server's last count; None if it gave none."""
+    finish_reason: str | None
+    error: str | None
+    """The server's own error event, or why the stream is not one."""
+
+
+def parse_stream(reads: Sequence[Read]) -> Stream:
+    """Parse server-sent events; an event arrives with the read that holds its last byte."""
+    parser = _Parser()
+    buffer = b""
+    for arrival_s, data in reads:
+        buffer += data
+        start = 0
+        for end in _EVENT_END.finditer(buffer):
+            parser.event(arrival_s, buffer[start : end.start()])
+            start = end.end()
+        # "\r\n\r" may be the beginning of "\r\n\r\n": the pattern waits for the rest by itself.
+        buffer = buffer[start:]
+    if buffer.strip() and reads:
+        parser.event(reads[-1][0], buffer)
+    return parser.stream()
+
+
+class _Parser:
+    def __init__(self) -> None:
+        self.arrivals: list[float] = []
+        self.counts: list[int | None] = []
+        """The server's running count at each token-bearing chunk, None where it did not say."""
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
+        self.finish_reason: str | None = None
+        self.error: str | None = None
+
+    def event(self, arrival_s: float, raw: bytes) -> None:
+        """Take one event; comments and fields other than data are passed over."""
+        lines = [line[5:].lstrip() for line in raw.splitlines() if line.startswith(b"data:")]
+        data = b"\n".join(lines)
+        if not data or data == b"[DONE]":
+            return
+        try:
+            chunk = _decode(data)
+        except msgspec.MsgspecError:
+            self.error = self.error or f"not an OpenAI chunk: {data[:80].decode(errors='replace')}"
+            return
+        if chunk.error is not None:
+            message = chunk.error.get("message") if isinstance(chunk.error, dict) else chunk.error
+            self.error = self.error or f"server error after HTTP 200: {str(message)[:200]}"
+            return
+        counted = chunk.usage.completion_tokens if chunk.usage else None
+        if chunk.usage is not None:
+            self.prompt_tokens = (
+                chunk.usage.prompt_tokens if chunk.usage.prompt_tokens is not None else self.prompt_tokens
+            )
+        for choice in chunk.choices:
+            self.finish_reason = choice.finish_reason or self.finish_reason
+        advanced = counted is not None and counted > (self.completion_tokens or 0)
+        if chunk.choices and (advanced or any(map(_bears_tokens, chunk.choices))):
+            self.arrivals.append(arrival_s)
+            self.counts.append(counted)
+        if counted is not None:
+            self.completion_tokens = counted
+
+    def stream(self) -> Stream:
+        """Everything, with the tokens of each chunk."""
+        return Stream(
+            chunk_s=np.array(self.arrivals, dtype=np.float64),
+            chunk_tokens=self._tokens(),
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            finish_reason=self.finish_reason,
+            error=self.error,
+        )
+
+    def _tokens(self) -> NDArray[np.int64]:
+        n, total = len(self.counts), self.completion_tokens or 0
+        if n and all(count is not None for count in self.counts[:-1]) and self.counts[0]:
+            # Exact: running counts on every chunk. The last one may come in the final usage only.
+            running = np.array([*(count or 0 for count in self.counts[:-1]), total], dtype=np.int64)
+            return _differences(running)
+        return spread_tokens(total, n)
+
+
+def spread_tokens(total: int, chunks: int) -> NDArray[np.int64]:
+    """Tokens of a stream whose chunks were not counted: one in the first, the rest evenly; shape (chunks,).
+
+    The first chunk is the prefill's and holds one token in every engine; the sum is exact.
+    """
+    if chunks <= 1:
+        return np.full(chunks, total, dtype=np.int64)
+    steps = np.arange(chunks, dtype=np.float64) / (chunks - 1)
+    return _differences(np.rint(min(1, total) + steps * max(total - 1, 0)).astype(np.int64))
+
+
+def _differences(running: NDArray[np.int64]) -> NDArray[np.int64]:
+    return running - np.concatenate((np.zeros(1, dtype=np.int64), running[:-1]))
+
+
+def _bears_tokens(choice: _Choice) -> bool:
+    if choice.text:
+        return True
+    return choice.delta is not None and bool(
+        choice.delta.tool_calls or any(getattr(choice.delta, name) for name in _TOKEN_FIELDS)
+    )

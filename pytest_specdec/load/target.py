@@ -1,0 +1,32 @@
+"""Where requests go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An OpenAI-compatible endpoint and the model to ask it for."""
+
+    base_url: str
+    """With or without a trailing `/v1`."""
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    continuous_usage: bool = True
+    """Whether the server puts exact token counts on every chunk when asked (`continuous_usage_stats`)."""
+
+    @property
+    def chat_url(self) -> str:
+        """URL of the chat completions."""
+        return f"{self.base_url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of every request."""
+        authorization = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return {"Content-Type": "application/json", **authorization}
+
+    def with_continuous_usage(self, supported: bool) -> Target:  # noqa: FBT001 - the name says what it is
+        """The same target, knowing whether the server counts on every chunk."""
+        return replace(self, continuous_usage=supported)
