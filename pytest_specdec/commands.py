@@ -79,6 +79,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--api-key", help="require this bearer token")
     parser.add_argument("--seed", type=int, default=0, help="seed of the acceptance draws (default: %(default)s)")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
     parser.set_defaults(run=_simulate)
 
 
@@ -144,6 +145,7 @@ def _simulate(options: argparse.Namespace) -> None:
             api_key=options.api_key,
             seed=options.seed,
             speed=options.speed,
+            exit_with_parent=options.exit_with_parent,
         )
     )
 

@@ -112,7 +112,7 @@ def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions
             ):
                 runner.run(job.measure_engine(running, engine, left))
         except SpecdecError as error:
-            observer.not_measured(left, f"{engine}: {error}", trouble=True)
+            observer.not_measured(left, str(error), trouble=isinstance(error, EngineError))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,7 +166,7 @@ class _Job:
                 measurement = await self._measure(cell, target, endpoint, environment)
             except SpecdecError as error:
                 left.remove(cell)
-                self.observer.not_measured([cell], f"{cell}: {error}", trouble=True)
+                self.observer.not_measured([cell], str(error), trouble=isinstance(error, EngineError))
             else:
                 left.remove(cell)
                 self.observer.measured(measurement)

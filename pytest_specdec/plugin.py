@@ -115,8 +115,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in gone]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Plan the cells of the tests that are left."""
+    """Plan the cells of the tests that are left, before the terminal reporter asks for the plan."""
     specdec = session.config.stash[SESSION]
     items = [item for item in session.items if SUBJECT in item.stash]
     if items:

@@ -58,7 +58,8 @@ class TerminalProgress:
         """One line for the cells that are lost."""
         self.finished += len(cells)
         word = "ENGINE TROUBLE" if trouble else "not measured"
-        self._line(f"  {word} ({len(cells)} point{'s' * (len(cells) != 1)}): {reason}", red=trouble, yellow=not trouble)
+        which = str(cells[0]) if len(cells) == 1 else f"{len(cells)} points from {cells[0]}"
+        self._line(f"  [{self.finished}/{self.planned}] {word}: {which}: {reason}", red=trouble, yellow=not trouble)
 
     def _elapsed(self) -> float:
         now = time.monotonic()

@@ -241,7 +241,7 @@ class SpecdecSession:
         if cell in self.measured:
             return self.measured[cell]
         if cell in self.lost:
-            raise EngineError(self.lost[cell])
+            raise EngineError(f"{cell}: {self.lost[cell]}")
         raise InconclusiveError(f"{cell} was not measured: {self.skipped.get(cell, 'not planned')}")
 
     def curve(self, subject: CurveSubject) -> Curve:

@@ -22,7 +22,7 @@ from scipy import stats
 from pytest_specdec.acceptance import Acceptance
 from pytest_specdec.cell import Workload
 from pytest_specdec.cost import Price, cost_usd_mtok, j_tok, tok_s_mw
-from pytest_specdec.errors import EngineError
+from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import RequestCounts
 from pytest_specdec.sample import RequestSample, Traffic
@@ -42,14 +42,15 @@ def summarize(
     """Derive every metric that the traffic supports.
 
     Raises:
-        EngineError: too many requests failed, or no stream was seen long enough to say anything.
+        EngineError: too many requests failed.
+        NotMeasuredError: no stream was seen long enough to say anything.
     """
     refuse_failures(traffic)
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
     window_s = traffic.window_end_s - traffic.window_start_s
     tpot_s = _stream_tpots(streams, traffic, workload)
     if window_s <= 0 or len(tpot_s) == 0:
-        raise EngineError(
+        raise NotMeasuredError(
             f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
             f"{window_s:.1f} s; use a longer window"
         )

@@ -25,7 +25,7 @@ def simulated_engine(preset: str, *, mtp: int, model: str, seed: int = 0) -> Ite
         EngineError: it did not come up; the message carries its last lines.
     """
     command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(mtp)]
-    command += ["--model", model, "--port", "0", "--seed", str(seed)]
+    command += ["--model", model, "--port", "0", "--seed", str(seed), "--exit-with-parent"]
     process = subprocess.Popen(  # noqa: S603 - our own module
         command,
         stdin=subprocess.DEVNULL,

@@ -16,7 +16,13 @@ from pytest_specdec.report.comparison_table import against_published, comparison
 from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.run import Run, by_curve, compare_modes
 
-_POINT_METRICS = ("interactivity_tok_s_user", "total_tok_s_gpu", "ttft_p50_ms", "cost_usd_mtok", "acceptance_length")
+_POINT_METRICS = {
+    "interactivity_tok_s_user": "tok/s/user",
+    "total_tok_s_gpu": "tok/s/GPU",
+    "ttft_p50_ms": "TTFT p50 ms",
+    "cost_usd_mtok": "$/M tok",
+    "acceptance_length": "accept. length",
+}
 
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
@@ -26,7 +32,7 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
         tables.append(verdict_table(run.verdicts))
     if run.measurements:
         tables.append(point_table(run.measurements))
-    remarks += [f"not measured: {cell}: {reason}" for cell, reason in run.not_measured.items()]
+    remarks += _not_measured(run)
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -136,13 +142,20 @@ def point_table(measurements: Iterable[Measurement]) -> Table:
         counts = measurement.requests
         row += [f"{measurement.window_s:.0f}", str(counts.observed), str(counts.failed)]
         rows.append(row)
-    titles = [f"{METRICS[key].title} [{METRICS[key].unit}]" for key in _POINT_METRICS]
     return Table(
         title="measured points (± is the half-width of the 95 % interval within the run)",
-        headers=("cell", *titles, "window [s]", "streams", "failed"),
+        headers=("cell", *_POINT_METRICS.values(), "window s", "streams", "failed"),
         rows=rows,
         notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
     )
+
+
+def _not_measured(run: Run) -> list[str]:
+    """One remark per reason: a server that is down takes many cells with it."""
+    cells: dict[str, list[str]] = {}
+    for cell, reason in run.not_measured.items():
+        cells.setdefault(reason, []).append(cell)
+    return [f"not measured: {', '.join(names)}: {reason}" for reason, names in cells.items()]
 
 
 def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ mixture-of-experts model cheap. Prefill runs one prompt at a time and blocks dec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ class StepModel:
     def decode_s(self, sequences: float, drafts: int, context_tokens: float = 0.0) -> float:
         """Seconds of one decode step."""
         tokens = sequences * (drafts + 1)
-        touched = 1 - (1 - self.experts_routed / self.experts_all) ** tokens
+        touched = 1 - math.pow(1 - self.experts_routed / self.experts_all, tokens)
         milliseconds = (
             self.fixed_ms
             + self.experts_ms * touched
@@ -71,7 +72,8 @@ class AcceptanceModel:
         p = np.array(self._first(drafts))
         conditional = p / np.concatenate(([1.0], p[:-1]))
         accepted = rng.random((sequences, drafts)) < conditional
-        return np.cumprod(accepted, axis=1).sum(axis=1, dtype=np.int64)
+        lengths: NDArray[np.int64] = np.cumprod(accepted, axis=1, dtype=np.int64).sum(axis=1)
+        return lengths
 
     def _first(self, drafts: int) -> Sequence[float]:
         if drafts > len(self.per_position):

@@ -45,7 +45,7 @@ PRESETS = (
             experts_all=256,
             context_token_ms=1.788e-5,
         ),
-        # Two positions are fitted (AL 2.47 at K = 2, published about 2.5); the third goes on at the ratio of the second.
+        # Two positions are fitted (AL 2.47 at K = 2, published about 2.5); the third goes on at the second's ratio.
         acceptance=AcceptanceModel(per_position=(0.807, 0.660, 0.540)),
         source="fitted to 18 published points of DeepSeek-R1 FP8 on H200 (SGLang v0.5.12 TP8, 1k/1k and 8k/1k, Off of "
         "2026-05-17 and MTP of 2026-05-20): RMS 3.8 %, at most 9.8 %; K = 3 is extrapolated",
@@ -83,7 +83,7 @@ def find_preset(name: str) -> Preset:
 
 
 def preset_for_model(model: str) -> Preset | None:
-    """Return the preset that stands for a model, whatever its organisation, date or precision; None if there is none."""
+    """Return the preset that stands for a model, whatever its organisation, date or precision; None without one."""
     wanted = short_model(model)
     matching = (p for p in PRESETS if wanted == short_model(p.model) or wanted.startswith(f"{short_model(p.model)}-"))
     return next(matching, None)

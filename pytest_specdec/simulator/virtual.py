@@ -15,7 +15,7 @@ from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.model import Preset
 
 _TURNAROUND_S = 0.001
-"""From the last chunk of a request to the arrival of the next one: the step after it has begun by then, as over HTTP."""
+"""From the last chunk of a request to the next one's arrival: the step after it has begun by then, as over HTTP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

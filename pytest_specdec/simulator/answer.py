@@ -1,0 +1,84 @@
+"""The bytes of an answer: chunks, usage and errors as OpenAI-compatible servers shape them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pytest_specdec.simulator.text import output_text
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One request between the core and its connection."""
+
+    key: int
+    seed: int
+    prompt_tokens: int
+    max_tokens: int
+    finish_reason: str
+    emissions: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+
+
+class AnswerForm:
+    """The bytes of one answer."""
+
+    def __init__(self, job: Job, *, model: str, fingerprint: str, chat: bool, options: dict[str, bool]) -> None:
+        self.job = job
+        self.chat = chat
+        self.usage = bool(options.get("include_usage"))
+        self.continuous = self.usage and bool(options.get("continuous_usage_stats"))
+        kind = "chat.completion" if chat else "text_completion"
+        self.head: dict[str, Any] = {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{job.key:016x}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": fingerprint,
+        }
+        stream = {**self.head, "object": f"{kind}.chunk" if chat else kind}
+        self.prefix = msgspec.json.encode(stream)[:-1].decode() + ',"choices":['
+
+    def role(self) -> bytes:
+        """The role-only chunk that comes with a chat's first token."""
+        if not self.chat:
+            return b""
+        choice = '{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}'
+        return self._event(choice, 0 if self.continuous else None)
+
+    def chunk(self, produced: int, tokens: int) -> bytes:
+        """One step's tokens."""
+        text = output_text(self.job.seed, produced, tokens)
+        last = produced + tokens >= self.job.max_tokens
+        reason = f'"{self.job.finish_reason}"' if last else "null"
+        said = f'"delta":{{"content":"{text}"}}' if self.chat else f'"text":"{text}"'
+        choice = f'{{"index":0,{said},"logprobs":null,"finish_reason":{reason}}}'
+        return self._event(choice, produced + tokens if self.continuous else None)
+
+    def end(self) -> bytes:
+        """Final usage, when asked for, and the end mark."""
+        usage = self._event("", self.job.max_tokens) if self.usage else b""
+        return usage + b"data: [DONE]\n\n"
+
+    def broken(self) -> bytes:
+        """An error event in the middle of a stream."""
+        return b'data: {"error":{"message":"simulated failure","type":"InternalServerError","code":500}}\n\n'
+
+    def whole(self) -> bytes:
+        """A non-streamed answer."""
+        text = output_text(self.job.seed, 0, self.job.max_tokens)
+        said = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
+        choice = {"index": 0, **said, "logprobs": None, "finish_reason": self.job.finish_reason}
+        return msgspec.json.encode({**self.head, "choices": [choice], "usage": self._counts(self.job.max_tokens)})
+
+    def _event(self, choice: str, counted: int | None) -> bytes:
+        usage = "" if counted is None else f',"usage":{msgspec.json.encode(self._counts(counted)).decode()}'
+        return f"data: {self.prefix}{choice}]{usage}}}\n\n".encode()
+
+    def _counts(self, produced: int) -> dict[str, int]:
+        prompt = self.job.prompt_tokens
+        return {"prompt_tokens": prompt, "total_tokens": prompt + produced, "completion_tokens": produced}

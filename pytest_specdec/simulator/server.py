@@ -1,0 +1,322 @@
+"""The HTTP shell: the core in real time behind the endpoints of an OpenAI-compatible server.
+
+Steps are paced on an absolute time line: a late wake-up is caught up with and never moves the steps after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import uvloop
+from aiohttp import web
+
+from pytest_specdec import __version__
+from pytest_specdec.errors import EngineError
+from pytest_specdec.simulator.answer import AnswerForm, Job
+from pytest_specdec.simulator.core import EngineCore, Sequence
+from pytest_specdec.simulator.exposition import exposition
+from pytest_specdec.simulator.model import Preset
+from pytest_specdec.simulator.presets import find_preset
+from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens, natural_length, seed_of
+
+SIMULATED_HEADER = "X-Specdec-Simulated"
+_PARENT_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorOptions:
+    """How to start a simulated engine."""
+
+    preset: str
+    mtp: int = 0
+    model: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    api_key: str | None = field(default=None, repr=False)
+    seed: int = 0
+    max_running: int | None = None
+    speed: float = 1.0
+    """Time scale; 10 runs ten times faster than the engine that is simulated."""
+    stop_after: int | None = None
+    """A fault for tests: every answer ends by itself after so many tokens, whatever was asked."""
+    fail_after: int | None = None
+    """A fault for tests: every stream breaks off with an error event after so many tokens."""
+    exit_with_parent: bool = False
+
+
+class Server:
+    """A running simulated engine."""
+
+    def __init__(self, runner: web.AppRunner, url: str) -> None:
+        self._runner = runner
+        self.url = url
+        """Base URL with `/v1`."""
+
+    async def close(self) -> None:
+        """Stop serving."""
+        await self._runner.cleanup()
+
+
+async def start(options: SimulatorOptions) -> Server:
+    """Start serving on the running event loop.
+
+    Raises:
+        EngineError: the address cannot be had.
+        InvalidInputError: no such preset, or a K that it does not know.
+    """
+    shell = _Shell(options)
+    runner = web.AppRunner(shell.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, options.host, options.port)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise EngineError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from error
+    port = runner.addresses[0][1]
+    return Server(runner, f"http://{options.host}:{port}/v1")
+
+
+def serve(options: SimulatorOptions) -> None:
+    """Serve until SIGTERM or Ctrl-C; prints one line with the URL when ready."""
+    if options.exit_with_parent:
+        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_serve(options))
+
+
+async def _serve(options: SimulatorOptions) -> None:
+    server = await start(options)
+    mode = f"MTP {options.mtp}" if options.mtp else "Off"
+    print(f"simulated engine {options.preset} ({mode}) ready at {server.url}", flush=True)  # noqa: T201
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await server.close()
+
+
+def _follow_parent(parent: int) -> None:
+    """End with the process that started this one, also when that was killed."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _RefusedError(Exception):
+    """An OpenAI-shaped error answer."""
+
+    def __init__(self, status: int, message: str, kind: str = "invalid_request_error") -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+
+
+class _Ask(msgspec.Struct):
+    """The fields of a request that the simulator understands; others are ignored."""
+
+    model: str = ""
+    prompt: str = ""
+    messages: list[dict[str, Any]] = []
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stream: bool = False
+    stream_options: dict[str, bool] | None = None
+    ignore_eos: bool = False
+
+
+class _Shell:
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.preset: Preset = find_preset(options.preset)
+        self.model = options.model or self.preset.model
+        self.core = EngineCore(self.preset, mtp=options.mtp, seed=options.seed, max_running=options.max_running)
+        self.jobs: dict[int, Job] = {}
+        self.keys = itertools.count(1)
+        self.started = time.time()
+        self.late_sum = self.late_max = 0.0
+        self.events = 0
+        self._timer: asyncio.TimerHandle | None = None
+        speed = "" if options.speed == 1 else f"-x{options.speed:g}"
+        self.fingerprint = f"simulated-{self.preset.name}-mtp{options.mtp}{speed}"
+
+    def application(self) -> web.Application:
+        """Routes of the endpoints that engines share, by vLLM's names."""
+        application = web.Application(middlewares=[self._guard], client_max_size=64 * 2**20)
+        application.add_routes(
+            [
+                web.get("/health", self._health),
+                web.get("/version", self._version),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/models", self._models),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._completions),
+            ]
+        )
+        return application
+
+    # ---- time
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() * self.options.speed
+
+    def _arm(self) -> None:
+        """Wake up at the core's next event; an earlier timer for the same event stays."""
+        if self._timer is None and self.core.next_event is not None:
+            at = self.core.next_event / self.options.speed
+            self._timer = asyncio.get_running_loop().call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now = self._now()
+        while self.core.next_event is not None and self.core.next_event <= now:
+            late = (now - self.core.next_event) / self.options.speed
+            self.events += 1
+            self.late_sum += late
+            self.late_max = max(self.late_max, late)
+            for emission in self.core.complete():
+                job = self.jobs.get(emission.key)
+                if job is not None:
+                    job.emissions.put_nowait(emission.tokens)
+        self._arm()
+
+    # ---- requests
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, chat=True)
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, chat=False)
+
+    async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        try:
+            ask = msgspec.json.decode(await request.read(), type=_Ask)
+        except msgspec.MsgspecError as error:
+            raise _RefusedError(400, f"the request is not valid: {error}") from error
+        job = self._job(ask, chat=chat)
+        self.jobs[job.key] = job
+        self.core.submit(Sequence(key=job.key, prompt_tokens=job.prompt_tokens, max_tokens=job.max_tokens), self._now())
+        self._arm()
+        options = ask.stream_options or {}
+        form = AnswerForm(job, model=self.model, fingerprint=self.fingerprint, chat=chat, options=options)
+        try:
+            return await (self._stream(request, job, form) if ask.stream else self._whole(job, form))
+        finally:
+            # Reached by a finished request, a broken connection and a cancelled handler alike.
+            del self.jobs[job.key]
+            self.core.abort(job.key)
+
+    def _job(self, ask: _Ask, *, chat: bool) -> Job:
+        if ask.model != self.model:
+            raise _RefusedError(
+                404, f"the model {ask.model!r} does not exist; this server has {self.model!r}", "NotFoundError"
+            )
+        text = "\n".join(_content(message) for message in ask.messages) if chat else ask.prompt
+        prompt_tokens = max(1, count_tokens(text) + (TEMPLATE_TOKENS if chat else 0))
+        max_tokens = ask.max_completion_tokens or ask.max_tokens or 16
+        if max_tokens < 1:
+            raise _RefusedError(400, "max_tokens must be at least 1")
+        if prompt_tokens + max_tokens > self.preset.max_context:
+            raise _RefusedError(
+                400,
+                f"this model's maximum context length is {self.preset.max_context} tokens; the prompt has "
+                f"{prompt_tokens} and max_tokens is {max_tokens}",
+            )
+        seed = seed_of(text)
+        ends = [] if ask.ignore_eos else [natural_length(seed)]
+        if self.options.stop_after is not None:
+            ends.append(self.options.stop_after)
+        length = min([max_tokens, *ends])
+        return Job(
+            key=next(self.keys),
+            seed=seed,
+            prompt_tokens=prompt_tokens,
+            max_tokens=length,
+            finish_reason="length" if length == max_tokens else "stop",
+        )
+
+    async def _stream(self, request: web.Request, job: Job, form: AnswerForm) -> web.StreamResponse:
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", SIMULATED_HEADER: self.preset.name}
+        response = web.StreamResponse(headers=headers)
+        produced = 0
+        while produced < job.max_tokens:
+            tokens = await job.emissions.get()
+            chunk = form.chunk(produced, tokens)
+            if not produced:
+                await response.prepare(request)
+                chunk = form.role() + chunk
+            produced += tokens
+            if self.options.fail_after is not None and produced >= self.options.fail_after:
+                await response.write(chunk + form.broken())
+                return response
+            await response.write(chunk + form.end() if produced >= job.max_tokens else chunk)
+        await response.write_eof()
+        return response
+
+    async def _whole(self, job: Job, form: AnswerForm) -> web.Response:
+        produced = 0
+        while produced < job.max_tokens:
+            produced += await job.emissions.get()
+        return web.Response(body=form.whole(), content_type="application/json")
+
+    # ---- control
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401 - aiohttp's
+        """Check the key, shape errors as OpenAI does, and say in every response that this is simulated."""
+        try:
+            self._check_key(request)
+            response: web.StreamResponse = await handler(request)
+        except _RefusedError as error:
+            body = {"error": {"message": str(error), "type": error.kind, "code": error.status}}
+            response = web.json_response(body, status=error.status)
+        if not response.prepared:
+            response.headers[SIMULATED_HEADER] = self.preset.name
+        return response
+
+    def _check_key(self, request: web.Request) -> None:
+        key = self.options.api_key
+        if key and request.path.startswith("/v1") and request.headers.get("Authorization", "") != f"Bearer {key}":
+            raise _RefusedError(401, "invalid API key", "authentication_error")
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return web.json_response({"version": __version__, "simulated": True})
+
+    async def _models(self, _: web.Request) -> web.Response:
+        entry = {
+            "id": self.model,
+            "object": "model",
+            "created": int(self.started),
+            "owned_by": "pytest-specdec (simulated)",
+            "root": self.preset.model,
+            "max_model_len": self.preset.max_context,
+        }
+        return web.json_response({"object": "list", "data": [entry]})
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        own = {
+            "process_start_time_seconds": self.started,
+            "specdec_simulator_events": self.events,
+            "specdec_simulator_late_seconds_sum": self.late_sum,
+            "specdec_simulator_late_seconds_max": self.late_max,
+        }
+        return web.Response(text=exposition(self.core, self.model, own), content_type="text/plain")
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
