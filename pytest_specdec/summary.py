@@ -1,13 +1,14 @@
 """Facts about requests -> values with their uncertainty, all from one steady window.
 
-- Output tokens count where they fall. Input tokens of a request are credited pro rata with its output tokens: at 8k1k
-  one prefill more or less in the window would otherwise decide the result.
+- Output tokens count where they fall; their rate is that of the long run (see `steady`). Input tokens are credited pro
+  rata with output tokens, at the workload's mean ISL/OSL as the server counted it: at 8k1k one prefill more or less in
+  the window would otherwise decide the result.
 - TPOT of a stream is taken over the part of it that lies in the window: (last - first chunk) / (tokens after the
   first chunk). For a request that runs inside the window this is (E2E - TTFT) / (output tokens - 1). A stream counts
   when at least a quarter of the nominal output was seen, so a window may be shorter than a request.
 - TTFT uses requests that start in the window. E2E uses whole requests, and only when the window is longer than the
   slowest of them: a shorter one would show the fast ones only.
-- Half-widths are 95 %. For rates they come from batch means over equal parts of the window.
+- Half-widths are 95 %.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from pytest_specdec.acceptance import Acceptance
 from pytest_specdec.cell import Workload
@@ -26,14 +26,12 @@ from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import RequestCounts
 from pytest_specdec.sample import RequestSample, Traffic
+from pytest_specdec.steady import Batches, Floats, median_estimate, output_rate, tpot_s
 
 BATCHES = 10
-_CONFIDENCE = 0.95
 _SEEN_SHARE = 0.25
 _FEWEST_E2E = 5
 _MAX_FAILED_SHARE = 0.05
-
-Floats = NDArray[np.float64]
 
 
 def summarize(
@@ -48,25 +46,27 @@ def summarize(
     refuse_failures(traffic)
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
     window_s = traffic.window_end_s - traffic.window_start_s
-    tpot_s = _stream_tpots(streams, traffic, workload)
-    if window_s <= 0 or len(tpot_s) == 0:
+    tpots = _stream_tpots(streams, traffic, workload)
+    if window_s <= 0 or len(tpots) == 0:
         raise NotMeasuredError(
             f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
             f"{window_s:.1f} s; use a longer window"
         )
-    output, credited = _tokens_per_batch(streams, traffic)
-    batch_s = window_s / BATCHES
+    mean_isl, mean_osl = (nominal * (1 + workload.shortest) / 2 for nominal in (workload.isl, workload.osl))
+    batches = _batches(streams, traffic)
+    output = output_rate(batches, mean_osl).scaled(1 / gpus)
+    credit = mean_isl * _counting(streams) / mean_osl
     rates = {
-        "total_tok_s_gpu": batch_mean((output + credited) / batch_s / gpus),
-        "output_tok_s_gpu": batch_mean(output / batch_s / gpus),
-        "input_tok_s_gpu": batch_mean(credited / batch_s / gpus),
+        "total_tok_s_gpu": output.scaled(1 + credit),
+        "output_tok_s_gpu": output,
+        "input_tok_s_gpu": output.scaled(credit),
     }
-    tpot = _tpot(tpot_s, output, _stream_seconds(streams, traffic))
+    tpot = _tpot(tpots, batches, mean_osl)
     values = {
         **rates,
         "interactivity_tok_s_user": tpot.inverse(),
         "tpot_p50_ms": tpot.scaled(1000),
-        "tpot_p90_ms": Estimate(float(np.percentile(tpot_s, 90)) * 1000),
+        "tpot_p90_ms": Estimate(float(np.percentile(tpots, 90)) * 1000),
         **_latencies(streams, traffic),
         "cost_usd_mtok": cost_usd_mtok(price, rates["total_tok_s_gpu"]),
         "cost_usd_mtok_output": cost_usd_mtok(price, rates["output_tok_s_gpu"]),
@@ -78,7 +78,7 @@ def summarize(
         values["acceptance_length"] = length
         values["acceptance_rate"] = Estimate(acceptance.rate, acceptance.rate * (length.relative or 0.0))
         values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
-    return values, _counts(traffic.samples, len(tpot_s))
+    return values, _counts(traffic.samples, len(tpots))
 
 
 def refuse_failures(traffic: Traffic) -> None:
@@ -91,26 +91,6 @@ def refuse_failures(traffic: Traffic) -> None:
     if len(failures) > _MAX_FAILED_SHARE * len(traffic.samples):
         commonest = max(set(failures), key=lambda error: (failures.count(error), error))
         raise EngineError(f"{len(failures)} of {len(traffic.samples)} requests failed; most often: {commonest}")
-
-
-def batch_mean(batches: Floats) -> Estimate:
-    """Mean of equally long batches with the t interval of their scatter; `batches` has shape (n,), n >= 2."""
-    n = len(batches)
-    quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, n - 1))
-    return Estimate(float(batches.mean()), quantile * float(batches.std(ddof=1)) / math.sqrt(n))
-
-
-def median_estimate(values: Floats) -> Estimate:
-    """Median with its distribution-free interval from order statistics; the t interval below six values."""
-    ordered = np.sort(values)
-    n = len(ordered)
-    median = float(np.median(ordered))
-    if n == 1:
-        return Estimate(median)
-    rank = int(stats.binom.ppf((1 - _CONFIDENCE) / 2, n, 0.5))
-    if rank < 1:
-        return Estimate(median, batch_mean(ordered).half_width)
-    return Estimate(median, float(max(median - ordered[rank - 1], ordered[n - rank] - median)))
 
 
 def acceptance_length(acceptance: Acceptance) -> Estimate:
@@ -137,49 +117,31 @@ def _stream_tpots(streams: Sequence[RequestSample], traffic: Traffic, workload: 
     return np.array(tpots, dtype=np.float64)
 
 
-def _tokens_per_batch(streams: Sequence[RequestSample], traffic: Traffic) -> tuple[Floats, Floats]:
-    """Output and credited input tokens in each batch of the window, both of shape (BATCHES,)."""
+def _batches(streams: Sequence[RequestSample], traffic: Traffic) -> Batches:
     edges = np.linspace(traffic.window_start_s, traffic.window_end_s, BATCHES + 1)
-    output = np.zeros(BATCHES)
-    credited = np.zeros(BATCHES)
+    tokens, prefills, stream_s = np.zeros(BATCHES), np.zeros(BATCHES), np.zeros(BATCHES)
     for sample in streams:
-        inside = _inside(sample, traffic)
-        counts, _ = np.histogram(sample.chunk_s[inside], bins=edges, weights=sample.chunk_tokens[inside])
-        output += counts
-        credited += counts * _input_per_output(sample)
-    return output, credited
+        if not len(sample.chunk_s):
+            continue
+        tokens += np.histogram(sample.chunk_s, bins=edges, weights=sample.chunk_tokens)[0]
+        prefills += np.histogram(sample.chunk_s[:1], bins=edges)[0]
+        end = sample.chunk_s[-1] if sample.status == "ok" else max(traffic.window_end_s, sample.chunk_s[0])
+        stream_s += np.diff(np.clip(edges, sample.chunk_s[0], end))
+    return Batches(seconds=float(edges[1] - edges[0]), tokens=tokens, prefills=prefills, stream_s=stream_s)
 
 
-def _input_per_output(sample: RequestSample) -> float:
-    """Input tokens to credit with each output token; a request of the stationary start counts as the whole one."""
-    request = sample.request
-    prompt = sample.prompt_tokens if sample.prompt_tokens is not None else request.isl
-    asked = sample.output_tokens if sample.status == "ok" else request.osl
-    return max(prompt - request.skipped, 0) / (asked + request.skipped)
+def _counting(streams: Sequence[RequestSample]) -> float:
+    """Prompt tokens as the server counts them over those that were asked for."""
+    counted = [(s.prompt_tokens, s.request.isl) for s in streams if s.prompt_tokens is not None]
+    return sum(c for c, _ in counted) / sum(isl for _, isl in counted) if counted else 1.0
 
 
-def _stream_seconds(streams: Sequence[RequestSample], traffic: Traffic) -> Floats:
-    """Seconds that streams spent decoding in each batch, shape (BATCHES,)."""
-    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, BATCHES + 1)
-    seconds = np.zeros(BATCHES)
-    for sample in streams:
-        if len(sample.chunk_s):
-            end = sample.chunk_s[-1] if sample.status == "ok" else traffic.window_end_s
-            clipped = np.clip(edges, sample.chunk_s[0], max(end, sample.chunk_s[0]))
-            seconds += np.diff(clipped)
-    return seconds
-
-
-def _tpot(tpot_s: Floats, output: Floats, stream_s: Floats) -> Estimate:
-    """Median over streams; the wider of its own interval and that of the batches, which sees shared slow phases."""
-    median = median_estimate(tpot_s)
-    moving = output > 0
-    halves = [median.half_width]
-    if moving.sum() >= 2:
-        relative = batch_mean(stream_s[moving] / output[moving]).relative
-        halves.append(None if relative is None else relative * median.value)
-    known = [half for half in halves if half is not None]
-    return Estimate(median.value, max(known) if known else None)
+def _tpot(tpots: Floats, batches: Batches, mean_osl: float) -> Estimate:
+    """Median over streams; its interval joins their scatter with that of the batches, which sees shared slow phases."""
+    median = median_estimate(tpots)
+    shared = tpot_s(batches, mean_osl)
+    relative = [r for r in (median.relative, shared.relative) if r is not None]
+    return Estimate(median.value, median.value * math.hypot(*relative) if relative else None)
 
 
 def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, Estimate]:
