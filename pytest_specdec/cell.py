@@ -17,7 +17,7 @@ WORKLOAD_VERSION = "1"
 """Bump when prompts, lengths or sampling change: measurements of another version are not comparable."""
 
 _SIZE = re.compile(r"(\d+)(k?)")
-_SEQUENCE = re.compile(r"(\d+k?)(?:[x/]?)(\d+k?)")
+_SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
 _PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
 _DEGREE = re.compile(r"(tp|pp|dp|ep)(\d+)")
 
@@ -114,7 +114,7 @@ def parse_sequence(text: str, **settings: object) -> Workload:
     match = _SEQUENCE.fullmatch(text.strip().lower())
     if match is None:
         raise InvalidInputError(f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens)")
-    isl, osl = (_parse_size(part) for part in match.groups())
+    isl, osl = (_parse_size(part) for part in match.groups() if part)
     if not isl or not osl:
         raise InvalidInputError(f"sequence {text!r}: input and output length must be at least 1 token")
     return Workload(isl=isl, osl=osl, **settings)  # type: ignore[arg-type]

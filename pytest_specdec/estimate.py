@@ -13,7 +13,7 @@ import msgspec
 from pytest_specdec.errors import InconclusiveError
 
 
-class Estimate(msgspec.Struct, frozen=True, eq=False, array_like=True):
+class Estimate(msgspec.Struct, frozen=True, array_like=True):
     """A value and the half-width of its 95 % confidence interval, in the same unit; None when nothing is known of it.
 
     An estimate of unknown uncertainty (a published single run) is compared by its value alone.

@@ -309,10 +309,10 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str |
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Store baselines and write reports, when asked for."""
-    from pytest_specdec.ending import finish
-
     specdec = session.config.stash[SESSION]
     if specdec.run_path is not None:
+        from pytest_specdec.ending import finish
+
         finish(specdec)
 
 

@@ -9,6 +9,7 @@ that no prefix cache knows it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -84,13 +85,15 @@ class PromptWriter:
         if left < 0:
             raise InvalidInputError(
                 f"an ISL of {request.isl} tokens is too short: the chat template and the prompt's frame alone cost "
-                f"{self.frame}; the shortest sequence here is {round(self.frame / self.workload.shortest) + 1}"
+                f"{self.frame}; the shortest sequence here is {math.ceil(self.frame / self.workload.shortest)}"
             )
         rng = np.random.default_rng([self.workload.seed, request.prompt])
         chosen = []
+        # The filler comes last in the calibration and only fills up.
+        bank = list(self.costs)[:-1] or list(self.costs)
         longest = max(self.costs.values())
         while left > longest:
-            chosen.append(SENTENCES[int(rng.integers(len(SENTENCES)))])
+            chosen.append(bank[int(rng.integers(len(bank)))])
             left -= self.costs[chosen[-1]]
         return _assemble(request.prompt, chosen + self._fill(left))
 

@@ -95,12 +95,13 @@ def serve(options: SimulatorOptions) -> None:
 
 
 async def _serve(options: SimulatorOptions) -> None:
-    server = await start(options)
-    mode = f"MTP {options.mtp}" if options.mtp else "Off"
-    print(f"simulated engine {options.preset} ({mode}) ready at {server.url}", flush=True)  # noqa: T201
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = await start(options)
+    mode = f"MTP {options.mtp}" if options.mtp else "Off"
+    # Only now: whoever reads this line may send a signal at once.
+    print(f"simulated engine {options.preset} ({mode}) ready at {server.url}", flush=True)  # noqa: T201
     await stop.wait()
     await server.close()
 

@@ -1,0 +1,45 @@
+"""The small suite, and servers to attach to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from small_suite import Suite
+
+# pytester puts sys.modules back after a run in this process, and numpy cannot be imported twice: have all of it first.
+import pytest_specdec.ending
+import pytest_specdec.judged
+import pytest_specdec.measuring
+from pytest_specdec.simulator.server import Server, SimulatorOptions, start
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    for name in ("SPECDEC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return Suite(pytester)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Start simulated engines in a thread of this process; returns the URL of each."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    servers: list[Server] = []
+
+    def start_one(**options: Any) -> str:
+        chosen = SimulatorOptions(preset="tiny", model="toy", **options)
+        servers.append(asyncio.run_coroutine_threadsafe(start(chosen), loop).result(10))
+        return servers[-1].url
+
+    yield start_one
+    for server in servers:
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()

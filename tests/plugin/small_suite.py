@@ -1,0 +1,74 @@
+"""A small suite on the `tiny` simulated engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MATRIX = """
+import pytest
+
+pytestmark = pytest.mark.specdec(
+    model="toy", precision="fp8", hardware="h200", parallelism="tp1",
+    mtp=[0, 3], sequence="64x48", concurrency=[2, 4],
+)
+"""
+
+HOLDS = """
+def test_holds(measurement, baseline):
+    assert measurement >= baseline
+"""
+
+PAYS = """
+@pytest.mark.specdec(mtp=3)
+def test_pays(comparison):
+    assert comparison.at_concurrency(4).throughput_ratio > 0.01
+"""
+
+
+class Suite:
+    """Files in, outcome out."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        pytester.makeini(
+            "[pytest]\nspecdec_window_s = 0.4\nspecdec_settle_s = 0.05\nspecdec_no_progress_s = 3\n"
+            "specdec_gpu_hour_usd = 1.41\nspecdec_gpu_kw = 1.73\n"
+        )
+
+    def write(self, *parts: str) -> None:
+        """Write the suite: the matrix and these tests."""
+        self.pytester.makepyfile(test_suite="\n".join((MATRIX, *parts)))
+
+    def run(self, *arguments: str, simulate: bool = True) -> pytest.RunResult:
+        """Run it in this process."""
+        simulated = ["--specdec-simulate", "tiny"] if simulate else []
+        return self.pytester.runpytest("-p", "no:cacheprovider", *simulated, *arguments)
+
+    @property
+    def baselines(self) -> dict[str, Path]:
+        """Baseline files by name."""
+        return {path.name: path for path in (self.pytester.path / "baselines").rglob("*.json")}
+
+    def doctor(self, change: Callable[[list[float]], list[float]]) -> None:
+        """Change the throughput of every stored point; noise on this machine then decides nothing."""
+        for path in self.baselines.values():
+            content = json.loads(path.read_text())
+            for runs in content["points"].values():
+                for run in runs:
+                    run["values"] = {
+                        key: change(value) if key == "total_tok_s_gpu" else [value[0], value[0] * 0.001]
+                        for key, value in run["values"].items()
+                        if key in ("total_tok_s_gpu", "ttft_p50_ms")
+                    }
+            path.write_text(json.dumps(content))
+
+    def saved_run(self) -> dict[str, Any]:
+        """The newest saved run."""
+        newest = max((self.pytester.path / ".specdec" / "runs").glob("*.json"), key=lambda p: p.stat().st_mtime_ns)
+        content: dict[str, Any] = json.loads(newest.read_text())
+        return content

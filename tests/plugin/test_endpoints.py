@@ -1,0 +1,120 @@
+"""Attached endpoints: modes named and detected, stored Off, two hosts, and every kind of trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from small_suite import HOLDS, PAYS, Suite
+
+Serve = Callable[..., str]
+
+
+def test_both_modes_are_measured_on_the_endpoints_that_were_named(suite: Suite, serve: Serve) -> None:
+    suite.write(PAYS)
+    endpoints = [f"off={serve(mtp=0)}", f"toy@mtp=3={serve(mtp=3)}"]
+    result = suite.run(*(f"--specdec-endpoint={e}" for e in endpoints), simulate=False)
+    result.assert_outcomes(passed=1)
+    assert {m["environment"]["simulated"] for m in suite.saved_run()["measurements"]} == {"tiny"}
+
+
+def test_one_url_alone_is_asked_for_its_mode_and_the_others_are_deselected(suite: Suite, serve: Serve) -> None:
+    suite.write("def test_it(measurement):\n    assert measurement.throughput > 0\n")
+    result = suite.run(f"--specdec-endpoint={serve(mtp=3)}", simulate=False)
+    result.assert_outcomes(passed=2, deselected=2)
+    result.stdout.fnmatch_lines(["specdec: deselected: no endpoint serves off of toy (endpoints: mtp3)"])
+
+
+def test_mtp_is_compared_with_a_stored_off_and_labelled(suite: Suite, serve: Serve) -> None:
+    suite.write(HOLDS, PAYS)
+    off, mtp = serve(mtp=0), serve(mtp=3)
+    suite.run(f"--specdec-endpoint={off}", "--specdec-update", "-k", "holds", simulate=False)
+    result = suite.run(f"--specdec-endpoint={mtp}", "-k", "pays", simulate=False)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["MTP 3 against Off (stored *) at matched *", "*note: Off is the stored baseline of *"])
+
+
+@pytest.mark.parametrize("mtp", [0, 3])
+def test_a_comparison_that_cannot_be_made_does_not_look_green(suite: Suite, serve: Serve, mtp: int) -> None:
+    suite.write(PAYS)
+    result = suite.run(f"--specdec-endpoint={serve(mtp=mtp)}", simulate=False)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "no endpoint serves" in result.stdout.str()
+
+
+def test_a_server_in_another_mode_than_named_is_engine_trouble_and_no_regression(suite: Suite, serve: Serve) -> None:
+    suite.write(HOLDS)
+    result = suite.run(f"--specdec-endpoint=off={serve(mtp=3)}", "-v", simulate=False)
+    result.assert_outcomes(errors=2, deselected=2)
+    result.stdout.fnmatch_lines(
+        ["*ENGINE TROUBLE*", "*the test wants off and the endpoint's metrics say mtp3", "ENGINE TROUBLE test_suite.py*"]
+    )
+    assert "REGRESSED" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code", "message"),
+    [
+        ("off=http://127.0.0.1:9/v1", pytest.ExitCode.TESTS_FAILED, "cannot be reached"),
+        ("http://127.0.0.1:9/v1", pytest.ExitCode.USAGE_ERROR, "cannot be reached"),
+    ],
+)
+def test_an_endpoint_that_is_down_is_one_sentence(suite: Suite, endpoint: str, code: int, message: str) -> None:
+    suite.write(HOLDS)
+    result = suite.run(f"--specdec-endpoint={endpoint}", simulate=False)
+    assert result.ret == code
+    output = result.stdout.str() + result.stderr.str()
+    assert message in output
+    assert "is the server up?" in output
+    assert "Traceback" not in output
+
+
+def test_a_wrong_model_and_its_remedy(suite: Suite, serve: Serve) -> None:
+    suite.write("@pytest.mark.specdec(model='big', mtp=0)\ndef test_it(measurement): pass\n")
+    url = serve(mtp=0)
+    result = suite.run(f"--specdec-endpoint=off={url}", simulate=False)
+    assert "does not serve 'big'; it serves toy." in result.stdout.str()
+    result.assert_outcomes(errors=2)
+    suite.run(f"--specdec-endpoint=off={url}", "--specdec-served-model=big=toy", simulate=False).assert_outcomes(
+        passed=2
+    )
+
+
+def test_the_api_key_comes_from_the_environment_and_stays_there(
+    suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite.write(HOLDS)
+    arguments = [f"--specdec-endpoint=off={serve(mtp=0, api_key='sesame')}", "--specdec-update"]
+    refused = suite.run(*arguments, simulate=False)
+    assert "refused the API key (HTTP 401): set SPECDEC_API_KEY" in refused.stdout.str()
+    monkeypatch.setenv("SPECDEC_API_KEY", "sesame")
+    result = suite.run(
+        *arguments, "--specdec-report=a.md", "--specdec-report=a.json", "--specdec-report=a.csv", simulate=False
+    )
+    result.assert_outcomes(passed=2, deselected=2)
+    assert "sesame" not in result.stdout.str() + result.stderr.str()
+    for path in suite.pytester.path.rglob("*"):
+        if path.is_file() and path.suffix in (".md", ".json", ".csv"):
+            assert "sesame" not in path.read_text(), path
+
+
+def test_a_server_that_ends_answers_early_is_engine_trouble(suite: Suite, serve: Serve) -> None:
+    suite.write(HOLDS)
+    result = suite.run(f"--specdec-endpoint=off={serve(mtp=0, stop_after=10)}", simulate=False)
+    result.assert_outcomes(errors=2, deselected=2)
+    assert "ended early: 10 of " in result.stdout.str()
+
+
+def test_two_hosts_are_told_apart_from_mtp_and_swap_measures_both_ways_round(suite: Suite, serve: Serve) -> None:
+    suite.write(PAYS)
+    off, mtp = serve(mtp=0), serve(mtp=3).replace("127.0.0.1", "localhost")
+    result = suite.run(f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}", simulate=False)
+    result.stdout.fnmatch_lines(["*note: MTP ran on localhost and Off on 127.0.0.1: the difference may be the node's*"])
+
+
+def test_a_swap_command_that_fails_is_one_sentence(suite: Suite, serve: Serve) -> None:
+    suite.write(PAYS)
+    arguments = [f"--specdec-endpoint=off={serve(mtp=0)}", f"--specdec-endpoint=mtp=3={serve(mtp=3)}"]
+    result = suite.run(*arguments, "--specdec-swap", "exit 3", simulate=False)
+    assert "the swap command failed with exit code 3" in result.stdout.str() + result.stderr.str()
+    assert len(suite.saved_run()["measurements"]) == 4, "the first round is kept"

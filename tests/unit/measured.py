@@ -1,0 +1,43 @@
+"""Measurements for tests."""
+
+from __future__ import annotations
+
+from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cost import Price
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.measurement import Environment, Measurement, RequestCounts
+
+ENGINE = EngineSpec(model="org/Model-FP8", precision="fp8")
+WORKLOAD = Workload(isl=1024, osl=1024)
+ENVIRONMENT = Environment(hardware="h200", engine="vllm", version="0.20.0", endpoint="http://a:8000/v1")
+PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73)
+
+
+def measured(  # noqa: PLR0913 - a measurement is all of these
+    concurrency: int = 8,
+    *,
+    mtp: int = 0,
+    throughput: float = 100.0,
+    interactivity: float = 50.0,
+    half: float = 0.001,
+    acceptance: float | None = None,
+    environment: Environment = ENVIRONMENT,
+    workload: Workload = WORKLOAD,
+) -> Measurement:
+    values = {
+        "total_tok_s_gpu": Estimate(throughput, throughput * half),
+        "interactivity_tok_s_user": Estimate(interactivity, interactivity * half),
+        "ttft_p50_ms": Estimate(80.0),
+    }
+    if acceptance is not None:
+        values["acceptance_length"] = Estimate(acceptance, acceptance * half)
+    engine = EngineSpec(model=ENGINE.model, precision=ENGINE.precision, mtp=mtp)
+    return Measurement(
+        cell=Cell(engine, workload, concurrency),
+        environment=environment,
+        price=PRICE,
+        window_s=30.0,
+        requests=RequestCounts(finished=10, failed=0, cut=2, observed=9),
+        values=values,
+        measured_at="2026-11-23T12:00:00+00:00",
+    )

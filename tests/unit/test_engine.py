@@ -1,0 +1,219 @@
+"""The control path: what endpoints say of themselves, and every way in which they are not what they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from pytest_specdec.engine.counters import UNREADABLE, read_metrics
+from pytest_specdec.engine.endpoint import Endpoint, Served, contradiction, wait_until_idle
+from pytest_specdec.engine.simulated import simulated_engine
+from pytest_specdec.errors import EngineError
+from pytest_specdec.simulator.server import SimulatorOptions, start
+
+SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
+
+
+def test_real_metrics_of_vllm_with_mtp_3_are_read() -> None:
+    reading = read_metrics((SAMPLES / "metrics_mtp3.txt").read_text())
+    assert reading.draft_tokens == 3
+    assert reading.speculation is not None
+    assert (reading.speculation.steps, reading.speculation.drafted, reading.speculation.accepted) == (1925, 5775, 5215)
+    assert len(reading.speculation.per_position) == 3
+    assert sum(reading.speculation.per_position) == 5215
+    assert reading.running == 0
+
+
+def test_real_metrics_of_vllm_without_speculation_say_off() -> None:
+    reading = read_metrics((SAMPLES / "metrics_base.txt").read_text())
+    assert (reading.draft_tokens, reading.speculation) == (0, None)
+    assert reading.generation_tokens
+
+
+def test_ranks_are_summed() -> None:
+    text = (SAMPLES / "metrics_mtp3.txt").read_text()
+    second = "\n".join(line.replace('engine="0"', 'engine="1"') for line in text.splitlines() if line[0] != "#")
+    one, two = read_metrics(text), read_metrics(f"{text}\n{second}\n")
+    assert one.speculation is not None
+    assert two.speculation is not None
+    assert two.speculation.steps == 2 * one.speculation.steps
+    assert two.draft_tokens == 3
+
+
+@pytest.mark.parametrize("text", ["", "sglang:spec_accept_length 2.5\n", "<html>", "vllm:x{ 1"])
+def test_what_is_not_known_is_unreadable_and_never_zero(text: str) -> None:
+    assert read_metrics(text) is UNREADABLE
+
+
+def look(model: str = "tiny", alias: str | None = None, key: str | None = None, **options: object) -> Served:
+    async def main() -> Served:
+        server = await start(SimulatorOptions(preset="tiny", **options))  # type: ignore[arg-type]
+        try:
+            endpoint = Endpoint(url=server.url, api_key=key)
+            served = await endpoint.look(model, alias)
+            await endpoint.smoke(served.model)
+            return served
+        finally:
+            await server.close()
+
+    return asyncio.run(main())
+
+
+def test_an_endpoint_says_what_it_is() -> None:
+    served = look(mtp=2)
+    assert (served.model, served.engine, served.mtp, served.simulated) == ("tiny", "simulated", 2, "tiny")
+
+
+def test_a_model_is_found_under_another_spelling_and_under_an_alias() -> None:
+    assert look("org/Tiny-FP8").model == "tiny"
+    assert look("Anything", alias="tiny").model == "tiny"
+
+
+def test_a_wrong_model_lists_what_is_served_and_how_to_name_it() -> None:
+    with pytest.raises(
+        EngineError, match=r"does not serve 'big'; it serves tiny\. .*--specdec-served-model 'big=NAME'"
+    ):
+        look("big")
+
+
+def test_a_wrong_key_says_which_variable_to_set() -> None:
+    with pytest.raises(EngineError, match=r"refused the API key \(HTTP 401\): set SPECDEC_API_KEY"):
+        look(api_key="right", key="wrong")
+    assert look(api_key="right", key="right").model == "tiny"
+
+
+def test_nobody_there_is_one_sentence() -> None:
+    with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9/v1 cannot be reached \(.*\): is the server up\?"):
+        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").look("m"))
+
+
+def test_credentials_in_a_url_are_not_shown() -> None:
+    endpoint = Endpoint(url="http://user:secret@host:80/v1?token=x", api_key="hush")
+    assert endpoint.shown == "http://host:80/v1"
+    assert "hush" not in repr(endpoint)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def against(handler: Handler, what: Callable[[Endpoint], Awaitable[object]]) -> object:
+    async def main() -> object:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            return await what(Endpoint(url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1"))
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(main())
+
+
+async def _page(_: web.Request) -> web.StreamResponse:
+    return web.Response(text="<html>hello</html>", content_type="text/html")
+
+
+async def _other_json(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"status": "fine"})
+
+
+async def _nothing(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=404)
+
+
+async def _broken(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"error": "kaput"}, status=500)
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (_page, "is not OpenAI-compatible"),
+        (_other_json, "is not OpenAI-compatible"),
+        (_nothing, r"is not OpenAI-compatible: /models is not there \(HTTP 404\)"),
+        (_broken, "/models failed with HTTP 500"),
+    ],
+)
+def test_a_server_that_speaks_something_else_is_named(handler: Handler, message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        against(handler, lambda endpoint: endpoint.look("m"))
+
+
+def test_somebody_elses_requests_are_noticed() -> None:
+    async def busy(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="vllm:num_requests_running 3.0\nvllm:num_requests_waiting 1.0\n")
+
+    with pytest.raises(EngineError, match="is busy: 4 requests that are not ours"):
+        against(busy, lambda endpoint: wait_until_idle(endpoint, seconds=0.3))
+
+
+def test_a_mode_that_contradicts_the_cell_names_both() -> None:
+    served = Served(model="m", engine="vllm", version="1", mtp=3, simulated="")
+    assert contradiction(served, 0) == "the test wants off and the endpoint's metrics say mtp3"
+    assert contradiction(served, 3) == ""
+    unknown = Served(model="m", engine="unknown", version="1", mtp=None, simulated="")
+    assert contradiction(unknown, 3) == ""
+
+
+def test_a_simulated_engine_is_a_process_that_ends_with_its_context() -> None:
+    with simulated_engine("tiny", mtp=1, model="mine") as endpoint:
+        assert asyncio.run(endpoint.look("mine")).mtp == 1
+    with pytest.raises(EngineError, match="cannot be reached"):
+        asyncio.run(endpoint.look("mine"))
+
+
+def test_a_simulated_engine_that_cannot_start_says_its_last_words() -> None:
+    with (
+        pytest.raises(EngineError, match=r"did not start: .*unknown preset 'nope'"),
+        simulated_engine("nope", mtp=0, model="m"),
+    ):
+        pass
+
+
+def test_a_simulated_engine_does_not_outlive_a_killed_parent() -> None:
+    script = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-m', 'pytest_specdec', 'simulate', '--preset', 'tiny', '--port', '0',\n"
+        "                      '--exit-with-parent'], stdout=subprocess.PIPE)\n"
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while _alive(child):
+        assert time.monotonic() < deadline, "the simulated engine outlived its parent"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_sigterm_stops_the_simulated_engine_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", "tiny", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert b"ready at http://127.0.0.1:" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, b"")

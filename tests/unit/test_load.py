@@ -1,0 +1,226 @@
+"""The closed loop and the prompts against servers that behave, and servers that do not."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from pytest_specdec.cell import Workload
+from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.load.closed_loop import Limits, LoadResult, Progress, closed_loop
+from pytest_specdec.load.prompts import PromptWriter, supports_continuous_usage
+from pytest_specdec.load.target import Target
+from pytest_specdec.sample import PlannedRequest
+from pytest_specdec.simulator.server import SimulatorOptions, start
+from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens
+
+WORKLOAD = Workload(isl=256, osl=64)
+LIMITS = Limits(window_s=0.4, settle_s=0.05, no_progress_s=5.0, deadline_s=20.0)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def loop_on_simulator(concurrency: int = 4, *, continuous: bool = True, **options: Any) -> LoadResult:
+    server = await start(SimulatorOptions(preset="tiny", mtp=3, **options))
+    try:
+        target = Target(base_url=server.url, model="tiny", api_key=options.get("api_key")).with_continuous_usage(
+            continuous
+        )
+        writer = await PromptWriter.calibrate(target, WORKLOAD)
+        return await closed_loop(target, WORKLOAD, concurrency, writer, limits=LIMITS)
+    finally:
+        await server.close()
+
+
+async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 2) -> LoadResult:
+    """Against a server that streams by `handler`; calibration is skipped."""
+    application = web.Application()
+    application.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        target = Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
+        writer = PromptWriter(target=target, workload=WORKLOAD, frame=20, costs={"Go on.": 3})
+        return await closed_loop(target, WORKLOAD, concurrency, writer, limits=limits)
+    finally:
+        await runner.cleanup()
+
+
+async def respond(request: web.Request, *events: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for event in events:
+        await response.write(event)
+    return response
+
+
+def test_exactly_the_asked_number_of_requests_is_in_flight() -> None:
+    flying, most, seen = 0, 0, []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+        asked = msgspec.json.decode(await request.read())
+        seen.append(asked)
+        try:
+            await asyncio.sleep(0.02)
+            usage = {"prompt_tokens": 9, "completion_tokens": asked["max_tokens"]}
+            chunk = {"choices": [{"delta": {"content": "x"}}], "usage": usage}
+            return await respond(request, b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n")
+        finally:
+            flying -= 1
+
+    result = asyncio.run(loop_on(handler, concurrency=5))
+    assert most == 5
+    assert {s.status for s in result.traffic.samples} <= {"ok", "cut"}
+    assert all(a["temperature"] == 0 and a["ignore_eos"] and a["stream_options"]["include_usage"] for a in seen)
+    assert len({a["messages"][0]["content"] for a in seen}) == len(seen), "every prompt is its own"
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_streams_at_the_end_are_cut_or_drained_and_always_counted(*, continuous: bool) -> None:
+    result = asyncio.run(loop_on_simulator(continuous=continuous))
+    statuses = {s.status for s in result.traffic.samples}
+    assert ("cut" in statuses) == continuous
+    assert "failed" not in statuses
+    for sample in result.traffic.samples:
+        if sample.status == "ok":
+            assert sample.output_tokens == sample.request.osl
+        assert sample.output_tokens >= len(sample.chunk_s) - 1
+
+
+def test_the_server_counts_the_prompts_as_long_as_they_were_asked_for() -> None:
+    result = asyncio.run(loop_on_simulator())
+    off = [s.prompt_tokens - s.request.isl for s in result.traffic.samples if s.prompt_tokens is not None]
+    assert off
+    assert max(map(abs, off)) <= 2
+
+
+def test_a_key_is_sent_and_never_shown() -> None:
+    result = asyncio.run(loop_on_simulator(api_key="sesame"))
+    assert not [s for s in result.traffic.samples if s.status == "failed"]
+    assert "sesame" not in repr(Target(base_url="http://a", model="m", api_key="sesame"))
+
+
+def test_an_answer_that_ends_early_is_a_failure_that_says_how_early() -> None:
+    result = asyncio.run(loop_on_simulator(stop_after=63, concurrency=8))
+    errors = {s.error for s in result.traffic.samples if s.status == "failed"}
+    assert any(e and e.startswith("ended early: 63 of 64 tokens (finish_reason stop)") for e in errors)
+
+
+def test_an_error_event_after_200_is_a_failure() -> None:
+    result = asyncio.run(loop_on_simulator(fail_after=10))
+    assert "server error after HTTP 200: simulated failure" in {s.error for s in result.traffic.samples}
+
+
+async def _refuses(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"error": {"message": "no such model"}}, status=404)
+
+
+async def _html(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=502, text="<html>bad gateway</html>")
+
+
+async def _hangs(request: web.Request) -> web.StreamResponse:
+    response = await respond(request, b": hello\n\n")
+    await asyncio.sleep(30)
+    return response
+
+
+async def _breaks_off(request: web.Request) -> web.StreamResponse:
+    response = await respond(request, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (_refuses, "HTTP 404: no such model"),
+        (_html, "HTTP 502: <html>bad gateway</html>"),
+        (_hangs, "no progress for 0.2 s"),
+        (_breaks_off, "connection lost"),
+    ],
+)
+def test_a_server_that_only_fails_ends_the_point_at_once_with_its_own_words(handler: Handler, message: str) -> None:
+    limits = dataclasses.replace(LIMITS, no_progress_s=0.2, window_s=30.0)
+    with pytest.raises(EngineError, match=message):
+        asyncio.run(loop_on(handler, limits))
+
+
+def test_a_point_that_never_ramps_meets_its_deadline() -> None:
+    limits = dataclasses.replace(LIMITS, deadline_s=0.3)
+    with pytest.raises(EngineError, match=r"deadline of 0.3 s: 0 requests had finished and 0 of 2 first ones"):
+        asyncio.run(loop_on(_hangs, limits))
+
+
+def test_a_stream_without_usage_is_a_failure() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await respond(request, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n')
+
+    result = asyncio.run(loop_on(handler))
+    assert {s.error for s in result.traffic.samples if s.status != "cut"} == {
+        "no usage in the stream: tokens are only ever counted by the server"
+    }
+
+
+def test_progress_goes_through_ramp_settle_and_window() -> None:
+    phases: list[str] = []
+
+    async def main() -> None:
+        server = await start(SimulatorOptions(preset="tiny"))
+        target = Target(base_url=server.url, model="tiny")
+        writer = await PromptWriter.calibrate(target, WORKLOAD)
+
+        def tell(progress: Progress) -> None:
+            if progress.phase not in phases:
+                phases.append(progress.phase)
+
+        await closed_loop(target, WORKLOAD, 4, writer, limits=LIMITS, on_progress=tell)
+        await server.close()
+
+    asyncio.run(main())
+    assert phases == ["ramp", "settle", "window"]
+
+
+@pytest.mark.parametrize("isl", [48, 100, 1000])
+def test_prompts_have_the_asked_length_read_like_text_and_are_the_same_in_every_mode(isl: int) -> None:
+    async def main() -> tuple[PromptWriter, PromptWriter]:
+        servers = [await start(SimulatorOptions(preset="tiny", mtp=mtp)) for mtp in (0, 3)]
+        targets = [Target(base_url=server.url, model="tiny") for server in servers]
+        first = await PromptWriter.calibrate(targets[0], Workload(isl=isl, osl=8))
+        for server in servers:
+            await server.close()
+        return first, first.retargeted(targets[1])
+
+    off, mtp = asyncio.run(main())
+    texts = [off.text(PlannedRequest(index=i, prompt=i, isl=isl, osl=8)) for i in range(20)]
+    assert [mtp.text(PlannedRequest(index=i, prompt=i, isl=isl, osl=8)) for i in range(20)] == texts
+    assert all(abs(count_tokens(text) + TEMPLATE_TOKENS - isl) <= 2 for text in texts)
+    assert len({text[:30] for text in texts}) == 20, "no prefix cache finds two prompts alike"
+
+
+def test_an_isl_below_the_template_names_the_shortest_one() -> None:
+    writer = PromptWriter(
+        target=Target(base_url="http://a", model="m"), workload=WORKLOAD, frame=30, costs={"Go on.": 3}
+    )
+    with pytest.raises(InvalidInputError, match="the shortest sequence here is 38"):
+        writer.text(PlannedRequest(index=0, prompt=0, isl=29, osl=1))
+
+
+def test_a_server_that_counts_on_every_chunk_is_recognised() -> None:
+    async def main() -> bool:
+        server = await start(SimulatorOptions(preset="tiny"))
+        supported = await supports_continuous_usage(Target(base_url=server.url, model="tiny"))
+        await server.close()
+        return supported
+
+    assert asyncio.run(main())
