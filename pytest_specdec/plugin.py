@@ -99,8 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             deselected.append(item)
         else:
             ours[item] = subject
-    if ours:
-        _refuse_workers(config)
+    if ours and not _is_worker(config):
         try:
             refused = session.refusals(list(ours.values()))
         except SpecdecError as error:
@@ -120,7 +119,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Plan the cells of the tests that are left, before the terminal reporter asks for the plan."""
     specdec = session.config.stash[SESSION]
     items = [item for item in session.items if SUBJECT in item.stash]
-    if items:
+    if items and not _is_worker(session.config):
         specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
         try:
             specdec.make_plan(item.stash[SUBJECT] for item in items)
@@ -146,7 +145,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure the whole plan before the first test that needs it."""
     session = item.config.stash[SESSION]
-    if SUBJECT in item.stash and session.run_path is None:
+    if SUBJECT in item.stash and session.run_path is None and not _is_worker(item.config):
         _measure(item.config, session)
     return (yield)
 
@@ -174,6 +173,7 @@ def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
 @pytest.fixture
 def specdec_subject(request: pytest.FixtureRequest) -> Subject:
     """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
+    _session(request)
     return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
 
 
@@ -332,6 +332,11 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 
 def _session(request: pytest.FixtureRequest) -> SpecdecSession:
+    if _is_worker(request.config):
+        raise InvalidInputError(
+            "specdec measures one endpoint at a time, and several xdist workers would disturb each other's numbers: "
+            "run the specdec tests without -n"
+        )
     return request.config.stash[SESSION]
 
 
@@ -359,9 +364,5 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
     return matrix.curves() if used[0] == "curve" else matrix.cells()
 
 
-def _refuse_workers(config: pytest.Config) -> None:
-    if hasattr(config, "workerinput") or getattr(config.option, "numprocesses", None):
-        raise pytest.UsageError(
-            "specdec measures one endpoint at a time: several xdist workers would disturb each other's numbers. "
-            "Run without -n, or deselect the specdec tests"
-        )
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")

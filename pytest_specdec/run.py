@@ -38,6 +38,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Cell -> why it was planned and yet not measured."""
     swapped: tuple[Measurement, ...] = ()
     """The same cells with the servers exchanged between the hosts."""
+    stored: tuple[Measurement, ...] = ()
+    """Baselines that stood in for an Off mode that no endpoint served."""
 
     @property
     def simulated(self) -> bool:
@@ -109,8 +111,6 @@ def merge_swapped(first: Measurement, second: Measurement) -> Measurement:
 
 
 def _host(measurement: Measurement) -> str:
-    if measurement.environment.simulated:
-        return measurement.environment.simulated
     return urlsplit(measurement.environment.endpoint).hostname or measurement.environment.endpoint
 
 

@@ -52,6 +52,8 @@ class SpecdecSession:
         self.swapped: dict[Cell, Measurement] = {}
         self.lost: dict[Cell, str] = {}
         """Cells that an engine is to blame for."""
+        self.stored: dict[Cell, Measurement] = {}
+        """Baselines that stand in for the Off mode where no endpoint serves it."""
         self.skipped: dict[Cell, str] = {}
         """Cells that the budget or an interruption left out."""
         self.verdicts: dict[Cell, Verdict] = {}
@@ -173,6 +175,7 @@ class SpecdecSession:
                 if cell not in self.measured and cell not in self.lost:
                     self.skipped.setdefault(cell, "interrupted")
             self.verdicts = self._judge()
+            self._find_stored()
             self.done = not any(reason == "interrupted" for reason in self.skipped.values())
             self.save()
 
@@ -227,6 +230,7 @@ class SpecdecSession:
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
             not_measured={str(cell): reason for cell, reason in {**self.lost, **self.skipped}.items()},
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
+            stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
         )
 
     # ---- what tests read
@@ -389,9 +393,23 @@ class SpecdecSession:
             return {}
         return judge_suite((m, self.baselines.find(cell, m.environment)) for cell, m in sorted(self.measured.items()))
 
+    def _find_stored(self) -> None:
+        """Look up the baselines of Off curves that a comparison needs and no endpoint serves."""
+        source = self.source(self.subjects)
+        for subject in self.subjects:
+            if not isinstance(subject, ComparisonSubject) or not source.refusal(subject.reference.engine):
+                continue
+            like = next((self.measured[cell] for cell in subject.candidate.cells if cell in self.measured), None)
+            if like is None:
+                continue
+            for cell in subject.reference.cells:
+                point = self.baselines.find(cell, like.environment)
+                if point is not None:
+                    self.stored[cell] = point.measurement()
+                    self.lost.pop(cell, None)
+
     def _stored(self, subject: CurveSubject, like: Measurement) -> list[Measurement]:
-        found = [self.baselines.find(cell, like.environment) for cell in subject.cells]
-        stored = [point.measurement() for point in found if point is not None]
+        stored = [self.stored[cell] for cell in subject.cells if cell in self.stored]
         if not stored:
             reason = self.source(self.subjects).refusal(subject.engine)
             raise NotMeasuredError(

@@ -27,7 +27,7 @@ _POINT_METRICS = {
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
     """Every table of a run, what they compare, and the remarks that belong to none of them."""
-    comparisons, tables, remarks = mode_tables(run.measurements, levels)
+    comparisons, tables, remarks = mode_tables((*run.measurements, *run.stored), levels)
     if run.verdicts:
         tables.append(verdict_table(run.verdicts))
     if run.measurements:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from small_suite import HOLDS, PAYS, Suite
@@ -61,7 +69,8 @@ def test_a_server_in_another_mode_than_named_is_engine_trouble_and_no_regression
 )
 def test_an_endpoint_that_is_down_is_one_sentence(suite: Suite, endpoint: str, code: int, message: str) -> None:
     suite.write(HOLDS)
-    result = suite.run(f"--specdec-endpoint={endpoint}", simulate=False)
+    # In a process of its own: the HTTP client imports its backend late, which pytester's restored sys.modules breaks.
+    result = suite.pytester.runpytest_subprocess(f"--specdec-endpoint={endpoint}")
     assert result.ret == code
     output = result.stdout.str() + result.stderr.str()
     assert message in output
@@ -110,6 +119,72 @@ def test_two_hosts_are_told_apart_from_mtp_and_swap_measures_both_ways_round(sui
     off, mtp = serve(mtp=0), serve(mtp=3).replace("127.0.0.1", "localhost")
     result = suite.run(f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}", simulate=False)
     result.stdout.fnmatch_lines(["*note: MTP ran on localhost and Off on 127.0.0.1: the difference may be the node's*"])
+
+
+SERVERS = """
+import signal, subprocess, sys, time, pathlib
+ports, modes = sys.argv[1:3], sys.argv[3:5]
+pids = pathlib.Path("pids")
+for pid in pids.read_text().split() if pids.exists() else ():
+    subprocess.run(["kill", pid], check=True)
+    while subprocess.run(["kill", "-0", pid], stderr=subprocess.DEVNULL).returncode == 0:
+        time.sleep(0.05)
+started = [
+    subprocess.Popen(
+        [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", "tiny", "--model", "toy",
+         "--port", port, "--mtp", mode],
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )
+    for port, mode in zip(ports, modes)
+]
+pids.write_text(" ".join(str(p.pid) for p in started))
+"""
+
+
+def test_a_swap_cancels_the_hosts(suite: Suite) -> None:
+    suite.write(PAYS)
+    suite.pytester.makefile(".py", servers=SERVERS)
+    ports = [str(port) for port in _free_ports(2)]
+    script = [sys.executable, "servers.py", *ports]
+    off, mtp = (f"http://127.0.0.1:{port}/v1" for port in ports)
+    try:
+        subprocess.run([*script, "0", "3"], check=True)
+        for url in (off, mtp):
+            _wait_for(url)
+        result = suite.run(
+            f"--specdec-endpoint=off={off}",
+            f"--specdec-endpoint=mtp=3={mtp}",
+            f"--specdec-swap={' '.join([*script, '3', '0'])}",
+            simulate=False,
+        )
+    finally:
+        for pid in Path("pids").read_text().split():
+            os.kill(int(pid), signal.SIGTERM)
+    result.assert_outcomes(passed=1)
+    run = suite.saved_run()
+    assert len(run["measurements"]) == len(run["swapped"]) == 4
+    assert {m["environment"]["endpoint"] for m in run["measurements"]} == {"both hosts"}
+    assert "the difference may be the node's" not in result.stdout.str()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/models", timeout=5).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            return
 
 
 def test_a_swap_command_that_fails_is_one_sentence(suite: Suite, serve: Serve) -> None:

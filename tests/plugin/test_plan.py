@@ -14,9 +14,9 @@ def test_collect_only_prints_the_plan_with_its_price_and_starts_nothing(suite: S
     result = suite.run("--collect-only", "-q")
     result.stdout.fnmatch_lines(
         [
+            "specdec plan: 2 engines, 4 points, about 6 s, no GPU used*; tier smoke; simulated*",
             "*::test_holds[[]toy-fp8-64x48-off-c2[]]",
             "*::test_pays[[]toy-fp8-64x48-mtp3-vs-off[]]",
-            "specdec plan: 2 engines, 4 points, about 6 s, no GPU used*; tier smoke; simulated*",
         ]
     )
     assert not (suite.pytester.path / ".specdec").exists()
@@ -97,7 +97,6 @@ def test_a_model_without_a_preset_is_engine_trouble_that_says_what_to_do(suite: 
         (["--specdec-swap"], "--specdec-swap needs two --specdec-endpoint"),
         (["--specdec-tier", "weekly"], "invalid choice: 'weekly'"),
         (["--specdec-simulate", "h300"], "unknown preset 'h300'; there are: h200-qwen3.5-397b-fp8"),
-        (["-n", "2"], "several xdist workers would disturb each other's numbers"),
         (["-o", "specdec_gpu_kw="], "give specdec_gpu_hour_usd and specdec_gpu_kw together"),
         (["-o", "specdec_window_s=long"], "ini key specdec_window_s: 'long' is not a positive number"),
         (["-o", "specdec_tier=weekly"], "ini key specdec_tier: 'weekly' is not one of smoke, nightly, release"),
@@ -109,6 +108,16 @@ def test_options_that_cannot_be_are_usage_errors(suite: Suite, arguments: list[s
     result = suite.run(*arguments, simulate=simulate)
     assert message in result.stderr.str() + result.stdout.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_xdist_workers_are_refused_and_other_tests_are_not(suite: Suite) -> None:
+    suite.write(HOLDS, "def test_other(): pass\n")
+    result = suite.pytester.runpytest_subprocess("-n", "2", "--specdec-simulate", "tiny")
+    result.assert_outcomes(failed=4, passed=1)
+    assert "several xdist workers would disturb each other's numbers: run the specdec tests without -n" in (
+        result.stdout.str()
+    )
+    assert not (suite.pytester.path / ".specdec").exists()
 
 
 def test_help_markers_and_fixtures_read_like_documentation(suite: Suite) -> None:
