@@ -89,6 +89,8 @@ def concurrency_table(comparison: Comparison) -> Table | None:
             "ratio",
         ),
         rows=rows,
+        # Also where the table of matched interactivity has them: without an overlap this is the only table.
+        notes=comparison.cautions,
     )
 
 
