@@ -21,9 +21,7 @@ COMMANDS = [line for line in SHELL_LINES if line.startswith(("pytest suites", "s
 
 def run(command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(
-        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
