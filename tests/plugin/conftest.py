@@ -14,7 +14,16 @@ from small_suite import Suite
 import pytest_specdec.ending
 import pytest_specdec.judged
 import pytest_specdec.measuring  # noqa: F401 - imported for the side effect
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.errors import EngineError
 from pytest_specdec.simulator.server import Server, SimulatorOptions, start
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _http_client_is_whole() -> None:
+    """The HTTP client imports its backend with the first request: were that inside pytester, it would come twice."""
+    with pytest.raises(EngineError):
+        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").look("any"))
 
 
 @pytest.fixture

@@ -69,8 +69,7 @@ def test_a_server_in_another_mode_than_named_is_engine_trouble_and_no_regression
 )
 def test_an_endpoint_that_is_down_is_one_sentence(suite: Suite, endpoint: str, code: int, message: str) -> None:
     suite.write(HOLDS)
-    # In a process of its own: the HTTP client imports its backend late, which pytester's restored sys.modules breaks.
-    result = suite.pytester.runpytest_subprocess(f"--specdec-endpoint={endpoint}")
+    result = suite.run(f"--specdec-endpoint={endpoint}", simulate=False)
     assert result.ret == code
     output = result.stdout.str() + result.stderr.str()
     assert message in output
@@ -151,11 +150,11 @@ def test_a_swap_cancels_the_hosts(suite: Suite) -> None:
         subprocess.run([*script, "0", "3"], check=True)
         for url in (off, mtp):
             _wait_for(url)
-        # In a process of its own, for the same reason as above.
-        result = suite.pytester.runpytest_subprocess(
+        result = suite.run(
             f"--specdec-endpoint=off={off}",
             f"--specdec-endpoint=mtp=3={mtp}",
             f"--specdec-swap={' '.join([*script, '3', '0'])}",
+            simulate=False,
         )
     finally:
         for pid in Path("pids").read_text().split():
