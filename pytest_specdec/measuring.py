@@ -47,6 +47,8 @@ class OpenEngine:
     hardware: str
     alias: str | None = None
     """Name under which the endpoint serves the model, when the user said so."""
+    died: Callable[[], str] = str
+    """Says how the engine ended; empty while it runs, and for engines that are not ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +167,13 @@ class _Job:
             try:
                 measurement = await self._measure(cell, target, endpoint, environment)
             except SpecdecError as error:
-                left.remove(cell)
-                self.observer.not_measured([cell], str(error), trouble=isinstance(error, EngineError))
+                trouble = isinstance(error, EngineError)
+                death = running.died() if trouble else ""
+                lost = list(left) if death else [cell]
+                self.observer.not_measured(lost, death or str(error), trouble=trouble)
+                left[:] = [other for other in left if other not in lost]
+                if death:
+                    return
             else:
                 left.remove(cell)
                 self.observer.measured(measurement)

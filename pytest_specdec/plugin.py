@@ -132,8 +132,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     session = config.stash[SESSION]
     if session.plan is None:
         return []
-    what = "simulated H200 engine (no --specdec-endpoint given)" if not session.settings.endpoints else "endpoints"
-    lines = [f"specdec plan: {session.plan_words()}; tier {session.settings.tier}; {what}"]
+    lines = [f"specdec plan: {session.plan_words()}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
     lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
     return lines
 
@@ -362,6 +361,14 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
     if used[0] == "comparison":
         return matrix.comparisons()
     return matrix.curves() if used[0] == "curve" else matrix.cells()
+
+
+def _engines_from(settings: Settings) -> str:
+    if settings.endpoints:
+        return "endpoints"
+    if settings.launch:
+        return f"{settings.launch} launched here"
+    return "simulated H200 engine (no --specdec-endpoint given)"
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -65,6 +65,8 @@ class SpecdecSession:
         self._started_at = datetime.now(UTC)
         self._baselines: Baselines | None = None
         self._source: EngineSource | None = None
+        self.listener: Listener | None = None
+        """Whoever shows how the measuring goes, while it goes."""
 
     # ---- collection
 
@@ -124,7 +126,10 @@ class SpecdecSession:
             InvalidInputError: no such simulated preset.
         """
         if self._source is None:
-            self._source = self._attached(subjects) if self.settings.endpoints else self._simulated()
+            if self.settings.endpoints:
+                self._source = self._attached(subjects)
+            else:
+                self._source = self._launched() if self.settings.launch else self._simulated()
         return self._source
 
     def make_plan(self, subjects: Iterable[Subject]) -> None:
@@ -159,6 +164,7 @@ class SpecdecSession:
 
         assert self.plan is not None, "unreachable because the plan is made first"
         settings, options = self.settings, self._options()
+        self.listener = listener
         self.run_path = _new_run_path(settings.runs, self._started_at)
         recorder = Recorder(self, listener)
         try:
@@ -188,6 +194,7 @@ class SpecdecSession:
         from pytest_specdec.measuring import measure_plan
         from pytest_specdec.plan import Plan
 
+        self.listener = listener
         source = self.source([cell])
         if reason := source.refusal(cell.engine):
             raise EngineError(reason)
@@ -315,6 +322,21 @@ class SpecdecSession:
             attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint))
         return AttachedEngines(attachments=tuple(attachments))
 
+    def _launched(self) -> EngineSource:
+        from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines, Template
+
+        settings = self.settings
+        assert settings.launch is not None, "unreachable because the option was given"
+        template = TEMPLATES[settings.launch]
+        return LaunchedEngines(
+            template=Template(start=settings.launch_command or template.start, stop=settings.launch_stop),
+            python=settings.launch_python,
+            arguments=settings.launch_arguments,
+            timeout_s=settings.launch_timeout_s,
+            logs=settings.runs / "logs",
+            said=lambda text: self.listener.said(text) if self.listener else None,
+        )
+
     def _simulated(self) -> EngineSource:
         from pytest_specdec.engine.sources import SimulatedEngines
         from pytest_specdec.simulator.presets import find_preset, preset_for_model
@@ -348,9 +370,10 @@ class SpecdecSession:
 
         @contextmanager
         def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
-            with source.open(engine) as endpoint:
+            with source.open(engine) as running:
                 yield OpenEngine(
-                    endpoint=endpoint,
+                    endpoint=running.endpoint,
+                    died=running.died,
                     hardware=self.settings.hardware or self.hardware.get(engine, "") or "unknown",
                     alias=self.settings.served_models.get(engine.model),
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.matrix import AXES, TIERS
 
+LAUNCHERS = ("vllm",)
 REPORT_SUFFIXES = (".md", ".json", ".csv")
 API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
 
@@ -37,6 +39,12 @@ class Settings:
     served_models: Mapping[str, str]
     api_key: str | None
     simulate: str | None
+    launch: str | None
+    launch_python: str
+    launch_arguments: str
+    launch_command: str
+    launch_stop: str
+    launch_timeout_s: float
     swap: str | None
     """Command that exchanges the servers of two hosts, empty to wait for a person, None not to."""
     only: tuple[tuple[str, tuple[str, ...]], ...]
@@ -68,6 +76,17 @@ class Settings:
         option = config.option
         if option.specdec_swap is not None and len(option.specdec_endpoint) < 2:
             raise InvalidInputError("--specdec-swap needs two --specdec-endpoint, one per host, to exchange")
+        chosen = [
+            name
+            for name, value in (
+                ("--specdec-endpoint", option.specdec_endpoint),
+                ("--specdec-launch", option.specdec_launch),
+                ("--specdec-simulate", option.specdec_simulate),
+            )
+            if value
+        ]
+        if len(chosen) > 1:
+            raise InvalidInputError(f"{' and '.join(chosen)} cannot go together: each says where the engine comes from")
         usd, kw = (_number(config, name) for name in ("specdec_gpu_hour_usd", "specdec_gpu_kw"))
         if (usd is None) != (kw is None):
             raise InvalidInputError("give specdec_gpu_hour_usd and specdec_gpu_kw together, or neither")
@@ -77,6 +96,12 @@ class Settings:
             served_models=dict(option.specdec_served_model),
             api_key=next((os.environ[name] for name in API_KEY_VARIABLES if os.environ.get(name)), None),
             simulate=option.specdec_simulate,
+            launch=option.specdec_launch,
+            launch_python=config.getini("specdec_launch_python") or sys.executable,
+            launch_arguments=_one_line(config, "specdec_launch_arguments"),
+            launch_command=_one_line(config, "specdec_launch_command"),
+            launch_stop=_one_line(config, "specdec_launch_stop"),
+            launch_timeout_s=_number(config, "specdec_launch_timeout_s") or 1800.0,
             swap=option.specdec_swap,
             only=tuple(option.specdec_only),
             tier=_choice(config, "specdec_tier", TIERS),
@@ -125,6 +150,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-simulate",
         metavar="PRESET",
         help="Simulated engine to use when no endpoint is given (default: by the suite's model)",
+    )
+    option(
+        "--specdec-launch",
+        choices=LAUNCHERS,
+        metavar="ENGINE",
+        help=f"Start the engine, measure it and stop it, once per engine of the plan ({', '.join(LAUNCHERS)}); see the "
+        "ini keys specdec_launch_*",
     )
     option(
         "--specdec-swap",
@@ -206,7 +238,16 @@ def add_options(parser: pytest.Parser) -> None:
         ("specdec_gpu_hour_usd", "", "Price per GPU-hour in $ (default: list price of the hardware)"),
         ("specdec_gpu_kw", "", "Provisioned all-in power per GPU in kW (default: list of the hardware)"),
         ("specdec_baselines", "baselines", "Folder of the baselines, from the rootdir"),
-        ("specdec_runs", ".specdec/runs", "Folder of the saved runs, from the rootdir"),
+        (
+            "specdec_runs",
+            ".specdec/runs",
+            "Folder of the saved runs, from the rootdir; logs of launched engines below it",
+        ),
+        ("specdec_launch_python", "", "Python of the environment that has the engine (default: the one of pytest)"),
+        ("specdec_launch_arguments", "", "More arguments for the engine's start command"),
+        ("specdec_launch_command", "", "A start command of your own with {model}, {mtp}, {port}, {tp} and so on"),
+        ("specdec_launch_stop", "", "A command that stops what does not end with its process: docker stop {name}"),
+        ("specdec_launch_timeout_s", "", "Seconds until a launched engine must be healthy (default 1800)"),
     ):
         parser.addini(name, text, default=default)
 
@@ -222,6 +263,11 @@ def _number(config: pytest.Config, name: str) -> float | None:
         return _positive(text)
     except argparse.ArgumentTypeError as error:
         raise InvalidInputError(f"ini key {name}: {error}") from error
+
+
+def _one_line(config: pytest.Config, name: str) -> str:
+    """A long command may go over several lines of the ini file; to a shell a line's end would end the command."""
+    return " ".join(str(config.getini(name)).split("\n")).strip()
 
 
 def _choice(config: pytest.Config, name: str, choices: Sequence[str]) -> str:

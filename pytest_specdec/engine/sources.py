@@ -1,4 +1,4 @@
-"""Where the engine of a cell comes from: an attached endpoint, or the simulated engine."""
+"""Where the engine of a cell comes from: an attached endpoint, or the simulated engine (`launch` has the third way)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from pytest_specdec.cell import EngineSpec, mode_name
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An engine that is up."""
+
+    endpoint: Endpoint
+    died: Callable[[], str] = str
+    """Says how the engine ended; empty while it runs, and for engines that are not ours."""
 
 
 class EngineSource(Protocol):
@@ -29,7 +38,7 @@ class EngineSource(Protocol):
         """Say why there is no such engine here; empty when there is."""
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
         """Have the engine up while the context lasts."""
 
 
@@ -63,7 +72,7 @@ class AttachedEngines:
         return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
         """Give the endpoint; its life is not ours.
 
         Raises:
@@ -77,7 +86,7 @@ class AttachedEngines:
             raise EngineError(
                 self.refusal(engine) or f"several endpoints serve {engine}: {urls}; name the model of each"
             )
-        yield named[0].endpoint
+        yield Running(endpoint=named[0].endpoint)
 
     def exchanged(self) -> AttachedEngines:
         """The same two endpoints with their modes exchanged."""
@@ -107,13 +116,13 @@ class SimulatedEngines:
         return f"no simulated preset for {engine.model}: name one with --specdec-simulate, or give --specdec-endpoint"
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Endpoint]:
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
         """Start the engine, and stop it at the end."""
         preset = self.preset_of(engine.model)
         if preset is None:
             raise EngineError(self.refusal(engine))
         with simulated_engine(preset, mtp=engine.mtp, model=engine.model, seed=self.seed) as endpoint:
-            yield endpoint
+            yield Running(endpoint=endpoint)
 
 
 def detect_mode(endpoint: Endpoint, model: str, alias: str | None) -> int:

@@ -28,10 +28,22 @@ def comparison_frame(comparison: Comparison, levels: Sequence[float] | None = No
 
 
 def comparison_table(comparison: Comparison, levels: Sequence[float] | None = None) -> Table:
-    """Table at matched interactivity, two rows per level."""
+    """Table at matched interactivity, two rows per level.
+
+    Raises:
+        NotMeasuredError: no level was named and the two ranges overlap nowhere, or too little for a level.
+    """
     rows = []
     notes = list(comparison.cautions)
-    for level in comparison.levels() if levels is None else levels:
+    if levels is None:
+        levels = comparison.levels()
+    if not levels:
+        low, high = comparison.overlap
+        raise NotMeasuredError(
+            f"{comparison.names[0]} and {comparison.names[1]} share only {low:.1f} to {high:.1f} tok/s/user, "
+            "too little for a comparison at matched interactivity; measure more concurrencies"
+        )
+    for level in levels:
         try:
             read = comparison.at(level)
         except NotMeasuredError as error:

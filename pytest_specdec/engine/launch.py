@@ -1,0 +1,201 @@
+"""Engines that the suite starts itself: one process tree per engine specification, healthy before it is measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_specdec.cell import EngineSpec
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.sources import Running
+from pytest_specdec.engine.supervise import GRACE_S
+from pytest_specdec.errors import EngineError, InvalidInputError
+
+HOST = "127.0.0.1"
+START_S = 90.0
+"""For the plan's estimate; a large model takes minutes."""
+_LOOK_S = 0.5
+_SAY_S = 15.0
+_DYING_S = 5.0
+_LAST_LINES = 8
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """Shell commands that start and stop one engine; `{name}` is filled in from the engine specification."""
+
+    start: str
+    stop: str = ""
+    """For what does not end with its process, such as the container of `docker run`."""
+
+    def filled(self, values: Mapping[str, str]) -> Template:
+        """Fill in the values.
+
+        Raises:
+            InvalidInputError: a placeholder that does not exist.
+        """
+        return Template(start=_filled(self.start, values), stop=_filled(self.stop, values))
+
+
+TEMPLATES = {
+    "vllm": Template(
+        start="{python} {vllm_entry} serve {model} --served-model-name {model} --host {host} --port {port} "
+        "--tensor-parallel-size {tp} {vllm_parallel} {vllm_speculation} {arguments}"
+    ),
+}
+"""Start commands by the name that `--specdec-launch` takes."""
+
+
+def template_values(engine: EngineSpec, *, port: int, python: str, arguments: str) -> dict[str, str]:
+    """What a template may name, quoted for the shell where the user's text goes in."""
+    degrees = dict(re.findall(r"([a-z]+)(\d+)", engine.parallelism))
+    # vLLM spreads experts over all GPUs of the other degrees; it has a switch and no degree.
+    parallel = ["--enable-expert-parallel"] if int(degrees.get("ep", "1")) > 1 else []
+    for name, option in (("pp", "--pipeline-parallel-size"), ("dp", "--data-parallel-size")):
+        parallel += [option, degrees[name]] if name in degrees else []
+    speculation = json.dumps({"method": "mtp", "num_speculative_tokens": engine.mtp})
+    return {
+        "model": shlex.quote(engine.model),
+        "precision": engine.precision,
+        "parallelism": engine.parallelism,
+        "mtp": str(engine.mtp),
+        "tp": degrees.get("tp", "1"),
+        "host": HOST,
+        "port": str(port),
+        "name": f"specdec-{port}",
+        "python": shlex.quote(python),
+        "arguments": arguments,
+        "vllm_entry": shlex.quote(str(Path(__file__).with_name("vllm_entry.py"))),
+        "vllm_parallel": " ".join(parallel),
+        "vllm_speculation": f"--speculative-config {shlex.quote(speculation)}" if engine.mtp else "",
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchedEngines:
+    """Starts an engine of its own for each specification, from a template."""
+
+    template: Template
+    python: str
+    arguments: str
+    timeout_s: float
+    logs: Path
+    said: Callable[[str], None]
+    """Told how a start comes along."""
+    simulated: bool = field(default=False, init=False)
+    start_s: float = field(default=START_S, init=False)
+
+    def refusal(self, engine: EngineSpec) -> str:  # noqa: ARG002 - the interface of all sources
+        """Every engine can be tried."""
+        return ""
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
+        """Start the engine, wait until it is healthy, and stop its whole process tree at the end.
+
+        Raises:
+            EngineError: it died, or did not become healthy in time; the message carries its last lines.
+        """
+        port = _free_port()
+        values = template_values(engine, port=port, python=self.python, arguments=self.arguments)
+        template = self.template.filled(values)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{engine.mode}-{port}.log"
+        with log.open("wb") as output:
+            output.write(f"$ {template.start}\n".encode())
+            output.flush()
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "pytest_specdec.engine.supervise", template.start, template.stop],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is the parent's: it stops the engine in order, after the measured points are safe.
+                start_new_session=True,
+            )
+        endpoint = Endpoint(url=f"http://{HOST}:{port}/v1")
+        try:
+            self._wait_until_healthy(endpoint, process, log, engine)
+            yield Running(endpoint=endpoint, died=lambda: _death(process, log, engine))
+        finally:
+            _end(process)
+
+    def _wait_until_healthy(
+        self, endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path, engine: EngineSpec
+    ) -> None:
+        started = time.monotonic()
+        spoken = started
+        while not _healthy(endpoint):
+            now = time.monotonic()
+            if process.poll() is not None:
+                raise EngineError(f"{engine} died at start (exit code {process.returncode}). {_last_words(log)}")
+            if now - started > self.timeout_s:
+                raise EngineError(
+                    f"{engine} was not healthy after {self.timeout_s:.0f} s (ini key specdec_launch_timeout_s). "
+                    f"{_last_words(log)}"
+                )
+            if now - spoken >= _SAY_S:
+                spoken = now
+                self.said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
+            time.sleep(_LOOK_S)
+        self.said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
+
+
+def _filled(command: str, values: Mapping[str, str]) -> str:
+    unknown = sorted({name for name in _PLACEHOLDER.findall(command) if name not in values})
+    if unknown:
+        raise InvalidInputError(
+            f"launch command: unknown placeholder {{{unknown[0]}}}; there are: {', '.join(sorted(values))}"
+        )
+    # Not str.format: a command may hold JSON.
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], command).strip()
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _healthy(endpoint: Endpoint) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint.root}/health", timeout=5) as answer:  # noqa: S310 - our own URL
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _death(process: subprocess.Popen[bytes], log: Path, engine: EngineSpec) -> str:
+    try:
+        # A failed request may be quicker than the end of the process that failed it.
+        process.wait(_DYING_S)
+    except subprocess.TimeoutExpired:
+        return ""
+    return f"{engine} died while it was measured (exit code {process.returncode}). {_last_words(log)}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None, "unreachable because stdin is a pipe"
+    process.stdin.close()
+    try:
+        process.wait(3 * GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _last_words(log: Path) -> str:
+    """The end of the log without blank lines, and where the rest is."""
+    lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()[1:] if line.strip()]
+    last = "\n".join(f"  {line[:200]}" for line in lines[-_LAST_LINES:])
+    return f"Its log: {log}" + (f", which ends with:\n{last}" if last else ", which is empty")

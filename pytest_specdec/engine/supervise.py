@@ -1,0 +1,94 @@
+"""A process that runs an engine and outlives pytest by seconds, to take the whole process tree down with it.
+
+`python -m pytest_specdec.engine.supervise START [STOP]`: two shell commands. The engine ends when standard input
+closes, which happens also when pytest is killed: the STOP command runs (killing `docker run` leaves the container
+behind), and whatever the engine has started is stopped, first politely.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+GRACE_S = 10.0
+"""From the polite signal to the other one."""
+_SET_CHILD_SUBREAPER = 36
+_LOOK_S = 0.2
+
+
+def main(start: str, stop: str = "") -> int:
+    """Run the engine until it ends or standard input closes; return its exit code."""
+    # Orphans of the engine become ours instead of init's, so that none escapes.
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    engine = subprocess.Popen(  # noqa: S602 - the user's own command
+        f"exec {start}" if _is_simple(start) else start,
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_heed_signals,  # noqa: PLW1509 - there are no threads here
+    )
+    while engine.poll() is None and not _closed(sys.stdin.fileno()):
+        pass
+    if stop:
+        subprocess.run(stop, shell=True, check=False)  # noqa: S602 - the user's own command
+    _stop_descendants(engine)
+    return engine.wait()
+
+
+def _is_simple(command: str) -> bool:
+    return not any(sign in command for sign in ";&|\n")
+
+
+def _heed_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _closed(descriptor: int) -> bool:
+    ready, _, _ = select.select([descriptor], [], [], _LOOK_S)
+    return bool(ready) and not os.read(descriptor, 4096)
+
+
+def _stop_descendants(engine: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        told: set[int] = set()
+        deadline = time.monotonic() + GRACE_S
+        while time.monotonic() < deadline:
+            engine.poll()
+            running = _descendants(os.getpid())
+            if not running:
+                return
+            for pid in running:
+                # Once each: a second SIGTERM makes some servers skip their orderly end.
+                _signal_or_reap(pid, number if pid not in told else None, engine.pid)
+            told.update(running)
+            time.sleep(_LOOK_S)
+
+
+def _signal_or_reap(pid: int, number: signal.Signals | None, engine: int) -> None:
+    try:
+        if number is not None:
+            os.kill(pid, number)
+        if pid != engine:
+            os.waitpid(pid, os.WNOHANG)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found += [child, *_descendants(child)]
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

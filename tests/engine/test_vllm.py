@@ -1,0 +1,132 @@
+"""The real thing: vLLM with real MTP on a tiny model, launched, measured and gated.
+
+Needs the Python of an environment with vLLM in the variable SPECDEC_VLLM_PYTHON (`tests/engine/README.md`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from pytest_specdec.cell import EngineSpec
+from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines
+
+PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
+HERE = Path(__file__).parent
+MODEL = "tiny-mimo-mtp"
+INI = f"""[pytest]
+specdec_launch_python = {PYTHON}
+specdec_launch_arguments = --dtype float32 --max-model-len 1024 --max-num-seqs 16 --enforce-eager
+    --kv-cache-memory-bytes 67108864
+specdec_gpu_hour_usd = 0.1
+specdec_gpu_kw = 0.1
+specdec_window_s = 6
+"""
+SUITE = """
+import pytest
+
+pytestmark = pytest.mark.specdec(
+    model="tiny-mimo-mtp", precision="fp32", hardware="cpu", parallelism="tp1",
+    mtp=[0, 1, 3], sequence="256x128", exact_lengths=True, concurrency=[1, 4, 8],
+)
+
+def test_holds(measurement, baseline):
+    assert measurement >= baseline
+
+@pytest.mark.specdec(mtp=[1, 3])
+def test_compares(comparison):
+    assert comparison.shared_concurrencies() == (1, 4, 8)
+"""
+
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="no real engine: SPECDEC_VLLM_PYTHON does not name a Python with vLLM (tests/engine/README.md)"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite on the tiny model, its baselines just written."""
+    folder = tmp_path_factory.mktemp("tiny")
+    shutil.copytree(HERE / MODEL, folder / MODEL)
+    (folder / "pytest.ini").write_text(INI)
+    (folder / "test_tiny.py").write_text(SUITE)
+    done = measure(folder, "--specdec-update")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--specdec-launch=vllm", *arguments]
+    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+def newest_run(folder: Path) -> dict[str, Any]:
+    newest = max((folder / ".specdec" / "runs").glob("*.json"), key=lambda p: p.stat().st_mtime_ns)
+    content: dict[str, Any] = json.loads(newest.read_text())
+    return content
+
+
+def test_off_and_mtp_are_measured_with_the_engines_own_acceptance(folder: Path) -> None:
+    run = newest_run(folder)
+    assert run["complete"]
+    assert len(run["measurements"]) == 9
+    # From the training of this model: nearly every draft is accepted, at every concurrency.
+    expected = {1: (1.90, 2.0), 3: (3.5, 4.0)}
+    for found in run["measurements"]:
+        mtp = found["cell"]["engine"]["mtp"]
+        assert found["environment"]["engine"] == "vllm"
+        assert found["environment"]["version"] != "unknown"
+        assert found["environment"]["simulated"] == ""
+        assert found["requests"]["failed"] == 0
+        if mtp:
+            low, high = expected[mtp]
+            assert low < found["values"]["acceptance_length"][0] < high
+            assert found["acceptance"]["draft_tokens"] == mtp
+        else:
+            assert found["acceptance"] is None
+
+
+def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Path) -> None:
+    weak = tmp_path / "weak"
+    shutil.copytree(folder, weak)
+    shutil.rmtree(weak / MODEL)
+    subprocess.run([PYTHON, HERE / "weaken_drafter.py", HERE / MODEL, weak / MODEL, "1.2"], check=True)
+    # A threshold of speed would be this machine's noise: acceptance is the evidence.
+    done = measure(weak, "-k", "holds and mtp1-c4")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "REGRESSED test_tiny.py" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("E") and "acceptance length" in line]
+    assert line.rstrip().endswith("regressed"), line
+
+
+def test_mtp_and_off_say_the_same(tmp_path: Path) -> None:
+    """Greedy speculation must not change the text; the engine is asked the way any user would."""
+    engines = LaunchedEngines(
+        template=TEMPLATES["vllm"],
+        python=PYTHON,
+        arguments="--dtype float32 --max-model-len 1024 --enforce-eager --kv-cache-memory-bytes 67108864",
+        timeout_s=600,
+        logs=tmp_path,
+        said=print,
+    )
+    texts = {}
+    for mtp in (0, 3):
+        spec = EngineSpec(model=str(HERE / MODEL), precision="fp32", parallelism="tp1", mtp=mtp)
+        with engines.open(spec) as running:
+            texts[mtp] = [greedy(running.endpoint.root, spec.model, prompt) for prompt in ("The", "Once", "In a town")]
+    assert texts[0] == texts[3]
+    assert all(len(text) > 20 for text in texts[0])
+
+
+def greedy(root: str, model: str, prompt: str) -> str:
+    with openai.OpenAI(base_url=f"{root}/v1", api_key="none") as client:
+        answer = client.completions.create(model=model, prompt=prompt, max_tokens=64, temperature=0)
+    return answer.choices[0].text

@@ -1,0 +1,162 @@
+"""Engines that the suite starts: one tree of processes each, and every way in which a start or an engine can fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_suite import HOLDS, PAYS, Suite
+
+SIMULATED = "{python} -m pytest_specdec simulate --preset tiny --model {model} --mtp {mtp} --port {port}"
+# A launcher that starts the engine and a helper in a session of its own, as container runtimes and Ray do.
+NESTED = """
+import subprocess, sys, time
+subprocess.Popen(["sleep", "4242"], start_new_session=True)
+subprocess.run(sys.argv[1:], check=False)
+"""
+
+
+def arguments(command: str, *more: str) -> list[str]:
+    return ["--specdec-launch=vllm", "-o", f"specdec_launch_command={command}", *more]
+
+
+def run(suite: Suite, command: str, *more: str) -> pytest.RunResult:
+    return suite.run(*arguments(command, *more), simulate=False)
+
+
+def running(text: str) -> list[int]:
+    lines = subprocess.run(["ps", "axww", "-o", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[0]) for line in lines.splitlines() if text in line and "ps ax" not in line]
+
+
+def wait_until_gone(text: str) -> None:
+    deadline = time.monotonic() + 30
+    while running(text):
+        assert time.monotonic() < deadline, "a process was left behind"
+        time.sleep(0.1)
+
+
+def test_each_engine_is_launched_once_and_stopped_with_its_whole_tree(suite: Suite) -> None:
+    suite.write(HOLDS, PAYS)
+    suite.pytester.makepyfile(nested=NESTED)
+    result = run(suite, f"{{python}} {suite.pytester.path / 'nested.py'} {SIMULATED}", "--specdec-update")
+    result.assert_outcomes(passed=5)
+    assert len([line for line in result.stdout.lines if " is healthy after " in line]) == 2
+    assert len(list((suite.pytester.path / ".specdec" / "runs" / "logs").iterdir())) == 2
+    assert running("sleep 4242") == []
+    assert running("--model toy --mtp") == []
+
+
+def test_an_engine_that_dies_at_start_shows_its_last_words(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = run(suite, "echo 'CUDA error: out of memory' && exit 7", "-k", "off-c2")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*toy-fp8-off died at start (exit code 7). Its log: *", "  CUDA error: out of memory"])
+
+
+def test_an_engine_that_never_becomes_healthy_is_given_up(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = run(suite, "echo loading && sleep 4343", "-k", "off-c2", "-o", "specdec_launch_timeout_s=1")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*was not healthy after 1 s (ini key specdec_launch_timeout_s)*", "  loading"])
+    assert running("sleep 4343") == []
+
+
+def test_a_port_in_use_is_the_engines_own_last_words(suite: Suite) -> None:
+    suite.write(HOLDS)
+    bind = "import socket; a = socket.create_server(('127.0.0.1', 0)); socket.create_server(a.getsockname())"
+    result = run(suite, f'{{python}} -c "{bind}"', "-k", "off-c2")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*died at start (exit code 1)*", "*Address already in use*"])
+
+
+def test_an_unknown_placeholder_is_named(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = run(suite, "serve {modle}", "-k", "off-c2")
+    assert "launch command: unknown placeholder {modle}; there are: arguments, host, model" in result.stdout.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_the_stop_command_runs_with_the_same_values(suite: Suite) -> None:
+    suite.write(HOLDS)
+    told = suite.pytester.path / "stopped"
+    stop = f"specdec_launch_stop=echo {{name}} {{port}} > {told}"
+    run(suite, SIMULATED, "-k", "off-c2", "--specdec-update", "-o", stop).assert_outcomes(passed=1)
+    name, port = told.read_text().split()
+    assert name == f"specdec-{port}"
+
+
+def test_a_command_may_go_over_several_lines_of_the_ini_file(suite: Suite) -> None:
+    suite.write(HOLDS)
+    ini = suite.pytester.path / "tox.ini"
+    first, second = SIMULATED.split(" --model")
+    ini.write_text(f"{ini.read_text()}\nspecdec_launch_command = {first}\n    --model{second}\n")
+    result = suite.run("--specdec-launch=vllm", "-k", "off-c2", "--specdec-update", simulate=False)
+    result.assert_outcomes(passed=1)
+
+
+def test_one_source_of_engines_at_a_time(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = suite.run("--specdec-launch=vllm")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--specdec-launch and --specdec-simulate cannot go together" in result.stderr.str()
+
+
+def started(suite: Suite, model: str) -> subprocess.Popen[bytes]:
+    """Start pytest on six points in a process of its own and return when one is measured."""
+    suite.write(HOLDS.replace("def", f"@pytest.mark.specdec(model={model!r}, concurrency=[1, 2, 3])\ndef", 1))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments(SIMULATED)]
+    process = subprocess.Popen(command, cwd=suite.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    said = b""
+    while b"[1/6]" not in said:
+        line = process.stdout.readline()
+        assert line, said.decode()
+        said += line
+    return process
+
+
+def test_a_killed_engine_ends_its_points_at_once_and_keeps_the_measured_ones(suite: Suite) -> None:
+    process = started(suite, "shot")
+    for pid in running("simulate --preset tiny --model shot --mtp 0"):
+        os.kill(pid, signal.SIGKILL)
+    said = process.communicate(timeout=60)[0].decode()
+    assert "shot-fp8-off died while it was measured" in said
+    run_ = suite.saved_run()
+    assert {m["cell"]["engine"]["mtp"] for m in run_["measurements"]} == {0, 3}, "the other engine is still measured"
+    assert len(run_["measurements"]) in (4, 5)
+    wait_until_gone("--model shot")
+
+
+def test_a_killed_pytest_leaves_no_engine_behind(suite: Suite) -> None:
+    process = started(suite, "orphan")
+    process.kill()
+    process.communicate()
+    wait_until_gone("--model orphan")
+    assert len(suite.saved_run()["measurements"]) >= 1
+
+
+def test_ctrl_c_stops_the_engine(suite: Suite) -> None:
+    process = started(suite, "stopped")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert running("--model stopped") == []
+
+
+def test_the_entry_script_passes_through_to_vllm(tmp_path: Path) -> None:
+    """With a stand-in for the CUDA build: same arguments, and nothing of the CPU build's environment."""
+    main = tmp_path / "vllm" / "entrypoints" / "cli" / "main.py"
+    main.parent.mkdir(parents=True)
+    main.write_text("import os, sys\ndef main():\n    print(sys.argv, os.environ.get('VLLM_CPU_OMP_THREADS_BIND'))\n")
+    entry = Path(__file__).parents[2] / "pytest_specdec" / "engine" / "vllm_entry.py"
+    done = subprocess.run(
+        [sys.executable, entry, "serve", "m"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "['vllm', 'serve', 'm'] None"
