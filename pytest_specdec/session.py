@@ -5,19 +5,18 @@ It holds no pytest hook and prints nothing; the hooks in `plugin` call it, and `
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pytest_specdec import __version__
 from pytest_specdec.cell import Cell, EngineSpec
-from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError, SpecdecError
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError
 from pytest_specdec.matrix import ComparisonSubject, CurveSubject, cell_axes
+from pytest_specdec.recorder import Listener, Recorder
 from pytest_specdec.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,15 +26,12 @@ if TYPE_CHECKING:
     from pytest_specdec.curve import Curve
     from pytest_specdec.engine.sources import EngineSource
     from pytest_specdec.gate import Verdict
-    from pytest_specdec.load.closed_loop import Progress
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.measuring import MeasureOptions, OpenEngine
     from pytest_specdec.plan import Plan
     from pytest_specdec.run import Run
 
 Subject = Cell | CurveSubject | ComparisonSubject
-_SWAP_WAIT_S = 1800.0
-_SWAP_LOOK_S = 2.0
 
 
 class SpecdecSession:
@@ -126,10 +122,10 @@ class SpecdecSession:
             InvalidInputError: no such simulated preset.
         """
         if self._source is None:
-            if self.settings.endpoints:
-                self._source = self._attached(subjects)
-            else:
-                self._source = self._launched() if self.settings.launch else self._simulated()
+            from pytest_specdec.engines import engine_source
+
+            models = list(dict.fromkeys(cell.engine.model for subject in subjects for cell in cells_of(subject)))
+            self._source = engine_source(self.settings, models, self._say)
         return self._source
 
     def make_plan(self, subjects: Iterable[Subject]) -> None:
@@ -159,6 +155,7 @@ class SpecdecSession:
 
     def measure(self, listener: Listener) -> None:
         """Measure the whole plan once, then judge the suite once."""
+        from pytest_specdec.engines import exchange_hosts
         from pytest_specdec.measuring import measure_plan
         from pytest_specdec.run import merge_swapped
 
@@ -171,7 +168,9 @@ class SpecdecSession:
             measure_plan(self.plan, self._opener(self.source(self.subjects)), options, recorder)
             if settings.swap is not None:
                 recorder.into = self.swapped
-                exchanged = self._exchange(recorder)
+                exchanged = exchange_hosts(
+                    self.source(self.subjects), settings, next(iter(self.hardware)).model, self._say
+                )
                 measure_plan(self.plan, self._opener(exchanged), options, recorder)
                 for cell in self.measured.keys() & self.swapped.keys():
                     self.measured[cell] = merge_swapped(self.measured[cell], self.swapped[cell])
@@ -307,47 +306,9 @@ class SpecdecSession:
         axes = cell_axes(cell)
         return all(axes[axis] in values for axis, values in self.settings.only)
 
-    def _attached(self, subjects: Sequence[Subject]) -> EngineSource:
-        from pytest_specdec.engine.endpoint import Endpoint
-        from pytest_specdec.engine.sources import AttachedEngines, Attachment, detect_mode
-
-        models = list(dict.fromkeys(cell.engine.model for subject in subjects for cell in cells_of(subject)))
-        attachments = []
-        for option in self.settings.endpoints:
-            endpoint = Endpoint(url=option.url, api_key=self.settings.api_key)
-            mtp = option.mtp
-            if mtp is None:
-                model = option.model or (models[0] if models else "")
-                mtp = detect_mode(endpoint, model, self.settings.served_models.get(model))
-            attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint))
-        return AttachedEngines(attachments=tuple(attachments))
-
-    def _launched(self) -> EngineSource:
-        from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines, Template
-
-        settings = self.settings
-        assert settings.launch is not None, "unreachable because the option was given"
-        template = TEMPLATES[settings.launch]
-        return LaunchedEngines(
-            template=Template(start=settings.launch_command or template.start, stop=settings.launch_stop),
-            python=settings.launch_python,
-            arguments=settings.launch_arguments,
-            timeout_s=settings.launch_timeout_s,
-            logs=settings.runs / "logs",
-            said=lambda text: self.listener.said(text) if self.listener else None,
-        )
-
-    def _simulated(self) -> EngineSource:
-        from pytest_specdec.engine.sources import SimulatedEngines
-        from pytest_specdec.simulator.presets import find_preset, preset_for_model
-
-        named = find_preset(self.settings.simulate).name if self.settings.simulate else None
-
-        def preset_of(model: str) -> str | None:
-            matching = None if named else preset_for_model(model)
-            return named or (matching.name if matching else None)
-
-        return SimulatedEngines(preset_of=preset_of)
+    def _say(self, text: str) -> None:
+        if self.listener is not None:
+            self.listener.said(text)
 
     def _options(self) -> MeasureOptions:
         from pytest_specdec.load.closed_loop import Limits
@@ -379,35 +340,6 @@ class SpecdecSession:
                 )
 
         return open_engine
-
-    def _exchange(self, recorder: Recorder) -> EngineSource:
-        """Have the servers of the two hosts exchanged, and wait until the endpoints say so."""
-        from pytest_specdec.engine.sources import AttachedEngines, detect_mode
-
-        source = self.source(self.subjects)
-        if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
-            raise EngineError("--specdec-swap exchanges exactly two endpoints")
-        exchanged = source.exchanged()
-        if self.settings.swap:
-            recorder.listener.said(f"exchanging the servers: {self.settings.swap}")
-            result = subprocess.run(self.settings.swap, shell=True, check=False)  # noqa: S602 - the user's own command
-            if result.returncode:
-                raise EngineError(f"the swap command failed with exit code {result.returncode}: {self.settings.swap}")
-        else:
-            recorder.listener.said("exchange the servers of the two hosts now; waiting until the endpoints say so")
-        deadline = time.monotonic() + _SWAP_WAIT_S
-        model = next(iter(self.hardware)).model
-        while time.monotonic() < deadline:
-            try:
-                if all(
-                    detect_mode(a.endpoint, model, self.settings.served_models.get(model)) == a.mtp
-                    for a in exchanged.attachments
-                ):
-                    return exchanged
-            except SpecdecError:
-                pass  # a server that is being restarted does not answer
-            time.sleep(_SWAP_LOOK_S)
-        raise EngineError(f"the endpoints did not exchange their modes within {_SWAP_WAIT_S / 60:.0f} min")
 
     def _judge(self) -> dict[Cell, Verdict]:
         from pytest_specdec.gate import judge_suite
@@ -441,53 +373,6 @@ class SpecdecSession:
                 "with --specdec-update=new"
             )
         return stored
-
-
-class Listener(Protocol):
-    """Whoever shows how the measuring goes."""
-
-    def said(self, text: str) -> None:
-        """Show a line that is not about a point."""
-
-    def engine_starting(self, engine: EngineSpec) -> None:
-        """Show which engine comes next."""
-
-    def progress(self, cell: Cell, progress: Progress) -> None:
-        """Show how a point comes along."""
-
-    def measured(self, measurement: Measurement) -> None:
-        """Show a finished point."""
-
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
-        """Show what was lost, and why."""
-
-
-class Recorder:
-    """Keeps what the measuring reports, and passes it on to whoever shows it."""
-
-    def __init__(self, session: SpecdecSession, listener: Listener) -> None:
-        self.session = session
-        self.listener = listener
-        self.into = session.measured
-
-    def engine_starting(self, engine: EngineSpec) -> None:
-        """Pass on."""
-        self.listener.engine_starting(engine)
-
-    def progress(self, cell: Cell, progress: Progress) -> None:
-        """Pass on."""
-        self.listener.progress(cell, progress)
-
-    def measured(self, measurement: Measurement) -> None:
-        """Keep, and save the run at once."""
-        self.into[measurement.cell] = measurement
-        self.session.save()
-        self.listener.measured(measurement)
-
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
-        """Keep the reason."""
-        (self.session.lost if trouble else self.session.skipped).update(dict.fromkeys(cells, reason))
-        self.listener.not_measured(cells, reason, trouble=trouble)
 
 
 def cells_of(subject: Subject) -> tuple[Cell, ...]:

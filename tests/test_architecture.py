@@ -11,7 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
-    "settings", "plugin", "session", "judged", "progress", "ending", "commands", "__main__", "measuring",
+    "settings", "plugin", "session", "judged", "progress", "ending", "commands", "engines", "recorder",
+    "__main__", "measuring",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources")
 STANDARD_IO = {"asyncio", "http", "socket", "subprocess", "urllib.request"}

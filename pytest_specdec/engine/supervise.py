@@ -29,7 +29,7 @@ def main(start: str, stop: str = "") -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     engine = subprocess.Popen(  # noqa: S602 - the user's own command
-        f"exec {start}" if _is_simple(start) else start,
+        start,
         shell=True,
         stdin=subprocess.DEVNULL,
         preexec_fn=_heed_signals,  # noqa: PLW1509 - there are no threads here
@@ -40,10 +40,6 @@ def main(start: str, stop: str = "") -> int:
         subprocess.run(stop, shell=True, check=False)  # noqa: S602 - the user's own command
     _stop_descendants(engine)
     return engine.wait()
-
-
-def _is_simple(command: str) -> bool:
-    return not any(sign in command for sign in ";&|\n")
 
 
 def _heed_signals() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +51,24 @@ class Suite:
         """Run it in this process."""
         simulated = ["--specdec-simulate", "tiny"] if simulate else []
         return self.pytester.runpytest("-p", "no:cacheprovider", *simulated, *arguments)
+
+    def start(self, *arguments: str, until: bytes) -> tuple[subprocess.Popen[bytes], bytes]:
+        """Start it in a process of its own and return when it has said `until`, with all it has said."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=self.pytester.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A shell ignores Ctrl-C for what it runs in the background, and a child inherits that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it only sets a signal
+        )
+        assert process.stdout is not None
+        said = b""
+        while until not in said:
+            line = process.stdout.readline()
+            assert line, said.decode()
+            said += line
+        return process, said
 
     @property
     def baselines(self) -> dict[str, Path]:

@@ -44,7 +44,7 @@ def wait_until_gone(text: str) -> None:
 def test_each_engine_is_launched_once_and_stopped_with_its_whole_tree(suite: Suite) -> None:
     suite.write(HOLDS, PAYS)
     suite.pytester.makepyfile(nested=NESTED)
-    result = run(suite, f"{{python}} {suite.pytester.path / 'nested.py'} {SIMULATED}", "--specdec-update")
+    result = run(suite, f"A_VARIABLE=1 {{python}} {suite.pytester.path / 'nested.py'} {SIMULATED}", "--specdec-update")
     result.assert_outcomes(passed=5)
     assert len([line for line in result.stdout.lines if " is healthy after " in line]) == 2
     assert len(list((suite.pytester.path / ".specdec" / "runs" / "logs").iterdir())) == 2
@@ -110,15 +110,7 @@ def test_one_source_of_engines_at_a_time(suite: Suite) -> None:
 def started(suite: Suite, model: str) -> subprocess.Popen[bytes]:
     """Start pytest on six points in a process of its own and return when one is measured."""
     suite.write(HOLDS.replace("def", f"@pytest.mark.specdec(model={model!r}, concurrency=[1, 2, 3])\ndef", 1))
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments(SIMULATED)]
-    process = subprocess.Popen(command, cwd=suite.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    said = b""
-    while b"[1/6]" not in said:
-        line = process.stdout.readline()
-        assert line, said.decode()
-        said += line
-    return process
+    return suite.start(*arguments(SIMULATED), until=b"[1/6]")[0]
 
 
 def test_a_killed_engine_ends_its_points_at_once_and_keeps_the_measured_ones(suite: Suite) -> None:

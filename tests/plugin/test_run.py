@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -191,23 +190,7 @@ def test_tests_without_specdec_are_left_alone(suite: Suite) -> None:
 
 def test_ctrl_c_keeps_what_was_measured_and_leaves_no_engine_behind(suite: Suite) -> None:
     suite.write(HOLDS.replace("def", "@pytest.mark.specdec(concurrency=[1, 2, 3, 4, 5, 6, 7, 8])\ndef", 1))
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "--specdec-simulate",
-        "tiny",
-        "--specdec-update",
-    ]
-    process = subprocess.Popen(command, cwd=suite.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    said = b""
-    while b"[2/16]" not in said:
-        line = process.stdout.readline()
-        assert line, said.decode()
-        said += line
+    process, said = suite.start("--specdec-simulate=tiny", "--specdec-update", until=b"[2/16]")
     process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=30)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED

@@ -1,0 +1,92 @@
+"""Settings -> where the engines of this session come from: attached, launched here, or simulated."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines, Template
+from pytest_specdec.engine.sources import AttachedEngines, Attachment, EngineSource, SimulatedEngines, detect_mode
+from pytest_specdec.errors import EngineError, SpecdecError
+from pytest_specdec.settings import Settings
+from pytest_specdec.simulator.presets import find_preset, preset_for_model
+
+Say = Callable[[str], None]
+_SWAP_WAIT_S = 1800.0
+_SWAP_LOOK_S = 2.0
+
+
+def engine_source(settings: Settings, models: Sequence[str], say: Say) -> EngineSource:
+    """Choose by the settings; modes that the user did not name are read from the endpoints here.
+
+    Raises:
+        EngineError: an endpoint without a named mode cannot be asked for it.
+        InvalidInputError: no such simulated preset.
+    """
+    if settings.endpoints:
+        return _attached(settings, models)
+    return _launched(settings, say) if settings.launch else _simulated(settings)
+
+
+def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Say) -> AttachedEngines:
+    """Have the servers of the two hosts exchanged, and wait until the endpoints say so.
+
+    Raises:
+        EngineError: there are not two endpoints, the command failed, or the endpoints kept their modes.
+    """
+    if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
+        raise EngineError("--specdec-swap exchanges exactly two endpoints")
+    exchanged = source.exchanged()
+    if settings.swap:
+        say(f"exchanging the servers: {settings.swap}")
+        result = subprocess.run(settings.swap, shell=True, check=False)  # noqa: S602 - the user's own command
+        if result.returncode:
+            raise EngineError(f"the swap command failed with exit code {result.returncode}: {settings.swap}")
+    else:
+        say("exchange the servers of the two hosts now; waiting until the endpoints say so")
+    alias = settings.served_models.get(model)
+    deadline = time.monotonic() + _SWAP_WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            if all(detect_mode(a.endpoint, model, alias) == a.mtp for a in exchanged.attachments):
+                return exchanged
+        except SpecdecError:
+            pass  # a server that is being restarted does not answer
+        time.sleep(_SWAP_LOOK_S)
+    raise EngineError(f"the endpoints did not exchange their modes within {_SWAP_WAIT_S / 60:.0f} min")
+
+
+def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
+    attachments = []
+    for option in settings.endpoints:
+        endpoint = Endpoint(url=option.url, api_key=settings.api_key)
+        mtp = option.mtp
+        if mtp is None:
+            model = option.model or (models[0] if models else "")
+            mtp = detect_mode(endpoint, model, settings.served_models.get(model))
+        attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint))
+    return AttachedEngines(attachments=tuple(attachments))
+
+
+def _launched(settings: Settings, say: Say) -> LaunchedEngines:
+    assert settings.launch is not None, "unreachable because the option was given"
+    return LaunchedEngines(
+        template=Template(start=settings.launch_command or TEMPLATES[settings.launch].start, stop=settings.launch_stop),
+        python=settings.launch_python,
+        arguments=settings.launch_arguments,
+        timeout_s=settings.launch_timeout_s,
+        logs=settings.runs / "logs",
+        said=say,
+    )
+
+
+def _simulated(settings: Settings) -> SimulatedEngines:
+    named = find_preset(settings.simulate).name if settings.simulate else None
+
+    def preset_of(model: str) -> str | None:
+        matching = None if named else preset_for_model(model)
+        return named or (matching.name if matching else None)
+
+    return SimulatedEngines(preset_of=preset_of)
