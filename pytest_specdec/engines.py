@@ -23,7 +23,7 @@ def engine_source(settings: Settings, models: Sequence[str], say: Say) -> Engine
 
     Raises:
         EngineError: an endpoint without a named mode cannot be asked for it.
-        InvalidInputError: no such simulated preset.
+        InvalidInputError: no such simulated preset, or a launch command with an unknown placeholder.
     """
     if settings.endpoints:
         return _attached(settings, models)
@@ -72,7 +72,7 @@ def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
 
 def _launched(settings: Settings, say: Say) -> LaunchedEngines:
     assert settings.launch is not None, "unreachable because the option was given"
-    return LaunchedEngines(
+    engines = LaunchedEngines(
         template=Template(start=settings.launch_command or TEMPLATES[settings.launch].start, stop=settings.launch_stop),
         python=settings.launch_python,
         arguments=settings.launch_arguments,
@@ -80,6 +80,8 @@ def _launched(settings: Settings, say: Say) -> LaunchedEngines:
         logs=settings.runs / "logs",
         said=say,
     )
+    engines.check()
+    return engines
 
 
 def _simulated(settings: Settings) -> SimulatedEngines:

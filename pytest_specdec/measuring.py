@@ -22,7 +22,7 @@ from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.cost import Price
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint, Served, contradiction, wait_until_idle
-from pytest_specdec.errors import EngineError, SpecdecError
+from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 from pytest_specdec.load.closed_loop import Limits, LoadResult, Progress, closed_loop, supports_continuous_usage
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
@@ -89,8 +89,8 @@ class Observer(Protocol):
     def measured(self, measurement: Measurement) -> None:
         """Take a finished point."""
 
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
-        """Take the cells that will have no measurement; `trouble` when an engine is to blame."""
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
+        """Take the cells that will have no measurement, and why; an InconclusiveError when the budget left them out."""
 
 
 OpenEngineFor = Callable[[EngineSpec], AbstractContextManager[OpenEngine]]
@@ -103,7 +103,7 @@ def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions
         left = list(cells)
         spent = job.spent()
         if spent:
-            observer.not_measured(left, spent, trouble=False)
+            observer.not_measured(left, InconclusiveError(spent))
             continue
         observer.engine_starting(engine)
         try:
@@ -114,7 +114,7 @@ def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions
             ):
                 runner.run(job.measure_engine(running, engine, left))
         except SpecdecError as error:
-            observer.not_measured(left, str(error), trouble=isinstance(error, EngineError))
+            observer.not_measured(left, error)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -161,16 +161,15 @@ class _Job:
         for cell in list(left):
             spent = self.spent()
             if spent:
-                self.observer.not_measured(left, spent, trouble=False)
+                self.observer.not_measured(left, InconclusiveError(spent))
                 left.clear()
                 return
             try:
                 measurement = await self._measure(cell, target, endpoint, environment)
             except SpecdecError as error:
-                trouble = isinstance(error, EngineError)
-                death = running.died() if trouble else ""
+                death = running.died() if isinstance(error, EngineError) else ""
                 lost = list(left) if death else [cell]
-                self.observer.not_measured(lost, death or str(error), trouble=trouble)
+                self.observer.not_measured(lost, EngineError(death) if death else error)
                 left[:] = [other for other in left if other not in lost]
                 if death:
                     return

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -54,12 +55,13 @@ class TerminalProgress:
             f"{acceptance} ({self._elapsed():.0f} s)"
         )
 
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """One line for the cells that are lost."""
         self.finished += len(cells)
-        word = "ENGINE TROUBLE" if trouble else "not measured"
+        word = "ENGINE TROUBLE" if isinstance(error, EngineError) else "not measured"
+        undecided = isinstance(error, InconclusiveError)
         which = str(cells[0]) if len(cells) == 1 else f"{len(cells)} points from {cells[0]}"
-        self._line(f"  [{self.finished}/{self.planned}] {word}: {which}: {reason}", red=trouble, yellow=not trouble)
+        self._line(f"  [{self.finished}/{self.planned}] {word}: {which}: {error}", red=not undecided, yellow=undecided)
 
     def _elapsed(self) -> float:
         now = time.monotonic()

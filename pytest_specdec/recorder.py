@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.errors import SpecdecError
 
 if TYPE_CHECKING:
     from pytest_specdec.load.closed_loop import Progress
@@ -28,7 +29,7 @@ class Listener(Protocol):
     def measured(self, measurement: Measurement) -> None:
         """Show a finished point."""
 
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Show what was lost, and why."""
 
 
@@ -54,7 +55,7 @@ class Recorder:
         self.session.save()
         self.listener.measured(measurement)
 
-    def not_measured(self, cells: Sequence[Cell], reason: str, *, trouble: bool) -> None:
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Keep the reason."""
-        (self.session.lost if trouble else self.session.skipped).update(dict.fromkeys(cells, reason))
-        self.listener.not_measured(cells, reason, trouble=trouble)
+        self.session.unmeasured.update(dict.fromkeys(cells, error))
+        self.listener.not_measured(cells, error)

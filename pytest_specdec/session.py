@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pytest_specdec import __version__
 from pytest_specdec.cell import Cell, EngineSpec
-from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError, SpecdecError
 from pytest_specdec.matrix import ComparisonSubject, CurveSubject, cell_axes
 from pytest_specdec.recorder import Listener, Recorder
 from pytest_specdec.settings import Settings
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_specdec.plan import Plan
     from pytest_specdec.run import Run
 
+_INTERRUPTED = "interrupted"
 Subject = Cell | CurveSubject | ComparisonSubject
 
 
@@ -46,12 +47,10 @@ class SpecdecSession:
         self.plan: Plan | None = None
         self.measured: dict[Cell, Measurement] = {}
         self.swapped: dict[Cell, Measurement] = {}
-        self.lost: dict[Cell, str] = {}
-        """Cells that an engine is to blame for."""
+        self.unmeasured: dict[Cell, SpecdecError] = {}
+        """Why a planned cell has no measurement: the engine, the user's input, or (inconclusive) the budget."""
         self.stored: dict[Cell, Measurement] = {}
         """Baselines that stand in for the Off mode where no endpoint serves it."""
-        self.skipped: dict[Cell, str] = {}
-        """Cells that the budget or an interruption left out."""
         self.verdicts: dict[Cell, Verdict] = {}
         self.done = False
         self.run_path: Path | None = None
@@ -138,7 +137,7 @@ class SpecdecSession:
         # The Off side of a comparison may come from a stored baseline.
         self.plan = Plan.of((cell for cell in cells if not source.refusal(cell.engine)), self.settings.seed)
         for cell in cells - set(self.plan.cells):
-            self.lost[cell] = source.refusal(cell.engine)
+            self.unmeasured[cell] = EngineError(source.refusal(cell.engine))
 
     def plan_words(self) -> str:
         """`4 engines, 20 points, about 6 min, about $1.90`."""
@@ -177,11 +176,11 @@ class SpecdecSession:
         finally:
             # Also after Ctrl-C: what was measured is judged and kept.
             for cell in self.plan.cells:
-                if cell not in self.measured and cell not in self.lost:
-                    self.skipped.setdefault(cell, "interrupted")
+                if cell not in self.measured:
+                    self.unmeasured.setdefault(cell, InconclusiveError(_INTERRUPTED))
             self.verdicts = self._judge()
             self._find_stored()
-            self.done = not any(reason == "interrupted" for reason in self.skipped.values())
+            self.done = not any(str(error) == _INTERRUPTED for error in self.unmeasured.values())
             self.save()
 
     def measure_apart(self, cell: Cell, listener: Listener) -> Measurement:
@@ -201,7 +200,7 @@ class SpecdecSession:
         recorder.into = {}
         measure_plan(Plan(cells=(cell,)), self._opener(source), self._options(), recorder)
         if cell not in recorder.into:
-            raise EngineError(self.lost.pop(cell, None) or self.skipped.pop(cell, "not measured"))
+            raise self.unmeasured.pop(cell)
         return recorder.into[cell]
 
     def price(self, hardware: str) -> Price:
@@ -231,10 +230,10 @@ class SpecdecSession:
             tool_version=__version__,
             started_at=self._started_at.isoformat(timespec="seconds"),
             command=self.command,
-            complete=self.done and not self.skipped and not self.lost,
+            complete=self.done and not self.unmeasured,
             measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
-            not_measured={str(cell): reason for cell, reason in {**self.lost, **self.skipped}.items()},
+            not_measured={str(cell): str(error) for cell, error in self.unmeasured.items()},
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
             stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
         )
@@ -250,9 +249,8 @@ class SpecdecSession:
         """
         if cell in self.measured:
             return self.measured[cell]
-        if cell in self.lost:
-            raise EngineError(f"{cell}: {self.lost[cell]}")
-        raise InconclusiveError(f"{cell} was not measured: {self.skipped.get(cell, 'not planned')}")
+        error = self.unmeasured.get(cell, InconclusiveError("not planned"))
+        raise type(error)(f"{cell} was not measured: {error}")
 
     def curve(self, subject: CurveSubject) -> Curve:
         """Return the curve of a subject; every point must have been measured."""
@@ -294,7 +292,7 @@ class SpecdecSession:
         """
         if self.settings.update is None or self.plan is None:
             return {}, ""
-        missing = len(self.lost) + len(self.skipped)
+        missing = len(self.unmeasured)
         if missing or not self.done:
             return {}, f"baselines were not updated: {missing} planned points were not measured"
         written = self.baselines.update(self.measured.values(), replace=self.settings.update == "all")
@@ -361,7 +359,7 @@ class SpecdecSession:
                 point = self.baselines.find(cell, like.environment)
                 if point is not None:
                     self.stored[cell] = point.measurement()
-                    self.lost.pop(cell, None)
+                    self.unmeasured.pop(cell, None)
 
     def _stored(self, subject: CurveSubject, like: Measurement) -> list[Measurement]:
         stored = [self.stored[cell] for cell in subject.cells if cell in self.stored]

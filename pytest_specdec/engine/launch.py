@@ -97,6 +97,15 @@ class LaunchedEngines:
     simulated: bool = field(default=False, init=False)
     start_s: float = field(default=START_S, init=False)
 
+    def check(self) -> None:
+        """Refuse a template before anything starts.
+
+        Raises:
+            InvalidInputError: a placeholder that does not exist.
+        """
+        any_engine = EngineSpec(model="model", precision="precision", parallelism="tp1", mtp=0)
+        self.template.filled(template_values(any_engine, port=0, python="", arguments=""))
+
     def refusal(self, engine: EngineSpec) -> str:  # noqa: ARG002 - the interface of all sources
         """Every engine can be tried."""
         return ""

@@ -75,11 +75,11 @@ def test_a_port_in_use_is_the_engines_own_last_words(suite: Suite) -> None:
     result.stdout.fnmatch_lines(["*died at start (exit code 1)*", "*Address already in use*"])
 
 
-def test_an_unknown_placeholder_is_named(suite: Suite) -> None:
+def test_an_unknown_placeholder_is_a_usage_error_before_anything_starts(suite: Suite) -> None:
     suite.write(HOLDS)
     result = run(suite, "serve {modle}", "-k", "off-c2")
-    assert "launch command: unknown placeholder {modle}; there are: arguments, host, model" in result.stdout.str()
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "launch command: unknown placeholder {modle}; there are: arguments, host, model" in result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_the_stop_command_runs_with_the_same_values(suite: Suite) -> None:

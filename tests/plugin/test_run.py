@@ -80,6 +80,14 @@ def test_what_the_interval_does_not_decide_is_inconclusive(suite: Suite, *, poli
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_cell_that_cannot_be_measured_as_asked_is_never_green(suite: Suite) -> None:
+    suite.write("@pytest.mark.specdec(sequence='4x48', mtp=0)\ndef test_it(measurement): pass\n")
+    result = suite.run("-k", "c2", "--specdec-inconclusive", "warn")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "is too short: the chat template and the prompt's frame alone cost" in result.stdout.str()
+    assert "INCONCLUSIVE" not in result.stdout.str()
+
+
 def test_an_undecided_ratio_is_inconclusive_too(suite: Suite) -> None:
     suite.write(
         "from pytest_specdec.estimate import Estimate\n"
