@@ -7,9 +7,16 @@ vLLM, AIPerf and InferenceX's golden acceptance lengths use the same definitions
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
 from pytest_specdec.errors import EngineError
+
+Source = Literal["counters", "requests", "tokens", "gauge"]
+"""`counters`: differences over a drained window. `requests`: the engine's details of each finished request.
+`tokens`: derived from verify steps and generated tokens. `gauge`: a hint, not gated."""
 
 
 class SpecCounters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +29,16 @@ class SpecCounters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A: accepted draft tokens, without the bonus token; tokens that max_tokens cuts off are in it."""
     per_position: tuple[float, ...] = ()
     """A_i for draft position i = 0 to K-1."""
+
+    def __add__(self, other: SpecCounters) -> SpecCounters:
+        """Sum over requests or ranks."""
+        positions = range(max(len(self.per_position), len(other.per_position)))
+        return SpecCounters(
+            steps=self.steps + other.steps,
+            drafted=self.drafted + other.drafted,
+            accepted=self.accepted + other.accepted,
+            per_position=tuple(_at(self.per_position, i) + _at(other.per_position, i) for i in positions),
+        )
 
     def __sub__(self, earlier: SpecCounters) -> SpecCounters:
         """Difference of two readings.
@@ -53,11 +70,47 @@ class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     draft_tokens: int
     """K, as the engine counts positions."""
     steps: float
-    source: str = "counters"
-    """`counters` (differences over a drained window), `gauge` (a hint only)."""
+    source: Source = "counters"
+    """Where the numbers come from, see `Source`."""
 
 
-def acceptance_from(counters: SpecCounters) -> Acceptance | None:
+def counters_of_histogram(histogram: Sequence[int], draft_tokens: int) -> SpecCounters:
+    """Counters of one request from its histogram: entry j is the number of verify steps that accepted j drafts.
+
+    vLLM and SGLang give it per request; it may end at the highest j that occurred.
+    """
+    steps = sum(histogram)
+    return SpecCounters(
+        steps=steps,
+        drafted=steps * draft_tokens,
+        accepted=sum(accepted * count for accepted, count in enumerate(histogram)),
+        per_position=tuple(float(sum(histogram[i + 1 :])) for i in range(draft_tokens)),
+    )
+
+
+def counters_of_tokens(*, generated: float, requests: float, steps: float, draft_tokens: int) -> SpecCounters:
+    """Counters of an engine that counts verify steps and tokens, and not accepted drafts.
+
+    Every request has one token of its prefill, every step one bonus token; the rest were drafts:
+    A = generated - requests - S. Tokens that max_tokens cut off are missing, so AL is a little low (0.5 % at 64 tokens
+    per request, less with longer ones).
+    """
+    return SpecCounters(steps=steps, drafted=steps * draft_tokens, accepted=max(generated - requests - steps, 0.0))
+
+
+def gauge_acceptance(length: float, draft_tokens: int) -> Acceptance:
+    """Acceptance by an engine's gauge: of some interval that the engine chose, and therefore a hint only."""
+    return Acceptance(
+        length=length,
+        rate=(length - 1) / draft_tokens,
+        per_position=(),
+        draft_tokens=draft_tokens,
+        steps=0,
+        source="gauge",
+    )
+
+
+def acceptance_from(counters: SpecCounters, source: Source = "counters") -> Acceptance | None:
     """Derive acceptance from a difference of counters; None when nothing was drafted."""
     if counters.steps <= 0 or counters.drafted <= 0:
         return None
@@ -67,6 +120,7 @@ def acceptance_from(counters: SpecCounters) -> Acceptance | None:
         per_position=tuple(accepted / counters.steps for accepted in counters.per_position),
         draft_tokens=len(counters.per_position) or round(counters.drafted / counters.steps),
         steps=counters.steps,
+        source=source,
     )
 
 

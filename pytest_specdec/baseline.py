@@ -146,6 +146,8 @@ def why_not_comparable(measured: Measurement, baseline: BaselinePoint) -> str:
     fields = (
         ("model", measured.cell.engine.model, stored.engine.model),
         ("parallelism", measured.cell.engine.parallelism, stored.engine.parallelism),
+        ("acceptance", measured.cell.engine.acceptance, stored.engine.acceptance),
+        ("verification", measured.cell.engine.verification, stored.engine.verification),
         ("workload", workload_words(measured.cell.workload), workload_words(stored.workload)),
         ("hardware", measured.environment.hardware, baseline.environment.hardware),
         ("engine", measured.environment.engine, baseline.environment.engine),

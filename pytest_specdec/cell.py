@@ -16,6 +16,9 @@ from pytest_specdec.errors import InvalidInputError
 WORKLOAD_VERSION = "1"
 """Bump when prompts, lengths or sampling change: measurements of another version are not comparable."""
 
+NATURAL = "natural"
+LOSSLESS = "lossless"
+
 _SIZE = re.compile(r"(\d+)(k?)")
 _SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
 _PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
@@ -31,19 +34,32 @@ class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=
     """Degrees such as `tp8ep8`. Expert parallelism shares the GPUs of the other degrees."""
     mtp: int = 0
     """Draft tokens per step (K); 0 is Off."""
+    acceptance: str = NATURAL
+    """`natural`, or the acceptance length that the engine's synthetic mode is pinned to, such as `2.5`."""
+    verification: str = LOSSLESS
+    """How drafts are verified: `lossless`, or the engine's name of a mode that changes the text, such as `fly`."""
 
     @property
     def gpus(self) -> int:
         """GPUs that the engine occupies: tp x pp x dp."""
-        product = 1
-        for name, degree in _DEGREE.findall(self.parallelism):
-            product *= 1 if name == "ep" else int(degree)
-        return product
+        degrees = parallel_degrees(self.parallelism)
+        return degrees["tp"] * degrees["pp"] * degrees["dp"]
 
     @property
     def mode(self) -> str:
-        """`off` or `mtpK`."""
-        return mode_name(self.mtp)
+        """`off` or `mtpK`, with what is not natural about it: `mtp3-al2.5`, `mtp3-fly`."""
+        pinned = "" if self.acceptance == NATURAL else f"-al{self.acceptance}"
+        lossy = "" if self.verification == LOSSLESS else f"-{self.verification}"
+        return f"{mode_name(self.mtp)}{pinned}{lossy}"
+
+    @property
+    def pinned_length(self) -> float | None:
+        """Acceptance length that is pinned; None when it is natural."""
+        return None if self.acceptance == NATURAL else float(self.acceptance)
+
+    def off(self) -> EngineSpec:
+        """The same without speculation."""
+        return msgspec.structs.replace(self, mtp=0, acceptance=NATURAL, verification=LOSSLESS)
 
     def __str__(self) -> str:
         return f"{short_model(self.model)}-{self.precision}-{self.mode}"
@@ -132,6 +148,12 @@ def parse_parallelism(text: str) -> str:
     if _PARALLELISM.fullmatch(lowered) is None or len(set(names)) < len(names) or any(int(n) < 1 for _, n in degrees):
         raise InvalidInputError(f"parallelism {text!r} is not of the form tp8, tp8ep8 or tp4dp2 (tp, pp, dp, ep)")
     return lowered
+
+
+def parallel_degrees(parallelism: str) -> dict[str, int]:
+    """Degree of each kind of parallelism, 1 where it is not named: `tp8ep8` -> tp 8, pp 1, dp 1, ep 8."""
+    named = {name: int(degree) for name, degree in _DEGREE.findall(parallelism)}
+    return {name: named.get(name, 1) for name in ("tp", "pp", "dp", "ep")}
 
 
 def engine_order(cells: Iterable[Cell]) -> list[Cell]:

@@ -78,6 +78,17 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one (default: %(default)s)")
     parser.add_argument("--api-key", help="require this bearer token")
     parser.add_argument("--seed", type=int, default=0, help="seed of the acceptance draws (default: %(default)s)")
+    parser.add_argument(
+        "--dialect",
+        default="vllm",
+        metavar="ENGINE",
+        help="engine whose endpoints, metrics and habits to show: vllm (default), sglang, trtllm",
+    )
+    parser.add_argument("--acceptance", type=_positive, metavar="LENGTH", help="pin the acceptance length")
+    parser.add_argument("--stream-interval", type=int, default=1, metavar="N", help="engine steps per chunk")
+    parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
+    parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
+    parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
     parser.set_defaults(run=_simulate)
@@ -144,6 +155,12 @@ def _simulate(options: argparse.Namespace) -> None:
             port=options.port,
             api_key=options.api_key,
             seed=options.seed,
+            dialect=options.dialect,
+            acceptance=options.acceptance,
+            stream_interval=options.stream_interval,
+            max_running=options.max_running,
+            metrics=not options.no_metrics,
+            control=not options.no_control,
             speed=options.speed,
             exit_with_parent=options.exit_with_parent,
         )

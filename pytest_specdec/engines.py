@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines, Template
+from pytest_specdec.engine.launch import LaunchedEngines, installed_version
+from pytest_specdec.engine.recipes import RECIPES, Template
 from pytest_specdec.engine.sources import AttachedEngines, Attachment, EngineSource, SimulatedEngines, detect_mode
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.settings import Settings
 from pytest_specdec.simulator.presets import find_preset, preset_for_model
 
 Say = Callable[[str], None]
+AskHook = Callable[[str, str, EngineSpec, Mapping[str, str], Template], Template | None]
+"""Asks the hook `pytest_specdec_launch` for a template; None when nobody answers."""
 _SWAP_WAIT_S = 1800.0
 _SWAP_LOOK_S = 2.0
 
 
-def engine_source(settings: Settings, models: Sequence[str], say: Say) -> EngineSource:
-    """Choose by the settings; modes that the user did not name are read from the endpoints here.
+def engine_source(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook) -> EngineSource:
+    """Choose by the settings; modes that the user did not name are asked from the endpoints here.
 
     Raises:
         EngineError: an endpoint without a named mode cannot be asked for it.
         InvalidInputError: no such simulated preset, or a launch command with an unknown placeholder.
     """
     if settings.endpoints:
-        return _attached(settings, models)
-    return _launched(settings, say) if settings.launch else _simulated(settings)
+        return _attached(settings, list(dict.fromkeys(spec.model for spec in specs)))
+    return _launched(settings, specs, say, ask_hook) if settings.launch else _simulated(settings)
 
 
 def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Say) -> AttachedEngines:
@@ -50,7 +54,8 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
     deadline = time.monotonic() + _SWAP_WAIT_S
     while time.monotonic() < deadline:
         try:
-            if all(detect_mode(a.endpoint, model, alias) == a.mtp for a in exchanged.attachments):
+            modes = [detect_mode(a.endpoint, model, alias, settings.engine) for a in exchanged.attachments]
+            if modes == [(a.mtp, a.acceptance) for a in exchanged.attachments]:
                 return exchanged
         except SpecdecError:
             pass  # a server that is being restarted does not answer
@@ -62,25 +67,32 @@ def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
     attachments = []
     for option in settings.endpoints:
         endpoint = Endpoint(url=option.url, api_key=settings.api_key)
-        mtp = option.mtp
+        mtp, acceptance = option.mtp, option.acceptance
         if mtp is None:
             model = option.model or (models[0] if models else "")
-            mtp = detect_mode(endpoint, model, settings.served_models.get(model))
-        attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint))
+            mtp, acceptance = detect_mode(endpoint, model, settings.served_models.get(model), settings.engine)
+        attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint, acceptance=acceptance))
     return AttachedEngines(attachments=tuple(attachments))
 
 
-def _launched(settings: Settings, say: Say) -> LaunchedEngines:
+def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook) -> LaunchedEngines:
     assert settings.launch is not None, "unreachable because the option was given"
+    name, recipes = settings.launch, RECIPES[settings.launch]
+    version = installed_version(settings.launch_python, recipes.distributions)
+    default = Template(start=settings.launch_command or recipes.choose(version).start, stop=settings.launch_stop)
+
+    def template(engine: EngineSpec, values: Mapping[str, str]) -> Template:
+        return ask_hook(name, version, engine, values, default) or default
+
     engines = LaunchedEngines(
-        template=Template(start=settings.launch_command or TEMPLATES[settings.launch].start, stop=settings.launch_stop),
+        template=template,
         python=settings.launch_python,
         arguments=settings.launch_arguments,
         timeout_s=settings.launch_timeout_s,
         logs=settings.runs / "logs",
         said=say,
     )
-    engines.check()
+    engines.check(specs)
     return engines
 
 

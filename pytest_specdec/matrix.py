@@ -7,13 +7,22 @@ from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload, cell_prefix, parse_parallelism, parse_sequence
+from pytest_specdec.cell import (
+    LOSSLESS,
+    NATURAL,
+    Cell,
+    EngineSpec,
+    Workload,
+    cell_prefix,
+    parse_parallelism,
+    parse_sequence,
+)
 from pytest_specdec.errors import InvalidInputError
 
 TIERS = ("smoke", "nightly", "release")
 """Each tier holds the ones before it."""
 
-AXES = ("model", "precision", "parallelism", "mtp", "sequence", "concurrency")
+AXES = ("model", "precision", "parallelism", "mtp", "acceptance", "sequence", "concurrency")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,11 @@ class Matrix:
     sequence: tuple[str, ...]
     concurrency: tuple[int, ...]
     mtp: tuple[int, ...] = (0,)
+    acceptance: tuple[str, ...] = (NATURAL,)
+    """`natural`, or acceptance lengths to pin the engine's synthetic mode to; Off has none."""
     parallelism: tuple[str, ...] = ("tp8",)
+    verification: str = LOSSLESS
+    """A lossy verification mode that the suite means to measure, by the engine's name; refused unless named."""
     hardware: str = ""
     """GPU that the suite is meant for, such as h200; declared for endpoints that cannot tell."""
     thinking: bool | None = None
@@ -104,9 +117,17 @@ class Matrix:
             )
             for sequence in self.sequence
         ]
-        engines = (
-            EngineSpec(model=model, precision=precision, parallelism=parse_parallelism(parallelism), mtp=mtp)
-            for model, precision, parallelism, mtp in product(self.model, self.precision, self.parallelism, self.mtp)
+        axes = product(self.model, self.precision, self.parallelism, self.mtp, self.acceptance)
+        engines = dict.fromkeys(
+            EngineSpec(
+                model=model,
+                precision=precision,
+                parallelism=parse_parallelism(parallelism),
+                mtp=mtp,
+                acceptance=_reachable(acceptance, mtp) if mtp else NATURAL,
+                verification=self.verification if mtp else LOSSLESS,
+            )
+            for model, precision, parallelism, mtp, acceptance in axes
         )
         return [
             CurveSubject(engine=engine, workload=workload, concurrencies=self.concurrency)
@@ -128,9 +149,7 @@ class Matrix:
         curves = self.curves()
         reference = [
             CurveSubject(
-                engine=EngineSpec(
-                    model=curve.engine.model, precision=curve.engine.precision, parallelism=curve.engine.parallelism
-                ),
+                engine=curve.engine.off(),
                 workload=curve.workload,
                 concurrencies=curve.concurrencies,
             )
@@ -150,6 +169,7 @@ def cell_axes(cell: Cell) -> dict[str, str]:
         "precision": cell.engine.precision,
         "parallelism": cell.engine.parallelism,
         "mtp": str(cell.engine.mtp),
+        "acceptance": cell.engine.acceptance,
         "sequence": cell.workload.sequence,
         "concurrency": str(cell.concurrency),
     }
@@ -163,7 +183,9 @@ def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
         raise InvalidInputError(f"{name} of the specdec marker is empty: the matrix has no cells")
     if len(set(values)) < len(values):
         raise InvalidInputError(f"{name} of the specdec marker names a value twice: {list(values)}")
-    if name in ("mtp", "concurrency"):
+    if name == "acceptance":
+        values = tuple(_acceptance(value) for value in values)
+    elif name in ("mtp", "concurrency"):
         lowest = 0 if name == "mtp" else 1
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= lowest for v in values):
             raise InvalidInputError(f"{name} of the specdec marker must be whole numbers from {lowest}: {list(values)}")
@@ -182,3 +204,22 @@ def _of_tier(name: str, per_tier: Mapping[Any, Any], tier: str) -> object:
     raise InvalidInputError(
         f"{name} of the specdec marker has no values for tier {tier!r}; it has {', '.join(per_tier)}"
     )
+
+
+def _acceptance(value: object) -> str:
+    if value == NATURAL:
+        return NATURAL
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
+        raise InvalidInputError(
+            f"acceptance of the specdec marker must be {NATURAL!r} or an acceptance length from 1: {value!r}"
+        )
+    return f"{value:g}"
+
+
+def _reachable(acceptance: str, mtp: int) -> str:
+    if acceptance != NATURAL and float(acceptance) > mtp + 1:
+        raise InvalidInputError(
+            f"acceptance {acceptance} of the specdec marker cannot be reached: with {mtp} draft tokens a step gives at "
+            f"most {mtp + 1}"
+        )
+    return acceptance

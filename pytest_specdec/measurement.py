@@ -13,6 +13,7 @@ from pytest_specdec.cost import Price
 from pytest_specdec.curve import Curve, CurveIdentity, Point
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.tokens import TokenTruth
 
 UNKNOWN = "unknown"
 STORED = "stored baseline, not measured in this run"
@@ -33,6 +34,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     simulated: str = ""
     """Name of the simulated preset; empty for a real engine."""
     facts: dict[str, str] = {}
+    """What is known of the engine's configuration, by the fields of `facts.Facts`; what is absent is unknown."""
+    declared: tuple[str, ...] = ()
+    """Facts that the user declared and the endpoint does not tell."""
 
 
 class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +50,13 @@ class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Streams that were seen long enough in the window to give a TPOT."""
 
 
+class ServerTtft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Mean TTFT of all requests of a point (the ramp too), once by the server's histogram and once by our clock."""
+
+    server_mean_ms: float
+    client_mean_ms: float
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One cell, measured once. A metric that was not measured is absent, never 0."""
 
@@ -57,6 +68,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     values: dict[str, Estimate]
     """By key of `metric.METRICS`."""
     acceptance: Acceptance | None = None
+    tokens: TokenTruth | None = None
+    """Usage against the server's own counters."""
+    server_ttft: ServerTtft | None = None
     measured_at: str = ""
     """Start of the point, ISO 8601 with time zone."""
     order: int = 0

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, Self
 
-import numpy as np
 import uvloop
 
-from pytest_specdec.acceptance import Acceptance, acceptance_from
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.cost import Price
-from pytest_specdec.engine.counters import EngineReading
-from pytest_specdec.engine.endpoint import Endpoint, Served, contradiction, wait_until_idle
+from pytest_specdec.crosscheck import Looks, account_for
+from pytest_specdec.engine.adapter import Adapter
+from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
-from pytest_specdec.load.closed_loop import Limits, LoadResult, Progress, closed_loop, supports_continuous_usage
+from pytest_specdec.facts import Facts, contradictions
+from pytest_specdec.load.closed_loop import Limits, Progress, closed_loop, supports_continuous_usage
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Environment, Measurement
@@ -34,9 +34,6 @@ from pytest_specdec.summary import summarize
 _BUSY_S = 10.0
 _DRAIN_S = 60.0
 _WATCH_S = 0.5
-_LAG_NOTE_S = 0.02
-_ISL_TOLERANCE = 0.01
-_PREFIX_HITS = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +44,10 @@ class OpenEngine:
     hardware: str
     alias: str | None = None
     """Name under which the endpoint serves the model, when the user said so."""
+    kind: str | None = None
+    """Name of the adapter, when the user said which engine it is."""
+    declared: Facts = field(default_factory=Facts)
+    """What the user declared of it."""
     died: Callable[[], str] = str
     """Says how the engine ended; empty while it runs, and for engines that are not ours."""
 
@@ -150,14 +151,21 @@ class _Job:
     async def measure_engine(self, running: OpenEngine, engine: EngineSpec, left: list[Cell]) -> None:
         """Measure the cells of one engine, removing each from `left` when it is done or lost."""
         endpoint = running.endpoint
-        served = await endpoint.look(engine.model, running.alias)
-        difference = contradiction(served, engine.mtp)
-        if difference:
-            raise EngineError(f"{endpoint.shown}: {difference}")
+        served = await endpoint.look(engine.model, running.alias, running.kind)
+        facts = served.facts.declared(running.declared)
+        differences = contradictions(engine, facts)
+        if differences:
+            raise EngineError(f"{endpoint.shown}: {'; '.join(differences)}")
         await endpoint.smoke(served.model)
-        target = Target(base_url=endpoint.url, model=served.model, api_key=endpoint.api_key)
+        target = Target(
+            base_url=endpoint.url,
+            model=served.model,
+            api_key=endpoint.api_key,
+            fields=served.adapter.request_fields,
+        )
         target = target.with_continuous_usage(await supports_continuous_usage(target))
-        environment = _environment(running, served)
+        environment = _environment(running, served, facts)
+        server = _Server(endpoint=endpoint, served=served, facts=facts, environment=environment)
         for cell in list(left):
             spent = self.spent()
             if spent:
@@ -165,7 +173,7 @@ class _Job:
                 left.clear()
                 return
             try:
-                measurement = await self._measure(cell, target, endpoint, environment)
+                measurement = await self._measure(cell, target, server)
             except SpecdecError as error:
                 death = running.died() if isinstance(error, EngineError) else ""
                 lost = list(left) if death else [cell]
@@ -177,11 +185,15 @@ class _Job:
                 left.remove(cell)
                 self.observer.measured(measurement)
 
-    async def _measure(self, cell: Cell, target: Target, endpoint: Endpoint, environment: Environment) -> Measurement:
+    async def _measure(self, cell: Cell, target: Target, server: _Server) -> Measurement:
+        endpoint, adapter = server.endpoint, server.served.adapter
         writer = await self._writer(cell, target)
-        before = await wait_until_idle(endpoint, seconds=_BUSY_S)
+        before = await wait_until_idle(endpoint, adapter, seconds=_BUSY_S)
+        if server.facts.prefix_cache is not False:
+            # A run before this one may have left the same prompts there.
+            await endpoint.reset_prefix_cache(adapter)
         measured_at = datetime.now(UTC).isoformat(timespec="seconds")
-        async with _Watch(endpoint) as watch:
+        async with _Watch(endpoint, adapter) as watch:
             result = await closed_loop(
                 target,
                 cell.workload,
@@ -190,25 +202,28 @@ class _Job:
                 limits=self.options.limits,
                 on_progress=lambda progress: self.observer.progress(cell, progress),
             )
-        after = await wait_until_idle(endpoint, seconds=_DRAIN_S)
+        after = await wait_until_idle(endpoint, adapter, seconds=_DRAIN_S)
+        looks = Looks(before=before, after=after, waiting=watch.waiting, gauge_lengths=watch.gauge_lengths)
         self._refuse_other_counting(cell, result.traffic)
-        acceptance = _acceptance(before, after)
-        price = self.options.price(environment.hardware)
+        account = account_for(cell, server.facts, result, looks)
+        price = self.options.price(server.environment.hardware)
         values, counts = summarize(
-            result.traffic, cell.workload, gpus=cell.engine.gpus, acceptance=acceptance, price=price
+            result.traffic, cell.workload, gpus=cell.engine.gpus, acceptance=account.acceptance, price=price
         )
         self.order += 1
         return Measurement(
             cell=cell,
-            environment=environment,
+            environment=server.environment,
             price=price,
             window_s=result.traffic.window_end_s - result.traffic.window_start_s,
             requests=counts,
             values=values,
-            acceptance=acceptance,
+            acceptance=account.acceptance,
+            tokens=account.tokens,
+            server_ttft=account.ttft,
             measured_at=measured_at,
             order=self.order,
-            notes=_notes(result, watch, cell, before, after),
+            notes=account.notes,
         )
 
     async def _writer(self, cell: Cell, target: Target) -> PromptWriter:
@@ -234,9 +249,11 @@ class _Job:
 class _Watch:
     """Looks at the server's queue while a point runs."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, adapter: Adapter) -> None:
         self.endpoint = endpoint
+        self.adapter = adapter
         self.waiting: list[float] = []
+        self.gauge_lengths: list[float] = []
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -252,14 +269,27 @@ class _Watch:
         while True:
             await asyncio.sleep(_WATCH_S)
             try:
-                reading = await self.endpoint.reading()
+                reading = await self.endpoint.reading(self.adapter)
             except EngineError:
                 return  # the point itself will tell
             if reading.waiting is not None:
                 self.waiting.append(reading.waiting)
+            if reading.gauge_length is not None:
+                self.gauge_lengths.append(reading.gauge_length)
 
 
-def _environment(running: OpenEngine, served: Served) -> Environment:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    """The engine that is being measured, and all that is known of it."""
+
+    endpoint: Endpoint
+    served: Served
+    facts: Facts
+    """Observed and declared."""
+    environment: Environment
+
+
+def _environment(running: OpenEngine, served: Served, facts: Facts) -> Environment:
     return Environment(
         hardware=f"simulated-{running.hardware}" if served.simulated else running.hardware,
         engine=served.engine,
@@ -267,40 +297,6 @@ def _environment(running: OpenEngine, served: Served) -> Environment:
         endpoint=running.endpoint.shown,
         served_model=served.model,
         simulated=served.simulated,
+        facts=facts.words(),
+        declared=tuple(sorted(running.declared.words().keys() - served.facts.words().keys())),
     )
-
-
-def _acceptance(before: EngineReading, after: EngineReading) -> Acceptance | None:
-    if before.speculation is None or after.speculation is None:
-        return None
-    return acceptance_from(after.speculation - before.speculation)
-
-
-def _notes(
-    result: LoadResult, watch: _Watch, cell: Cell, before: EngineReading, after: EngineReading
-) -> tuple[str, ...]:
-    notes = []
-    samples = result.traffic.samples
-    failed = [s.error for s in samples if s.status == "failed"]
-    if failed:
-        notes.append(f"{len(failed)} of {len(samples)} requests failed: {failed[0]}")
-    # The ramp queues by design; a queue in most looks of the second half is the server's limit.
-    half = watch.waiting[len(watch.waiting) // 2 :]
-    if half and float(np.median(half)) >= 1:
-        notes.append(f"queue-limited: {np.median(half):.0f} requests were waiting, so concurrency was lower than asked")
-    counted = [(s.prompt_tokens, s.request.isl) for s in samples if s.prompt_tokens is not None]
-    if counted:
-        deviation = sum(c for c, _ in counted) / sum(isl for _, isl in counted) - 1
-        if abs(deviation) > _ISL_TOLERANCE:
-            notes.append(f"prompts are {deviation:+.1%} off the requested ISL as the server counts them")
-    if result.client.lag_p99_s > _LAG_NOTE_S:
-        notes.append(f"client-limited: the event loop lagged {result.client.lag_p99_s * 1000:.0f} ms (p99)")
-    asked, hits = (
-        None if now is None or then is None else now - then
-        for now, then in ((after.prefix_queries, before.prefix_queries), (after.prefix_hits, before.prefix_hits))
-    )
-    if asked and hits and hits / asked > _PREFIX_HITS:
-        notes.append(f"prefix cache: {hits / asked:.1%} of the prompt tokens were hits; switch it off or reset it")
-    if cell.engine.mtp and after.speculation is None:
-        notes.append("acceptance unknown: the engine's metrics have no speculation counters")
-    return tuple(notes)

@@ -6,7 +6,7 @@ first of these tests, the suite is judged as a whole, and the tests read verdict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +17,10 @@ from pytest_specdec.settings import Settings, add_options
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_specdec.cell import EngineSpec
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.curve import Curve
+    from pytest_specdec.engine.recipes import Template
     from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession, Subject
 
 MARKER = (
-    "specdec(model, precision, sequence, concurrency, mtp=[0], parallelism='tp8', hardware='', thinking=None, "
-    "exact_lengths=False, ignore_eos=True, seed=0): the cells to measure. Each axis takes one value, a list, or a "
-    "dictionary of lists per tier (smoke, nightly, release); a marker closer to the test overrides single arguments."
+    "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
+    "thinking=None, exact_lengths=False, ignore_eos=True, seed=0, verification='lossless'): the cells to measure. Each "
+    "axis takes one value, a list, or a dictionary of lists per tier (smoke, nightly, release); a marker closer to the "
+    "test overrides single arguments."
 )
 SESSION = pytest.StashKey["SpecdecSession"]()
 PROBLEMS = pytest.StashKey[list[str]]()
@@ -48,6 +51,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let a conftest choose start commands."""
+    from pytest_specdec import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options and register the marker."""
     from pytest_specdec.session import SpecdecSession
@@ -58,7 +68,15 @@ def pytest_configure(config: pytest.Config) -> None:
     except InvalidInputError as error:
         raise pytest.UsageError(str(error)) from error
     command = " ".join(["pytest", *map(str, config.invocation_params.args)])
-    config.stash[SESSION] = SpecdecSession(settings, command)
+
+    def ask_hook(
+        name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
+    ) -> Template | None:
+        return config.hook.pytest_specdec_launch(  # type: ignore[no-any-return]
+            name=name, version=version, engine=engine, values=values, default=default
+        )
+
+    config.stash[SESSION] = SpecdecSession(settings, command, ask_hook)
     config.stash[PROBLEMS] = []
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pytest_specdec.cell import EngineSpec, Workload
+from pytest_specdec.cell import LOSSLESS, EngineSpec, Workload
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
@@ -60,7 +60,7 @@ def compare_modes(measurements: Iterable[Measurement]) -> list[Comparison]:
     groups = by_curve(measurements)
     comparisons = []
     for (engine, workload), group in groups.items():
-        reference = groups.get((msgspec.structs.replace(engine, mtp=0), workload))
+        reference = groups.get((engine.off(), workload))
         if engine.mtp and reference:
             comparisons.append(mtp_against_off(group, reference))
     return comparisons
@@ -75,7 +75,11 @@ def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> C
     cautions = []
     if any(m.environment.simulated for m in (*mtp, *off)):
         cautions.append("SIMULATED: no hardware was measured")
-    names = mtp[0].cell.engine.mode.upper().replace("MTP", "MTP "), "Off"
+    names = mode_title(mtp[0].cell.engine), "Off"
+    if mtp[0].cell.engine.pinned_length is not None:
+        cautions.append(
+            f"acceptance length is pinned to {mtp[0].cell.engine.acceptance}: the speed of the system, not of real text"
+        )
     if all(STORED in m.notes for m in off):
         day = off[0].measured_at[:10]
         names = names[0], f"Off (stored {day})"
@@ -89,6 +93,14 @@ def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> C
             )
     noted = sorted({f"{m.cell}: {note}" for m in (*mtp, *off) for note in m.notes if note != STORED})
     return Comparison(curve_of(mtp), curve_of(off), price=mtp[0].price, names=names, cautions=(*cautions, *noted))
+
+
+def mode_title(engine: EngineSpec) -> str:
+    """`MTP 3`, `MTP 3 AL 2.5`, `Off`."""
+    if not engine.mtp:
+        return "Off"
+    pinned = "" if engine.pinned_length is None else f" AL {engine.acceptance}"
+    return f"MTP {engine.mtp}{pinned}{'' if engine.verification == LOSSLESS else f' {engine.verification}'}"
 
 
 def merge_swapped(first: Measurement, second: Measurement) -> Measurement:

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_specdec.acceptance import SpecCounters
+
 Status = Literal["ok", "failed", "cut"]
 """`cut`: still streaming when the window closed; its tokens count where they fell, its latencies do not."""
 
@@ -46,6 +48,8 @@ class RequestSample:
     """The server's `usage.prompt_tokens`; None if it sent none."""
     status: Status
     error: str | None = None
+    speculation: SpecCounters | None = None
+    """The engine's own details of this request, where it gives them and the request has finished."""
 
     @property
     def output_tokens(self) -> int:

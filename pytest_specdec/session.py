@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_specdec.cost import Price
     from pytest_specdec.curve import Curve
     from pytest_specdec.engine.sources import EngineSource
+    from pytest_specdec.engines import AskHook
     from pytest_specdec.gate import Verdict
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.measuring import MeasureOptions, OpenEngine
@@ -38,9 +39,10 @@ Subject = Cell | CurveSubject | ComparisonSubject
 class SpecdecSession:
     """State of one session; created idle, so that it costs nothing where the plugin is not used."""
 
-    def __init__(self, settings: Settings, command: str) -> None:
+    def __init__(self, settings: Settings, command: str, ask_hook: AskHook) -> None:
         self.settings = settings
         self.command = command
+        self._ask_hook = ask_hook
         self.hardware: dict[EngineSpec, str] = {}
         self.subjects: list[Subject] = []
         self.wants_baseline = False
@@ -123,8 +125,8 @@ class SpecdecSession:
         if self._source is None:
             from pytest_specdec.engines import engine_source
 
-            models = list(dict.fromkeys(cell.engine.model for subject in subjects for cell in cells_of(subject)))
-            self._source = engine_source(self.settings, models, self._say)
+            specs = list(dict.fromkeys(cell.engine for subject in subjects for cell in cells_of(subject)))
+            self._source = engine_source(self.settings, specs, self._say, self._ask_hook)
         return self._source
 
     def make_plan(self, subjects: Iterable[Subject]) -> None:
@@ -325,6 +327,7 @@ class SpecdecSession:
         )
 
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
+        from pytest_specdec.facts import facts_for
         from pytest_specdec.measuring import OpenEngine
 
         @contextmanager
@@ -333,6 +336,8 @@ class SpecdecSession:
                 yield OpenEngine(
                     endpoint=running.endpoint,
                     died=running.died,
+                    kind=self.settings.engine,
+                    declared=facts_for(self.settings.facts, engine),
                     hardware=self.settings.hardware or self.hardware.get(engine, "") or "unknown",
                     alias=self.settings.served_models.get(engine.model),
                 )

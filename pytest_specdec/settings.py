@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from pytest_specdec.cell import NATURAL
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.facts import Facts, parse_facts
 from pytest_specdec.matrix import AXES, TIERS
 
-LAUNCHERS = ("vllm",)
+LAUNCHERS = ("vllm", "sglang", "trtllm")
+ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
 REPORT_SUFFIXES = (".md", ".json", ".csv")
 API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
 
-_ENDPOINT = re.compile(r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)=)?(?P<url>https?://[^\s]+)")
+_ENDPOINT = re.compile(
+    r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)(?:,al=(?P<pinned>\d+(?:\.\d+)?))?=)?(?P<url>https?://[^\s]+)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class EndpointOption:
     model: str | None
     mtp: int | None
     url: str
+    acceptance: str = NATURAL
+    """`natural`, or the acceptance length that its synthetic mode is pinned to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,10 @@ class Settings:
     endpoints: tuple[EndpointOption, ...]
     served_models: Mapping[str, str]
     api_key: str | None
+    engine: str | None
+    """Name of the adapter; None to find out."""
+    facts: Mapping[str, Facts]
+    """Declared facts by mode; those of every mode under the empty name."""
     simulate: str | None
     launch: str | None
     launch_python: str
@@ -95,6 +106,8 @@ class Settings:
             endpoints=tuple(option.specdec_endpoint),
             served_models=dict(option.specdec_served_model),
             api_key=next((os.environ[name] for name in API_KEY_VARIABLES if os.environ.get(name)), None),
+            engine=option.specdec_engine or option.specdec_launch,
+            facts=_facts(option.specdec_facts),
             simulate=option.specdec_simulate,
             launch=option.specdec_launch,
             launch_python=config.getini("specdec_launch_python") or sys.executable,
@@ -133,9 +146,10 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         type=_endpoint,
-        metavar="[MODEL@][off=|mtp=K=]URL",
+        metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
         help="Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat per mode: "
-        "off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode it is read from the server's metrics. "
+        "off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode the server is asked for it; al=L says that its "
+        "acceptance length is pinned. "
         f"The API key comes from the environment ({' or '.join(API_KEY_VARIABLES)}).",
     )
     option(
@@ -145,6 +159,20 @@ def add_options(parser: pytest.Parser) -> None:
         type=_alias,
         metavar="MODEL=NAME",
         help="Name under which the servers serve a suite's model",
+    )
+    option(
+        "--specdec-engine",
+        choices=ENGINES,
+        metavar="NAME",
+        help=f"Which engine the endpoints are ({', '.join(ENGINES)}) when they do not tell; unknown: ask no more than "
+        "OpenAI's API has",
+    )
+    option(
+        "--specdec-facts",
+        type=Path,
+        metavar="FILE",
+        help="Declare what an endpoint cannot tell (TOML): driver, image, quantization ...; a table [off] or [mtp3] "
+        "for one mode. A declaration that the endpoint contradicts is an error.",
     )
     option(
         "--specdec-simulate",
@@ -265,6 +293,17 @@ def _number(config: pytest.Config, name: str) -> float | None:
         raise InvalidInputError(f"ini key {name}: {error}") from error
 
 
+def _facts(path: Path | None) -> Mapping[str, Facts]:
+    if path is None:
+        return {}
+    try:
+        return parse_facts(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInputError(f"--specdec-facts {path}: {error.strerror}") from error
+    except (InvalidInputError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"--specdec-facts {path}: {error}") from error
+
+
 def _one_line(config: pytest.Config, name: str) -> str:
     """A long command may go over several lines of the ini file; to a shell a line's end would end the command."""
     return " ".join(str(config.getini(name)).split("\n")).strip()
@@ -287,7 +326,10 @@ def _endpoint(text: str) -> EndpointOption:
         raise argparse.ArgumentTypeError(f"{text!r} is not [MODEL@][off=|mtp=K=]URL, such as mtp=3=http://host:8000/v1")
     mode = match["mode"]
     mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
-    return EndpointOption(model=match["model"], mtp=mtp, url=match["url"])
+    if match["pinned"] and not mtp:
+        raise argparse.ArgumentTypeError(f"{text!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL")
+    acceptance = f"{float(match['pinned']):g}" if match["pinned"] else NATURAL
+    return EndpointOption(model=match["model"], mtp=mtp, url=match["url"], acceptance=acceptance)
 
 
 def _alias(text: str) -> tuple[str, str]:

@@ -73,7 +73,8 @@ def summarize(
         "tok_s_mw": tok_s_mw(price, rates["total_tok_s_gpu"]),
         "j_tok": j_tok(price, rates["total_tok_s_gpu"]),
     }
-    if acceptance is not None:
+    # A gauge is of some interval that the engine chose: a hint, and no measurement of this window.
+    if acceptance is not None and acceptance.source != "gauge":
         length = acceptance_length(acceptance)
         values["acceptance_length"] = length
         values["acceptance_rate"] = Estimate(acceptance.rate, acceptance.rate * (length.relative or 0.0))

@@ -1,89 +1,96 @@
-"""Prometheus text of an engine -> one canonical reading."""
+"""Prometheus text of any engine -> samples by name, and the one reading that every adapter makes of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from pytest_specdec.acceptance import SpecCounters
 
-_PREFIXES = ("vllm:", "lmdeploy:")
-"""LMDeploy copied vLLM's names and their meaning."""
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What one exposition held, by sample name; empty when there was none."""
+
+    by_name: Mapping[str, list[tuple[Labels, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Samples:
+        """Parse an exposition; what cannot be parsed is empty.
+
+        Matching goes by sample name: servers that write `# TYPE x counter` without `_total` come back split into
+        families.
+        """
+        found: dict[str, list[tuple[Labels, float]]] = {}
+        try:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    found.setdefault(sample.name, []).append((sample.labels, sample.value))
+        except (ValueError, KeyError):
+            return cls()
+        return cls(found)
+
+    def has(self, prefix: str) -> bool:
+        """Whether any name begins so."""
+        return any(name.startswith(prefix) for name in self.by_name)
+
+    def total(self, name: str) -> float | None:
+        """Sum over all label sets (data-parallel ranks, streaming or not); None when the name is not there."""
+        found = self.by_name.get(name)
+        return None if not found else sum(value for _, value in found)
+
+    def mean(self, name: str) -> float | None:
+        """Mean over the ranks that say anything; None when all are 0, which is how engines show that they are idle."""
+        values = [value for _, value in self.by_name.get(name, ()) if value > 0]
+        return sum(values) / len(values) if values else None
+
+    def positions(self, name: str, label: str) -> tuple[float, ...]:
+        """Sum per draft position, from position 0."""
+        sums: dict[int, float] = {}
+        for labels, value in self.by_name.get(name, ()):
+            if labels.get(label, "").isdecimal():
+                position = int(labels[label])
+                sums[position] = sums.get(position, 0.0) + value
+        return tuple(sums.get(i, 0.0) for i in range(max(sums, default=-1) + 1))
+
+    def label(self, name: str, label: str) -> str | None:
+        """Value of a label of an info metric; None when it is not there, or ranks disagree."""
+        values = {labels[label] for labels, _ in self.by_name.get(name, ()) if label in labels}
+        return values.pop() if len(values) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
-    """What `/metrics` said at one moment; None is unknown."""
+    """What an engine's counters said at one moment; None is unknown."""
 
-    speculation: SpecCounters | None
-    """None when the engine exports no speculation counters: speculation is off, or the engine is not known."""
-    draft_tokens: int | None
-    """K by the number of positions; 0 when the engine's other metrics are there and speculation's are not."""
-    running: float | None
-    waiting: float | None
-    generation_tokens: float | None
-    prompt_tokens: float | None
-    prefix_queries: float | None
+    speculation: SpecCounters | None = None
+    """None when the engine exports no such counters: speculation is off, or the engine does not count it."""
+    verify_steps: float | None = None
+    """Verify steps of an engine that does not count accepted drafts."""
+    gauge_length: float | None = None
+    """Acceptance length of some last interval; None when the engine is idle or has no such gauge."""
+    running: float | None = None
+    waiting: float | None = None
+    requests: float | None = None
+    """Finished requests."""
+    generation_tokens: float | None = None
+    prompt_tokens: float | None = None
+    prefix_queries: float | None = None
     """Prompt tokens that the prefix cache was asked for."""
-    prefix_hits: float | None
+    prefix_hits: float | None = None
+    ttft_s: tuple[float, float] | None = None
+    """Sum and count of the engine's own TTFT histogram."""
 
 
-UNREADABLE = EngineReading(
-    speculation=None,
-    draft_tokens=None,
-    running=None,
-    waiting=None,
-    generation_tokens=None,
-    prompt_tokens=None,
-    prefix_queries=None,
-    prefix_hits=None,
-)
+UNREADABLE = EngineReading()
 """Metrics off, or in names that are not known."""
 
 
-def read_metrics(text: str) -> EngineReading:
-    """Parse an exposition; values of several engines (data-parallel ranks) are summed.
-
-    Matching goes by sample name: servers that write `# TYPE x counter` without `_total` come back split into families.
-    """
-    totals: dict[str, float] = {}
-    positions: dict[int, float] = {}
-    try:
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                prefix = next((p for p in _PREFIXES if sample.name.startswith(p)), None)
-                if prefix is None:
-                    continue
-                name = sample.name.removeprefix(prefix)
-                if name == "spec_decode_num_accepted_tokens_per_pos_total":
-                    position = int(sample.labels["position"])
-                    positions[position] = positions.get(position, 0.0) + sample.value
-                else:
-                    totals[name] = totals.get(name, 0.0) + sample.value
-    except (ValueError, KeyError):
-        return UNREADABLE
-    if not totals:
-        return UNREADABLE
-    speculation = _speculation(totals, positions)
-    return EngineReading(
-        speculation=speculation,
-        draft_tokens=len(positions) if speculation is not None else 0,
-        running=totals.get("num_requests_running"),
-        waiting=totals.get("num_requests_waiting"),
-        generation_tokens=totals.get("generation_tokens_total"),
-        prompt_tokens=totals.get("prompt_tokens_total"),
-        prefix_queries=totals.get("prefix_cache_queries_total"),
-        prefix_hits=totals.get("prefix_cache_hits_total"),
-    )
-
-
-def _speculation(totals: Mapping[str, float], positions: Mapping[int, float]) -> SpecCounters | None:
-    names = ("num_drafts", "num_draft_tokens", "num_accepted_tokens")
-    values = [totals.get(f"spec_decode_{name}_total") for name in names]
-    if any(value is None for value in values):
-        return None
-    steps, drafted, accepted = (value or 0.0 for value in values)
-    per_position = tuple(positions.get(i, 0.0) for i in range(max(positions, default=-1) + 1))
-    return SpecCounters(steps=steps, drafted=drafted, accepted=accepted, per_position=per_position)
+def histogram(samples: Samples, name: str) -> tuple[float, float] | None:
+    """Sum and count of a histogram over all ranks."""
+    total, count = samples.total(f"{name}_sum"), samples.total(f"{name}_count")
+    return None if total is None or count is None else (total, count)

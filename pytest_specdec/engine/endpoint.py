@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-import msgspec
 import openai
 
-from pytest_specdec.cell import mode_name, short_model
-from pytest_specdec.engine.counters import UNREADABLE, EngineReading, read_metrics
+from pytest_specdec.cell import short_model
+from pytest_specdec.engine.adapter import Adapter
+from pytest_specdec.engine.control import Control
+from pytest_specdec.engine.counters import EngineReading, Samples
+from pytest_specdec.engine.detect import ADAPTERS, detect
 from pytest_specdec.errors import EngineError
-from pytest_specdec.measurement import UNKNOWN
+from pytest_specdec.facts import Facts
 
 _TIMEOUT_S = 20.0
 _SIMULATED_HEADER = "X-Specdec-Simulated"
@@ -32,8 +34,8 @@ class Served:
     """Name under which the endpoint serves the model."""
     engine: str
     version: str
-    mtp: int | None
-    """Draft tokens by its metrics; None when they do not tell."""
+    facts: Facts
+    adapter: Adapter = field(compare=False)
     simulated: str
     """Preset of the simulated engine, empty for a real one."""
 
@@ -56,30 +58,38 @@ class Endpoint:
         parts = urlsplit(self.url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
-    async def look(self, model: str, alias: str | None = None) -> Served:
-        """Ask the endpoint which engine it is and whether it serves `model`.
+    async def look(self, model: str, alias: str | None = None, engine: str | None = None) -> Served:
+        """Ask the endpoint which engine it is, how it is configured, and whether it serves `model`.
 
         Raises:
             EngineError: unreachable, refused, not OpenAI-compatible, or another model; one sentence says which.
         """
-        served = self._resolve(await self._models(), model, alias)
+        models = await self._models()
+        served = self._resolve({name: entry.root for name, entry in models.items()}, model, alias)
         async with self._session() as session:
-            version, headers = await self._json(session, "/version")
-            reading = await self._reading(session)
+            control = Control(session, self.root, served)
+            _, headers = await control.json_and_headers("/version")
+            adapter = ADAPTERS[engine] if engine else await detect(control, models[served].owner)
+            version, facts = await adapter.facts(control, await self._samples(control, adapter))
         simulated = headers.get(_SIMULATED_HEADER, "")
-        engine = "simulated" if simulated else ("vllm" if reading is not UNREADABLE else UNKNOWN)
         return Served(
             model=served,
-            engine=engine,
-            version=str(version.get("version") or UNKNOWN),
-            mtp=reading.draft_tokens,
+            engine="simulated" if simulated else adapter.name,
+            version=version,
+            facts=facts,
+            adapter=adapter,
             simulated=simulated,
         )
 
-    async def reading(self) -> EngineReading:
-        """Read `/metrics`; UNREADABLE when there is none that is known."""
+    async def reading(self, adapter: Adapter) -> EngineReading:
+        """Read the engine's counters; UNREADABLE when there are none that are known."""
         async with self._session() as session:
-            return await self._reading(session)
+            return adapter.reading(await self._samples(Control(session, self.root), adapter))
+
+    async def reset_prefix_cache(self, adapter: Adapter) -> bool:
+        """Empty the prefix cache where the engine has a way and lets us."""
+        async with self._session() as session:
+            return await adapter.reset_prefix_cache(Control(session, self.root))
 
     async def smoke(self, served_model: str) -> None:
         """Ask for one token the way any user would.
@@ -100,8 +110,8 @@ class Endpoint:
         if isinstance(answer, str) or not getattr(answer, "choices", None):
             raise EngineError(f"{self.shown} is not OpenAI-compatible: /chat/completions answered without choices")
 
-    async def _models(self) -> dict[str, str]:
-        """Served names with their `root` (path or repository of the weights)."""
+    async def _models(self) -> dict[str, _Model]:
+        """What is served, by name."""
         async with self._client() as client:
             try:
                 page: Any = await client.models.list()
@@ -112,7 +122,10 @@ class Endpoint:
         models = getattr(page, "data", None)
         if not isinstance(models, list) or not all(isinstance(getattr(m, "id", None), str) for m in models):
             raise EngineError(f"{self.shown} is not OpenAI-compatible: /models did not answer with a list of models")
-        return {entry.id: str(getattr(entry, "root", None) or "") for entry in models}
+        return {
+            entry.id: _Model(root=str(getattr(entry, "root", None) or ""), owner=str(getattr(entry, "owned_by", "")))
+            for entry in models
+        }
 
     def _resolve(self, models: Mapping[str, str], model: str, alias: str | None) -> str:
         if alias is not None:
@@ -132,23 +145,11 @@ class Endpoint:
             f"say --specdec-served-model '{model}=NAME'"
         )
 
-    async def _reading(self, session: aiohttp.ClientSession) -> EngineReading:
+    async def _samples(self, control: Control, adapter: Adapter) -> Samples:
         try:
-            async with session.get(f"{self.root}/metrics") as response:
-                if response.status != 200 or "json" in response.content_type:
-                    return UNREADABLE
-                return read_metrics(await response.text())
-        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
-            raise EngineError(f"{self.shown}: /metrics could not be read: {_reason(error)}") from error
-
-    async def _json(self, session: aiohttp.ClientSession, path: str) -> tuple[dict[str, Any], Mapping[str, str]]:
-        try:
-            async with session.get(f"{self.root}{path}") as response:
-                body = await response.read()
-                content = msgspec.json.decode(body) if response.status == 200 else {}
-                return (content if isinstance(content, dict) else {}), response.headers
-        except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError):
-            return {}, {}
+            return await control.samples(adapter.metrics_path)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise EngineError(f"{self.shown}: {adapter.metrics_path} could not be read: {_reason(error)}") from error
 
     def _session(self) -> aiohttp.ClientSession:
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
@@ -174,14 +175,15 @@ class Endpoint:
         return EngineError(f"{self.shown} is not OpenAI-compatible: {path}: {str(error)[:200]}")
 
 
-def contradiction(served: Served, mtp: int) -> str:
-    """Name both modes when an endpoint says that it speculates otherwise than a cell wants; empty when it agrees."""
-    if served.mtp is None or served.mtp == mtp:
-        return ""
-    return f"the test wants {mode_name(mtp)} and the endpoint's metrics say {mode_name(served.mtp)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    root: str
+    """Path or repository of the weights."""
+    owner: str
+    """`owned_by`, in which engines name themselves."""
 
 
-async def wait_until_idle(endpoint: Endpoint, *, seconds: float) -> EngineReading:
+async def wait_until_idle(endpoint: Endpoint, adapter: Adapter, *, seconds: float) -> EngineReading:
     """Wait until no request runs or waits, so that counters can be compared.
 
     Raises:
@@ -190,7 +192,7 @@ async def wait_until_idle(endpoint: Endpoint, *, seconds: float) -> EngineReadin
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
-        reading = await endpoint.reading()
+        reading = await endpoint.reading(adapter)
         busy = (reading.running or 0) + (reading.waiting or 0)
         if not busy:
             return reading

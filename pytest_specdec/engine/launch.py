@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.recipes import Start, Template, template_values
 from pytest_specdec.engine.sources import Running
 from pytest_specdec.engine.supervise import GRACE_S
-from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.errors import EngineError
 
 HOST = "127.0.0.1"
 START_S = 90.0
@@ -29,65 +27,18 @@ _LOOK_S = 0.5
 _SAY_S = 15.0
 _DYING_S = 5.0
 _LAST_LINES = 8
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_ASK_S = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
-    """Shell commands that start and stop one engine; `{name}` is filled in from the engine specification."""
-
-    start: str
-    stop: str = ""
-    """For what does not end with its process, such as the container of `docker run`."""
-
-    def filled(self, values: Mapping[str, str]) -> Template:
-        """Fill in the values.
-
-        Raises:
-            InvalidInputError: a placeholder that does not exist.
-        """
-        return Template(start=_filled(self.start, values), stop=_filled(self.stop, values))
-
-
-TEMPLATES = {
-    "vllm": Template(
-        start="{python} {vllm_entry} serve {model} --served-model-name {model} --host {host} --port {port} "
-        "--tensor-parallel-size {tp} {vllm_parallel} {vllm_speculation} {arguments}"
-    ),
-}
-"""Start commands by the name that `--specdec-launch` takes."""
-
-
-def template_values(engine: EngineSpec, *, port: int, python: str, arguments: str) -> dict[str, str]:
-    """What a template may name, quoted for the shell where the user's text goes in."""
-    degrees = dict(re.findall(r"([a-z]+)(\d+)", engine.parallelism))
-    # vLLM spreads experts over all GPUs of the other degrees; it has a switch and no degree.
-    parallel = ["--enable-expert-parallel"] if int(degrees.get("ep", "1")) > 1 else []
-    for name, option in (("pp", "--pipeline-parallel-size"), ("dp", "--data-parallel-size")):
-        parallel += [option, degrees[name]] if name in degrees else []
-    speculation = json.dumps({"method": "mtp", "num_speculative_tokens": engine.mtp})
-    return {
-        "model": shlex.quote(engine.model),
-        "precision": engine.precision,
-        "parallelism": engine.parallelism,
-        "mtp": str(engine.mtp),
-        "tp": degrees.get("tp", "1"),
-        "host": HOST,
-        "port": str(port),
-        "name": f"specdec-{port}",
-        "python": shlex.quote(python),
-        "arguments": arguments,
-        "vllm_entry": shlex.quote(str(Path(__file__).with_name("vllm_entry.py"))),
-        "vllm_parallel": " ".join(parallel),
-        "vllm_speculation": f"--speculative-config {shlex.quote(speculation)}" if engine.mtp else "",
-    }
+ChooseTemplate = Callable[[EngineSpec, Mapping[str, str]], Template]
+"""Gives the commands for an engine and the values that they may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchedEngines:
     """Starts an engine of its own for each specification, from a template."""
 
-    template: Template
+    template: ChooseTemplate
     python: str
     arguments: str
     timeout_s: float
@@ -97,14 +48,14 @@ class LaunchedEngines:
     simulated: bool = field(default=False, init=False)
     start_s: float = field(default=START_S, init=False)
 
-    def check(self) -> None:
+    def check(self, engines: Iterable[EngineSpec]) -> None:
         """Refuse a template before anything starts.
 
         Raises:
             InvalidInputError: a placeholder that does not exist.
         """
-        any_engine = EngineSpec(model="model", precision="precision", parallelism="tp1", mtp=0)
-        self.template.filled(template_values(any_engine, port=0, python="", arguments=""))
+        for engine in engines:
+            self._filled(engine, port=0, log=Path("engine.log"))
 
     def refusal(self, engine: EngineSpec) -> str:  # noqa: ARG002 - the interface of all sources
         """Every engine can be tried."""
@@ -118,10 +69,9 @@ class LaunchedEngines:
             EngineError: it died, or did not become healthy in time; the message carries its last lines.
         """
         port = _free_port()
-        values = template_values(engine, port=port, python=self.python, arguments=self.arguments)
-        template = self.template.filled(values)
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{engine.mode}-{port}.log"
+        template = self._filled(engine, port=port, log=log)
         with log.open("wb") as output:
             output.write(f"$ {template.start}\n".encode())
             output.flush()
@@ -139,6 +89,13 @@ class LaunchedEngines:
             yield Running(endpoint=endpoint, died=lambda: _death(process, log, engine))
         finally:
             _end(process)
+
+    def _filled(self, engine: EngineSpec, *, port: int, log: Path) -> Template:
+        start = Start(
+            host=HOST, port=port, python=self.python, arguments=self.arguments, scratch=str(log.with_suffix(""))
+        )
+        values = template_values(engine, start)
+        return self.template(engine, values).filled(values)
 
     def _wait_until_healthy(
         self, endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path, engine: EngineSpec
@@ -159,16 +116,6 @@ class LaunchedEngines:
                 self.said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
             time.sleep(_LOOK_S)
         self.said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
-
-
-def _filled(command: str, values: Mapping[str, str]) -> str:
-    unknown = sorted({name for name in _PLACEHOLDER.findall(command) if name not in values})
-    if unknown:
-        raise InvalidInputError(
-            f"launch command: unknown placeholder {{{unknown[0]}}}; there are: {', '.join(sorted(values))}"
-        )
-    # Not str.format: a command may hold JSON.
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], command).strip()
 
 
 def _free_port() -> int:
@@ -208,3 +155,19 @@ def _last_words(log: Path) -> str:
     lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()[1:] if line.strip()]
     last = "\n".join(f"  {line[:200]}" for line in lines[-_LAST_LINES:])
     return f"Its log: {log}" + (f", which ends with:\n{last}" if last else ", which is empty")
+
+
+def installed_version(python: str, distributions: Iterable[str]) -> str:
+    """Version of the first of these packages in an interpreter's environment; empty when there is none."""
+    ask = (
+        "import sys\nfrom importlib.metadata import distributions\n"
+        "found = {d.name: d.version for d in distributions()}\n"
+        "print(next((found[name] for name in sys.argv[1:] if name in found), ''))"
+    )
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own interpreter
+            [python, "-I", "-c", ask, *distributions], capture_output=True, text=True, check=False, timeout=_ASK_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError
 
@@ -18,14 +19,16 @@ _STOP_S = 5.0
 
 
 @contextmanager
-def simulated_engine(preset: str, *, mtp: int, model: str, seed: int = 0) -> Iterator[Endpoint]:
+def simulated_engine(preset: str, engine: EngineSpec, *, seed: int = 0) -> Iterator[Endpoint]:
     """Start the simulated engine on a free port, and stop it at the end whatever happens.
 
     Raises:
         EngineError: it did not come up; the message carries its last lines.
     """
-    command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(mtp)]
-    command += ["--model", model, "--port", "0", "--seed", str(seed), "--exit-with-parent"]
+    command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(engine.mtp)]
+    command += ["--model", engine.model, "--port", "0", "--seed", str(seed), "--exit-with-parent"]
+    if engine.pinned_length is not None:
+        command += ["--acceptance", engine.acceptance]
     process = subprocess.Popen(  # noqa: S603 - our own module
         command,
         stdin=subprocess.DEVNULL,

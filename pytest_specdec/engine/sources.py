@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from pytest_specdec.cell import EngineSpec, mode_name
+from pytest_specdec.cell import NATURAL, EngineSpec, mode_name
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
@@ -50,10 +50,16 @@ class Attachment:
     """Model of the suite that it is for; None is any."""
     mtp: int
     endpoint: Endpoint
+    acceptance: str = NATURAL
 
     def serves(self, engine: EngineSpec) -> bool:
         """Whether a cell of this engine may be sent here."""
-        return self.mtp == engine.mtp and self.model in (None, engine.model)
+        return (self.mtp, self.acceptance) == (engine.mtp, engine.acceptance) and self.model in (None, engine.model)
+
+    @property
+    def mode(self) -> str:
+        """`off`, `mtp3`, `mtp3-al2.5`."""
+        return mode_name(self.mtp) + ("" if self.acceptance == NATURAL else f"-al{self.acceptance}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,7 @@ class AttachedEngines:
         """Say why none of the endpoints serves this engine; empty when one does."""
         if any(attachment.serves(engine) for attachment in self.attachments):
             return ""
-        modes = ", ".join(dict.fromkeys(mode_name(a.mtp) for a in self.attachments if a.model in (None, engine.model)))
+        modes = ", ".join(dict.fromkeys(a.mode for a in self.attachments if a.model in (None, engine.model)))
         return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
 
     @contextmanager
@@ -93,8 +99,8 @@ class AttachedEngines:
         first, second = self.attachments
         return AttachedEngines(
             attachments=(
-                Attachment(model=first.model, mtp=first.mtp, endpoint=second.endpoint),
-                Attachment(model=second.model, mtp=second.mtp, endpoint=first.endpoint),
+                replace(first, endpoint=second.endpoint),
+                replace(second, endpoint=first.endpoint),
             )
         )
 
@@ -121,20 +127,20 @@ class SimulatedEngines:
         preset = self.preset_of(engine.model)
         if preset is None:
             raise EngineError(self.refusal(engine))
-        with simulated_engine(preset, mtp=engine.mtp, model=engine.model, seed=self.seed) as endpoint:
+        with simulated_engine(preset, engine, seed=self.seed) as endpoint:
             yield Running(endpoint=endpoint)
 
 
-def detect_mode(endpoint: Endpoint, model: str, alias: str | None) -> int:
-    """Ask an endpoint which MTP mode it serves.
+def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str | None = None) -> tuple[int, str]:
+    """Ask an endpoint which MTP mode it serves, and whether its acceptance is pinned.
 
     Raises:
-        EngineError: it cannot be reached, or its metrics do not tell.
+        EngineError: it cannot be reached, or it does not tell.
     """
-    served = asyncio.run(endpoint.look(model, alias))
-    if served.mtp is None:
+    facts = asyncio.run(endpoint.look(model, alias, engine)).facts
+    if facts.draft_tokens is None:
         raise EngineError(
-            f"{endpoint.shown}: its metrics do not tell whether it speculates; say "
+            f"{endpoint.shown} does not tell whether it speculates; say "
             f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
         )
-    return served.mtp
+    return facts.draft_tokens, facts.acceptance or NATURAL

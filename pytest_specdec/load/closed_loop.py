@@ -247,6 +247,7 @@ def _sample(request: PlannedRequest, answer: RawAnswer, origin: float, workload:
         prompt_tokens=parsed.prompt_tokens,
         status="failed" if error else status,
         error=error,
+        speculation=parsed.speculation,
     )
 
 

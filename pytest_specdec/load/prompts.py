@@ -161,6 +161,7 @@ def _body(target: Target, workload: Workload, text: str, *, max_tokens: int, mea
         request["stream_options"] = {"include_usage": True, **counting}
         if workload.ignore_eos:
             request["ignore_eos"] = True
+        request.update(target.fields)
     if workload.thinking is not None:
         request["chat_template_kwargs"] = {"enable_thinking": workload.thinking}
     return msgspec.json.encode(request)

@@ -11,9 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_specdec.acceptance import SpecCounters, counters_of_histogram
+
 Read = tuple[float, bytes]
 """Arrival in seconds and the bytes of one read."""
 
+_SGLANG_COUNTS = ("spec_num_proposed_drafts", "spec_verify_ct")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _TOKEN_FIELDS = ("content", "reasoning", "reasoning_content")
 
@@ -40,6 +43,9 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None
+    # Extensions of one engine each; another may use the name for something else.
+    metrics: Any = None
+    sglext: Any = None
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -59,6 +65,10 @@ class Stream:
     finish_reason: str | None
     error: str | None
     """The server's own error event, or why the stream is not one."""
+    speculation: SpecCounters | None
+    """The engine's details of this request, as vLLM (`--per-request-spec-decode-metrics`) and SGLang
+    (`return_spec_tokens_details`) put them on the last chunk.
+    """
 
 
 def parse_stream(reads: Sequence[Read]) -> Stream:
@@ -87,6 +97,7 @@ class _Parser:
         self.completion_tokens: int | None = None
         self.finish_reason: str | None = None
         self.error: str | None = None
+        self.speculation: SpecCounters | None = None
 
     def event(self, arrival_s: float, raw: bytes) -> None:
         """Take one event; comments and fields other than data are passed over."""
@@ -116,6 +127,8 @@ class _Parser:
             self.counts.append(counted)
         if counted is not None:
             self.completion_tokens = counted
+        if chunk.metrics is not None or chunk.sglext is not None:
+            self.speculation = _speculation(chunk) or self.speculation
 
     def stream(self) -> Stream:
         """Everything, with the tokens of each chunk."""
@@ -126,6 +139,7 @@ class _Parser:
             completion_tokens=self.completion_tokens,
             finish_reason=self.finish_reason,
             error=self.error,
+            speculation=self.speculation,
         )
 
     def _tokens(self) -> NDArray[np.int64]:
@@ -150,6 +164,18 @@ def spread_tokens(total: int, chunks: int) -> NDArray[np.int64]:
 
 def _differences(running: NDArray[np.int64]) -> NDArray[np.int64]:
     return running - np.concatenate((np.zeros(1, dtype=np.int64), running[:-1]))
+
+
+def _speculation(chunk: _Chunk) -> SpecCounters | None:
+    """Counters of one request from the histogram that either engine sends; K is drafted / steps."""
+    for extension, details, histogram, drafted, steps in (
+        (chunk.metrics, "speculative_decoding", "acceptance_histogram", "num_draft_tokens", "num_spec_steps"),
+        (chunk.sglext, "spec_tokens_details", "spec_correct_drafts_histogram", *_SGLANG_COUNTS),
+    ):
+        found = extension.get(details) if isinstance(extension, dict) else None
+        if isinstance(found, dict) and found.get(histogram) and found.get(steps):
+            return counters_of_histogram(found[histogram], round(found[drafted] / found[steps]))
+    return None
 
 
 def _bears_tokens(choice: _Choice) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 
@@ -13,6 +14,8 @@ class Target:
     """With or without a trailing `/v1`."""
     model: str
     api_key: str | None = field(default=None, repr=False)
+    fields: Mapping[str, object] = field(default_factory=dict)
+    """Fields of the engine's own that every measured request carries."""
     continuous_usage: bool = True
     """Whether the server puts exact token counts on every chunk when asked (`continuous_usage_stats`)."""
 

@@ -59,10 +59,11 @@ class AnswerForm:
         choice = f'{{"index":0,{said},"logprobs":null,"finish_reason":{reason}}}'
         return self._event(choice, produced + tokens if self.continuous else None)
 
-    def end(self) -> bytes:
-        """Final usage, when asked for, and the end mark."""
+    def end(self, details: dict[str, Any]) -> bytes:
+        """An engine's details of the request, final usage when asked for, and the end mark."""
+        extra = b"" if not details else f"data: {self.prefix}],{msgspec.json.encode(details).decode()[1:]}\n\n".encode()
         usage = self._event("", self.job.max_tokens) if self.usage else b""
-        return usage + b"data: [DONE]\n\n"
+        return extra + usage + b"data: [DONE]\n\n"
 
     def broken(self) -> bytes:
         """An error event in the middle of a stream."""

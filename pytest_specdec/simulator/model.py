@@ -63,19 +63,36 @@ class AcceptanceModel:
 
     per_position: tuple[float, ...]
 
+    @classmethod
+    def pinned(cls, length: float, drafts: int) -> AcceptanceModel:
+        """Acceptance that gives an exact mean length with the least variance, as engines' synthetic modes do.
+
+        Raises:
+            InvalidInputError: that length cannot be reached with so many drafts.
+        """
+        if not 1 <= length <= drafts + 1:
+            raise InvalidInputError(f"acceptance length {length:g} cannot be reached with {drafts} draft tokens")
+        return cls(per_position=tuple(min(max(length - 1 - i, 0.0), 1.0) for i in range(drafts)))
+
     def length(self, drafts: int) -> float:
         """Acceptance length with K drafts: 1 + sum of p_i."""
-        return 1 + sum(self._first(drafts))
+        return 1 + sum(self.first(drafts))
 
     def draw(self, rng: np.random.Generator, sequences: int, drafts: int) -> NDArray[np.int64]:
         """Accepted drafts of each sequence in one step, independent across sequences, shape (sequences,)."""
-        p = np.array(self._first(drafts))
-        conditional = p / np.concatenate(([1.0], p[:-1]))
+        p = np.array(self.first(drafts))
+        before = np.concatenate(([1.0], p[:-1]))
+        conditional = np.divide(p, before, out=np.zeros(drafts), where=before > 0)
         accepted = rng.random((sequences, drafts)) < conditional
         lengths: NDArray[np.int64] = np.cumprod(accepted, axis=1, dtype=np.int64).sum(axis=1)
         return lengths
 
-    def _first(self, drafts: int) -> Sequence[float]:
+    def first(self, drafts: int) -> Sequence[float]:
+        """Unconditional acceptance of the first K positions.
+
+        Raises:
+            InvalidInputError: so many are not known.
+        """
         if drafts > len(self.per_position):
             raise InvalidInputError(
                 f"this preset knows acceptance for up to {len(self.per_position)} draft tokens, not {drafts}"

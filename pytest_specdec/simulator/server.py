@@ -12,7 +12,8 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -20,14 +21,18 @@ import uvloop
 from aiohttp import web
 
 from pytest_specdec import __version__
-from pytest_specdec.errors import EngineError
+from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.simulator.answer import AnswerForm, Job
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.exposition import exposition
-from pytest_specdec.simulator.model import Preset
+from pytest_specdec.simulator.dialects.dialect import Dialect, View
+from pytest_specdec.simulator.dialects.sglang import SglangDialect
+from pytest_specdec.simulator.dialects.trtllm import TrtllmDialect
+from pytest_specdec.simulator.dialects.vllm import VllmDialect
+from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens, natural_length, seed_of
 
+DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
 _PARENT_LOOK_S = 0.5
 
@@ -44,6 +49,16 @@ class SimulatorOptions:
     api_key: str | None = field(default=None, repr=False)
     seed: int = 0
     max_running: int | None = None
+    dialect: str = "vllm"
+    """Engine whose endpoints, metrics and habits to show: one of DIALECTS."""
+    acceptance: float | None = None
+    """Pin the acceptance length, as engines' synthetic modes do."""
+    stream_interval: int = 1
+    """Engine steps per chunk, after the first."""
+    metrics: bool = True
+    """False: metrics are switched off, as they are by default in some engines."""
+    control: bool = True
+    """False: endpoints that vLLM shows in development mode only are hidden."""
     speed: float = 1.0
     """Time scale; 10 runs ten times faster than the engine that is simulated."""
     stop_after: int | None = None
@@ -138,9 +153,16 @@ class _Ask(msgspec.Struct):
 class _Shell:
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
+        if options.dialect not in DIALECTS:
+            raise InvalidInputError(f"unknown dialect {options.dialect!r}; there are: {', '.join(DIALECTS)}")
+        self.dialect = DIALECTS[options.dialect]
         self.preset: Preset = find_preset(options.preset)
+        if options.acceptance is not None:
+            pinned = AcceptanceModel.pinned(options.acceptance, options.mtp)
+            self.preset = replace(self.preset, acceptance=pinned)
         self.model = options.model or self.preset.model
-        self.core = EngineCore(self.preset, mtp=options.mtp, seed=options.seed, max_running=options.max_running)
+        max_running = options.max_running or self.dialect.max_running(options.mtp)
+        self.core = EngineCore(self.preset, mtp=options.mtp, seed=options.seed, max_running=max_running)
         self.jobs: dict[int, Job] = {}
         self.keys = itertools.count(1)
         self.started = time.time()
@@ -151,16 +173,15 @@ class _Shell:
         self.fingerprint = f"simulated-{self.preset.name}-mtp{options.mtp}{speed}"
 
     def application(self) -> web.Application:
-        """Routes of the endpoints that engines share, by vLLM's names."""
+        """Routes of the endpoints that engines share; the rest is the dialect's."""
         application = web.Application(middlewares=[self._guard], client_max_size=64 * 2**20)
         application.add_routes(
             [
                 web.get("/health", self._health),
-                web.get("/version", self._version),
-                web.get("/metrics", self._metrics),
                 web.get("/v1/models", self._models),
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/completions", self._completions),
+                web.route("*", "/{path:.*}", self._control),
             ]
         )
         return application
@@ -199,18 +220,24 @@ class _Shell:
         return await self._answer(request, chat=False)
 
     async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        body = await request.read()
         try:
-            ask = msgspec.json.decode(await request.read(), type=_Ask)
+            ask = msgspec.json.decode(body, type=_Ask)
+            asked: dict[str, Any] = msgspec.json.decode(body)
         except msgspec.MsgspecError as error:
             raise _RefusedError(400, f"the request is not valid: {error}") from error
+        self._refuse_unknown(asked)
         job = self._job(ask, chat=chat)
         self.jobs[job.key] = job
-        self.core.submit(Sequence(key=job.key, prompt_tokens=job.prompt_tokens, max_tokens=job.max_tokens), self._now())
+        sequence = Sequence(key=job.key, prompt_tokens=job.prompt_tokens, max_tokens=job.max_tokens)
+        self.core.submit(sequence, self._now())
         self._arm()
         options = ask.stream_options or {}
         form = AnswerForm(job, model=self.model, fingerprint=self.fingerprint, chat=chat, options=options)
         try:
-            return await (self._stream(request, job, form) if ask.stream else self._whole(job, form))
+            if not ask.stream:
+                return await self._whole(job, form)
+            return await self._stream(request, job, form, lambda: self.dialect.details(asked, sequence))
         finally:
             # Reached by a finished request, a broken connection and a cancelled handler alike.
             del self.jobs[job.key]
@@ -245,12 +272,17 @@ class _Shell:
             finish_reason="length" if length == max_tokens else "stop",
         )
 
-    async def _stream(self, request: web.Request, job: Job, form: AnswerForm) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, job: Job, form: AnswerForm, details: Callable[[], dict[str, Any]]
+    ) -> web.StreamResponse:
         headers = {"Content-Type": "text/event-stream; charset=utf-8", SIMULATED_HEADER: self.preset.name}
         response = web.StreamResponse(headers=headers)
         produced = 0
         while produced < job.max_tokens:
             tokens = await job.emissions.get()
+            for _ in range(self.options.stream_interval - 1 if produced else 0):
+                if produced + tokens < job.max_tokens:
+                    tokens += await job.emissions.get()
             chunk = form.chunk(produced, tokens)
             if not produced:
                 await response.prepare(request)
@@ -259,7 +291,7 @@ class _Shell:
             if self.options.fail_after is not None and produced >= self.options.fail_after:
                 await response.write(chunk + form.broken())
                 return response
-            await response.write(chunk + form.end() if produced >= job.max_tokens else chunk)
+            await response.write(chunk + form.end(details()) if produced >= job.max_tokens else chunk)
         await response.write_eof()
         return response
 
@@ -292,28 +324,46 @@ class _Shell:
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()
 
-    async def _version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": __version__, "simulated": True})
-
     async def _models(self, _: web.Request) -> web.Response:
         entry = {
             "id": self.model,
             "object": "model",
             "created": int(self.started),
-            "owned_by": "pytest-specdec (simulated)",
+            "owned_by": self.dialect.owner,
             "root": self.preset.model,
             "max_model_len": self.preset.max_context,
         }
         return web.json_response({"object": "list", "data": [entry]})
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    def _refuse_unknown(self, asked: dict[str, Any]) -> None:
+        known = self.dialect.known_fields
+        unknown = [] if known is None else sorted(asked.keys() - known)
+        if unknown:
+            raise _RefusedError(400, f"{unknown[0]}: Extra inputs are not permitted")
+
+    async def _control(self, request: web.Request) -> web.Response:
         own = {
             "process_start_time_seconds": self.started,
             "specdec_simulator_events": self.events,
             "specdec_simulator_late_seconds_sum": self.late_sum,
             "specdec_simulator_late_seconds_max": self.late_max,
         }
-        return web.Response(text=exposition(self.core, self.model, own), content_type="text/plain")
+        view = View(
+            core=self.core,
+            model=self.model,
+            version=__version__,
+            stream_interval=self.options.stream_interval,
+            metrics=self.options.metrics,
+            control=self.options.control,
+            pinned=self.options.acceptance is not None,
+            own=own,
+        )
+        reply = self.dialect.reply(request.method, request.path, view)
+        if reply is None:
+            raise _RefusedError(404, f"there is no {request.method} {request.path}", "NotFoundError")
+        if isinstance(reply.content, str):
+            return web.Response(text=reply.content, status=reply.status, content_type="text/plain")
+        return web.json_response(reply.content, status=reply.status)
 
 
 def _content(message: dict[str, Any]) -> str:

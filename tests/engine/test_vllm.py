@@ -17,7 +17,8 @@ import openai
 import pytest
 
 from pytest_specdec.cell import EngineSpec
-from pytest_specdec.engine.launch import TEMPLATES, LaunchedEngines
+from pytest_specdec.engine.launch import LaunchedEngines
+from pytest_specdec.engine.recipes import RECIPES, Template
 
 PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
 HERE = Path(__file__).parent
@@ -110,7 +111,7 @@ def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Pa
 def test_mtp_and_off_say_the_same(tmp_path: Path) -> None:
     """Greedy speculation must not change the text; the engine is asked the way any user would."""
     engines = LaunchedEngines(
-        template=TEMPLATES["vllm"],
+        template=lambda _, __: Template(start=RECIPES["vllm"].choose("").start),
         python=PYTHON,
         arguments="--dtype float32 --max-model-len 1024 --enforce-eager --kv-cache-memory-bytes 67108864",
         timeout_s=600,

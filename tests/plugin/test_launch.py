@@ -146,7 +146,7 @@ def test_the_entry_script_passes_through_to_vllm(tmp_path: Path) -> None:
     main = tmp_path / "vllm" / "entrypoints" / "cli" / "main.py"
     main.parent.mkdir(parents=True)
     main.write_text("import os, sys\ndef main():\n    print(sys.argv, os.environ.get('VLLM_CPU_OMP_THREADS_BIND'))\n")
-    entry = Path(__file__).parents[2] / "pytest_specdec" / "engine" / "vllm_entry.py"
+    entry = Path(__file__).parents[2] / "pytest_specdec" / "engine" / "entry" / "vllm_entry.py"
     done = subprocess.run(
         [sys.executable, entry, "serve", "m"],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -14,44 +14,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pytest_specdec.engine.counters import UNREADABLE, read_metrics
-from pytest_specdec.engine.endpoint import Endpoint, Served, contradiction, wait_until_idle
+from pytest_specdec.cell import EngineSpec
+from pytest_specdec.engine.detect import ADAPTERS
+from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
 from pytest_specdec.simulator.server import SimulatorOptions, start
-
-SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
-
-
-def test_real_metrics_of_vllm_with_mtp_3_are_read() -> None:
-    reading = read_metrics((SAMPLES / "metrics_mtp3.txt").read_text())
-    assert reading.draft_tokens == 3
-    assert reading.speculation is not None
-    assert (reading.speculation.steps, reading.speculation.drafted, reading.speculation.accepted) == (1925, 5775, 5215)
-    assert len(reading.speculation.per_position) == 3
-    assert sum(reading.speculation.per_position) == 5215
-    assert reading.running == 0
-
-
-def test_real_metrics_of_vllm_without_speculation_say_off() -> None:
-    reading = read_metrics((SAMPLES / "metrics_base.txt").read_text())
-    assert (reading.draft_tokens, reading.speculation) == (0, None)
-    assert reading.generation_tokens
-
-
-def test_ranks_are_summed() -> None:
-    text = (SAMPLES / "metrics_mtp3.txt").read_text()
-    second = "\n".join(line.replace('engine="0"', 'engine="1"') for line in text.splitlines() if line[0] != "#")
-    one, two = read_metrics(text), read_metrics(f"{text}\n{second}\n")
-    assert one.speculation is not None
-    assert two.speculation is not None
-    assert two.speculation.steps == 2 * one.speculation.steps
-    assert two.draft_tokens == 3
-
-
-@pytest.mark.parametrize("text", ["", "sglang:spec_accept_length 2.5\n", "<html>", "vllm:x{ 1"])
-def test_what_is_not_known_is_unreadable_and_never_zero(text: str) -> None:
-    assert read_metrics(text) is UNREADABLE
 
 
 def look(model: str = "tiny", alias: str | None = None, key: str | None = None, **options: object) -> Served:
@@ -70,7 +38,12 @@ def look(model: str = "tiny", alias: str | None = None, key: str | None = None, 
 
 def test_an_endpoint_says_what_it_is() -> None:
     served = look(mtp=2)
-    assert (served.model, served.engine, served.mtp, served.simulated) == ("tiny", "simulated", 2, "tiny")
+    assert (served.model, served.engine, served.facts.draft_tokens, served.simulated) == (
+        "tiny",
+        "simulated",
+        2,
+        "tiny",
+    )
 
 
 def test_a_model_is_found_under_another_spelling_and_under_an_alias() -> None:
@@ -155,20 +128,12 @@ def test_somebody_elses_requests_are_noticed() -> None:
         return web.Response(text="vllm:num_requests_running 3.0\nvllm:num_requests_waiting 1.0\n")
 
     with pytest.raises(EngineError, match="is busy: 4 requests that are not ours"):
-        against(busy, lambda endpoint: wait_until_idle(endpoint, seconds=0.3))
-
-
-def test_a_mode_that_contradicts_the_cell_names_both() -> None:
-    served = Served(model="m", engine="vllm", version="1", mtp=3, simulated="")
-    assert contradiction(served, 0) == "the test wants off and the endpoint's metrics say mtp3"
-    assert contradiction(served, 3) == ""
-    unknown = Served(model="m", engine="unknown", version="1", mtp=None, simulated="")
-    assert contradiction(unknown, 3) == ""
+        against(busy, lambda endpoint: wait_until_idle(endpoint, ADAPTERS["vllm"], seconds=0.3))
 
 
 def test_a_simulated_engine_is_a_process_that_ends_with_its_context() -> None:
-    with simulated_engine("tiny", mtp=1, model="mine") as endpoint:
-        assert asyncio.run(endpoint.look("mine")).mtp == 1
+    with simulated_engine("tiny", EngineSpec(model="mine", precision="fp8", mtp=1)) as endpoint:
+        assert asyncio.run(endpoint.look("mine")).facts.draft_tokens == 1
     with pytest.raises(EngineError, match="cannot be reached"):
         asyncio.run(endpoint.look("mine"))
 
@@ -176,7 +141,7 @@ def test_a_simulated_engine_is_a_process_that_ends_with_its_context() -> None:
 def test_a_simulated_engine_that_cannot_start_says_its_last_words() -> None:
     with (
         pytest.raises(EngineError, match=r"did not start: .*unknown preset 'nope'"),
-        simulated_engine("nope", mtp=0, model="m"),
+        simulated_engine("nope", EngineSpec(model="m", precision="fp8")),
     ):
         pass
 

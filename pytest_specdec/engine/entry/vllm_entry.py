@@ -9,6 +9,8 @@ build it passes everything through. The CPU build (`vllm-cpu`) needs what follow
 - The first request with logprobs compiles for up to half a minute.
 - Its worker is spawned and imports vLLM a second time (about ten seconds); a forked one has it already.
 
+- It refuses synthetic acceptance; `vllm_cpu_synthetic` beside this file puts it in when a command line asks for it.
+
 Temperature above 0 together with speculation gives garbage in that wheel (0.32.0): measure it at temperature 0.
 """
 
@@ -33,6 +35,11 @@ def main() -> None:
             os.environ.setdefault(name, value)
         _answer_for_vllm()
         _fork_workers()
+        if any('"synthetic"' in argument for argument in sys.argv):
+            from vllm_cpu_synthetic import install
+
+            install()
+            sys.stderr.write("vllm_entry: synthetic acceptance is this project's patch of the CPU build\n")
     from vllm.entrypoints.cli.main import main as vllm
 
     sys.argv[0] = "vllm"

@@ -1,0 +1,1 @@
+"""Scripts that run inside an engine's own environment; they import nothing of this package."""

@@ -1,0 +1,119 @@
+"""SGLang: all settings in `/server_info`; counters that move when a request finishes; acceptance in gauges.
+
+Sources of acceptance, the best first: each answer's `sglext.spec_tokens_details` (asked for in every request), verify
+steps against generated tokens, and a gauge of the last log interval. `/metrics` needs `--enable-metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_specdec.cell import LOSSLESS
+from pytest_specdec.engine.adapter import switch, text, whole
+from pytest_specdec.engine.control import Control
+from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
+from pytest_specdec.facts import Facts
+from pytest_specdec.measurement import UNKNOWN
+
+_THRESHOLDS = ("speculative_accept_threshold_single", "speculative_accept_threshold_acc")
+
+
+class Sglang:
+    """SGLang's HTTP server."""
+
+    name = "sglang"
+    metrics_path = "/metrics"
+    # Older releases ignore it.
+    request_fields: Mapping[str, object] = {"return_spec_tokens_details": True}
+
+    async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:  # noqa: ARG002 - the interface
+        """From `/server_info`, in older releases `/get_server_info`."""
+        info = await control.json("/server_info") or await control.json("/get_server_info")
+        return str(info.get("version") or UNKNOWN), configured(info)
+
+    def reading(self, samples: Samples) -> EngineReading:
+        """Tokens and verify steps are those of finished requests; gauges are 0.0 while the engine is idle."""
+        if not samples.has("sglang:"):
+            return UNREADABLE
+        return EngineReading(
+            verify_steps=samples.total("sglang:spec_verify_calls_total"),
+            gauge_length=samples.mean("sglang:spec_accept_length"),
+            running=samples.total("sglang:num_running_reqs"),
+            waiting=samples.total("sglang:num_queue_reqs"),
+            requests=samples.total("sglang:num_requests_total"),
+            generation_tokens=samples.total("sglang:generation_tokens_total"),
+            prompt_tokens=samples.total("sglang:prompt_tokens_total"),
+            prefix_queries=samples.total("sglang:prompt_tokens_total"),
+            prefix_hits=samples.total("sglang:cached_tokens_total"),
+            ttft_s=histogram(samples, "sglang:time_to_first_token_seconds"),
+        )
+
+    async def reset_prefix_cache(self, control: Control) -> bool:
+        """Refused with HTTP 400 while requests run."""
+        return await control.post("/flush_cache") is not None
+
+
+def configured(info: Mapping[str, Any]) -> Facts:
+    """Facts from the resolved server arguments; an absent argument is unknown, `null` is switched off."""
+    draft_tokens, method = _speculation(info)
+    radix_off = switch(info.get("disable_radix_cache"))
+    return Facts(
+        draft_tokens=draft_tokens,
+        method=method,
+        verification=_verification(info) if draft_tokens else None,
+        # Pinned acceptance is an environment variable (SGLANG_SIMULATE_ACC_LEN) that no endpoint shows.
+        acceptance=None,
+        tensor_parallel=whole(info.get("tp_size")),
+        pipeline_parallel=whole(info.get("pp_size")),
+        data_parallel=whole(info.get("dp_size")),
+        expert_parallel=whole(info.get("ep_size")),
+        quantization=(text(info["quantization"]) or "none") if "quantization" in info else None,
+        dtype=_unless_auto(text(info.get("dtype"))),
+        kv_cache_dtype=text(info.get("kv_cache_dtype")),
+        max_running=_max_running(info),
+        prefix_cache=None if radix_off is None else not radix_off,
+        stream_interval=whole(info.get("stream_interval")),
+    )
+
+
+def _speculation(info: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    if "speculative_algorithm" not in info:
+        return None, None
+    algorithm = text(info["speculative_algorithm"])
+    if algorithm is None:
+        return 0, None
+    # A tree verifies more tokens than it has steps; K is the depth of the draft.
+    steps = whole(info.get("speculative_num_steps"))
+    draft = text(info.get("speculative_draft_model_path"))
+    own_head = draft is None or draft == text(info.get("model_path"))
+    # NEXTN is resolved to EAGLE; EAGLE with the model's own weights is its MTP head.
+    return steps, "mtp" if algorithm.upper() in ("NEXTN", "EAGLE") and own_head else algorithm.lower()
+
+
+def _verification(info: Mapping[str, Any]) -> str | None:
+    thresholds = [info.get(name) for name in _THRESHOLDS]
+    if not all(isinstance(value, int | float) for value in thresholds):
+        return None
+    return LOSSLESS if all(value >= 1.0 for value in thresholds if value is not None) else "threshold"
+
+
+def _max_running(info: Mapping[str, Any]) -> int | None:
+    """What the scheduler really allows, over all ranks: 48 when speculation is on and nothing else was said.
+
+    `effective_max_running_requests_per_dp` is per data-parallel rank, one entry of `internal_states` each.
+    """
+    states = info.get("internal_states")
+    effective = [
+        whole(state.get("effective_max_running_requests_per_dp"))
+        for state in (states if isinstance(states, list) else [])
+        if isinstance(state, dict)
+    ]
+    known = [value for value in effective if value is not None]
+    if known and len(known) == len(effective):
+        return sum(known)
+    return whole(info.get("max_running_requests"))
+
+
+def _unless_auto(name: str | None) -> str | None:
+    return None if name == "auto" else name

@@ -1,0 +1,102 @@
+"""TensorRT-LLM: settings as labels of info gauges; `/metrics` is JSON and is drained by whoever reads it.
+
+Prometheus text is at `/prometheus/metrics`, and only with `return_perf_metrics: true`. There is no counter of verify
+steps: with counters per position it is the drafts of position 0, else draft tokens / K. The acceptance gauge is of the
+last iteration and reads 0.0 when nothing drafts; it is not used. There is no way to empty the prefix cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pytest_specdec.acceptance import SpecCounters
+from pytest_specdec.engine.adapter import switch, text, whole
+from pytest_specdec.engine.control import Control
+from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
+from pytest_specdec.facts import Facts
+from pytest_specdec.measurement import UNKNOWN
+
+_SPEC = "trtllm_spec_decode_"
+
+
+class Trtllm:
+    """`trtllm-serve`."""
+
+    name = "trtllm"
+    metrics_path = "/prometheus/metrics"
+    # Fields that it does not know are refused with HTTP 400.
+    request_fields: Mapping[str, object] = {}
+
+    async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
+        """From the info gauges; without `return_perf_metrics: true` next to nothing is known."""
+        info = await control.json("/server_info")
+        facts = configured(samples, max_batch_size=whole(info.get("max_batch_size")))
+        return str((await control.json("/version")).get("version") or UNKNOWN), facts
+
+    def reading(self, samples: Samples) -> EngineReading:
+        """Tokens are counted when a request finishes, drafts with every iteration."""
+        if not samples.has("trtllm_"):
+            return UNREADABLE
+        return EngineReading(
+            speculation=_counters(samples),
+            running=samples.total("trtllm_num_requests_running"),
+            waiting=samples.total("trtllm_num_requests_waiting"),
+            requests=samples.total("trtllm_request_success_total"),
+            generation_tokens=samples.total("trtllm_generation_tokens_total"),
+            prompt_tokens=samples.total("trtllm_prompt_tokens_total"),
+            prefix_queries=samples.total("trtllm_prompt_tokens_total"),
+            prefix_hits=samples.total("trtllm_prompt_cached_tokens_total"),
+            ttft_s=histogram(samples, "trtllm_time_to_first_token_seconds"),
+        )
+
+    async def reset_prefix_cache(self, control: Control) -> bool:  # noqa: ARG002 - the interface
+        """There is no endpoint for it."""
+        return False
+
+
+def configured(samples: Samples, *, max_batch_size: int | None) -> Facts:
+    """Facts from the labels of the info gauges."""
+    parallel, cache = "trtllm_parallel_config_info", "trtllm_kv_cache_config_info"
+    quantization = samples.label("trtllm_model_config_info", "quantization")
+    return Facts(
+        draft_tokens=_draft_tokens(samples),
+        method=_method(samples),
+        tensor_parallel=whole(samples.label(parallel, "tensor_parallel_size")),
+        pipeline_parallel=whole(samples.label(parallel, "pipeline_parallel_size")),
+        expert_parallel=whole(samples.label(parallel, "expert_parallel_size")),
+        quantization=None if quantization is None else quantization.lower(),
+        dtype=_unless_auto(samples.label("trtllm_model_config_info", "dtype")),
+        kv_cache_dtype=text(samples.label(cache, "cache_dtype")),
+        max_running=max_batch_size,
+        prefix_cache=switch(samples.label(cache, "enable_block_reuse")),
+    )
+
+
+def _draft_tokens(samples: Samples) -> int | None:
+    enabled = switch(samples.label("trtllm_speculative_config_info", "spec_enabled"))
+    if enabled:
+        return whole(samples.label("trtllm_speculative_config_info", "spec_num_tokens"))
+    # The gauge of the model is there whenever the others would be.
+    return 0 if enabled is False or samples.has("trtllm_model_config_info") else None
+
+
+def _method(samples: Samples) -> str | None:
+    name = text(samples.label("trtllm_speculative_config_info", "spec_method"))
+    return None if name is None else name.lower()
+
+
+def _counters(samples: Samples) -> SpecCounters | None:
+    """By position where there are such counters: they agree among themselves; the totals count other iterations."""
+    drafted = samples.positions(f"{_SPEC}drafted_tokens_total", "token_position")
+    accepted = samples.positions(f"{_SPEC}accepted_tokens_total", "token_position")
+    if drafted:
+        return SpecCounters(steps=drafted[0], drafted=sum(drafted), accepted=sum(accepted), per_position=accepted)
+    total, right = (samples.total(f"{_SPEC}num_{what}_tokens_total") for what in ("draft", "accepted"))
+    tokens = _draft_tokens(samples)
+    if total is None or right is None or not tokens:
+        return None
+    return SpecCounters(steps=total / tokens, drafted=total, accepted=right)
+
+
+def _unless_auto(name: str | None) -> str | None:
+    return None if name in (None, "auto") else name

@@ -1,0 +1,84 @@
+"""TensorRT-LLM: `/metrics` is JSON and drained by reading, unknown fields are refused, gauges read 0.0 when idle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_specdec.simulator.core import Sequence
+from pytest_specdec.simulator.dialects.dialect import Reply, View
+from pytest_specdec.simulator.dialects.exposition import Exposition
+
+_FIELDS = frozenset(
+    {
+        "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "seed",
+        "stream", "stream_options", "ignore_eos", "min_tokens", "stop", "n", "chat_template_kwargs",
+    }
+)  # fmt: skip
+
+
+class TrtllmDialect:
+    """As of the main branch of 2026 (1.3)."""
+
+    owner = "tensorrt_llm"
+    known_fields = _FIELDS
+
+    def max_running(self, mtp: int) -> int | None:  # noqa: ARG002 - the interface
+        """As the preset has it (`max_batch_size`)."""
+        return None
+
+    def reply(self, method: str, path: str, view: View) -> Reply | None:
+        """Prometheus text only with `return_perf_metrics: true`; no way to empty the prefix cache."""
+        if method != "GET":
+            return None
+        if path == "/version":
+            return Reply({"version": view.version})
+        if path == "/metrics":
+            return Reply(_drained(view))
+        if path == "/server_info":
+            return Reply({"disaggregated_params": None, "max_batch_size": view.core.max_running})
+        if path == "/prometheus/metrics" and view.metrics:
+            return Reply(_exposition(view))
+        return None
+
+    def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
+        """None that are in tokens."""
+        return {}
+
+
+def _drained(view: View) -> list[dict[str, Any]]:
+    """One entry per iteration since the last reading."""
+    lengths = list(view.core.counts.iterations)
+    view.core.counts.iterations.clear()
+    return [{"specDecodingStats": {"acceptanceLength": length}} for length in lengths]
+
+
+def _exposition(view: View) -> str:
+    core, counts = view.core, view.core.counts
+    out = Exposition({"model_name": view.model, "engine_type": "pytorch"})
+    out.add("trtllm_model_config_info", "gauge", 1, model=view.model, dtype="auto", quantization="none")
+    out.add("trtllm_kv_cache_config_info", "gauge", 1, enable_block_reuse="False", cache_dtype="auto")
+    out.add("trtllm_num_requests_running", "gauge", core.running_requests)
+    out.add("trtllm_num_requests_waiting", "gauge", len(core.waiting))
+    out.add("trtllm_prompt_tokens", "counter", counts.ended.prompt)
+    out.add("trtllm_generation_tokens", "counter", counts.ended.generated)
+    out.add("trtllm_request_success", "counter", counts.ended.requests, finished_reason="length")
+    out.histogram("trtllm_time_to_first_token_seconds", counts.ttft_s, counts.first_tokens)
+    if core.mtp:
+        out.add(
+            "trtllm_speculative_config_info",
+            "gauge",
+            1,
+            spec_enabled="true",
+            spec_method="MTP",
+            spec_num_tokens=str(core.mtp),
+        )
+        out.add("trtllm_spec_decode_num_draft_tokens", "counter", counts.drafted)
+        out.add("trtllm_spec_decode_num_accepted_tokens", "counter", counts.accepted)
+        out.add("trtllm_spec_decode_acceptance_length", "gauge", counts.last_length)
+        positions = range(core.mtp)
+        drafted = {i: float(counts.ended.steps) for i in positions}
+        out.by_position("trtllm_spec_decode_drafted_tokens", "token_position", drafted)
+        accepted = {i: float(sum(counts.ended.histogram[i + 1 :])) for i in positions}
+        out.by_position("trtllm_spec_decode_accepted_tokens", "token_position", accepted)
+    return out.text()
