@@ -47,6 +47,11 @@ def summarize(
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
     window_s = traffic.window_end_s - traffic.window_start_s
     tpots = _stream_tpots(streams, traffic, workload)
+    if len(tpots) and not tpots.any():
+        raise NotMeasuredError(
+            "every answer arrived all at once: something on the way (a proxy, a gateway) buffers the stream, and speed "
+            "per user cannot be seen from here"
+        )
     if window_s <= 0 or len(tpots) == 0:
         raise NotMeasuredError(
             f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "

@@ -78,7 +78,7 @@ def test_a_port_in_use_is_the_engines_own_last_words(suite: Suite) -> None:
 def test_an_unknown_placeholder_is_a_usage_error_before_anything_starts(suite: Suite) -> None:
     suite.write(HOLDS)
     result = run(suite, "serve {modle}", "-k", "off-c2")
-    assert "launch command: unknown placeholder {modle}; there are: arguments, host, model" in result.stderr.str()
+    assert "launch command: unknown placeholder {modle}; there are: acceptance, arguments, " in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
@@ -98,6 +98,32 @@ def test_a_command_may_go_over_several_lines_of_the_ini_file(suite: Suite) -> No
     ini.write_text(f"{ini.read_text()}\nspecdec_launch_command = {first}\n    --model{second}\n")
     result = suite.run("--specdec-launch=vllm", "-k", "off-c2", "--specdec-update", simulate=False)
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("name", ["vllm", "sglang", "trtllm"])
+def test_a_launched_engine_is_read_as_what_it_was_launched_as(suite: Suite, name: str) -> None:
+    suite.write("def test_it(measurement):\n    assert measurement.throughput > 0\n")
+    command = f"-o specdec_launch_command={SIMULATED} --dialect {name}"
+    result = suite.run(f"--specdec-launch={name}", "-k", "c2", *command.split(maxsplit=1), simulate=False)
+    result.assert_outcomes(passed=2, deselected=2)
+    for found in suite.saved_run()["measurements"]:
+        assert found["environment"]["facts"]["draft_tokens"] == str(found["cell"]["engine"]["mtp"])
+        assert found["tokens"]["reason"] == ""
+
+
+def test_a_conftest_chooses_the_command_of_each_engine(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.pytester.makeconftest(f"""
+        import dataclasses
+
+        def pytest_specdec_launch(name, version, engine, values, default):
+            if engine.mtp:
+                print("HOOK", name, repr(version), engine, values["model"], default.stop)
+                return dataclasses.replace(default, start="{SIMULATED}")
+    """)
+    result = run(suite, "exit 5", "-k", "c2", "--specdec-update", "-s")
+    result.assert_outcomes(passed=1, errors=1, deselected=2)
+    result.stdout.fnmatch_lines(["HOOK vllm '' toy-fp8-mtp3 toy *", "*toy-fp8-off died at start (exit code 5)*"])
 
 
 def test_one_source_of_engines_at_a_time(suite: Suite) -> None:
