@@ -8,6 +8,7 @@ import pandas as pd
 
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.facts import Facts
 from pytest_specdec.gate import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
@@ -32,7 +33,7 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
         tables.append(verdict_table(run.verdicts))
     if run.measurements:
         tables.append(point_table(run.measurements))
-    remarks += _not_measured(run)
+    remarks += _not_measured(run) + _unknown_facts(run)
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -131,23 +132,43 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     return lines
 
 
-def point_table(measurements: Iterable[Measurement]) -> Table:
+def point_table(measurements: Sequence[Measurement]) -> Table:
     """Every measured point with what it rests on."""
     rows = []
+    both_ttft = any(m.server_ttft is not None for m in measurements)
     for measurement in sorted(measurements, key=lambda m: m.cell):
         row = [str(measurement.cell)]
         for key in _POINT_METRICS:
             estimate = measurement.values.get(key)
             row.append("" if estimate is None else with_uncertainty(estimate, METRICS[key].digits))
         counts = measurement.requests
+        if both_ttft:
+            row.append(_both_ttft(measurement))
         row += [f"{measurement.window_s:.0f}", str(counts.observed), str(counts.failed)]
         rows.append(row)
     return Table(
         title="measured points (± is the half-width of the 95 % interval within the run)",
-        headers=("cell", *_POINT_METRICS.values(), "window s", "streams", "failed"),
+        headers=(
+            "cell",
+            *_POINT_METRICS.values(),
+            *(["mean TTFT here / by server"] if both_ttft else []),
+            *("window s", "streams", "failed"),
+        ),
         rows=rows,
         notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
     )
+
+
+def _both_ttft(measurement: Measurement) -> str:
+    ttft = measurement.server_ttft
+    return "" if ttft is None else f"{ttft.client_mean_ms:.1f} / {ttft.server_mean_ms:.1f}"
+
+
+def _unknown_facts(run: Run) -> list[str]:
+    """What nobody knows of the real engines of a run; a simulated one has no such facts."""
+    real = [m.environment.facts for m in run.measurements if not m.environment.simulated]
+    unknown = [name for name in Facts.__struct_fields__ if any(name not in facts for facts in real)]
+    return [f"not known of the engines (declare it with --specdec-facts): {', '.join(unknown)}"] if unknown else []
 
 
 def _not_measured(run: Run) -> list[str]:

@@ -6,7 +6,6 @@ Needs the Python of an environment with vLLM in the variable SPECDEC_VLLM_PYTHON
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,8 @@ from typing import Any
 
 import openai
 import pytest
+from live import HERE, PYTHON, engine, serving
 
-from pytest_specdec.cell import EngineSpec
-from pytest_specdec.engine.launch import LaunchedEngines
-from pytest_specdec.engine.recipes import RECIPES, Template
-
-PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
-HERE = Path(__file__).parent
 MODEL = "tiny-mimo-mtp"
 INI = f"""[pytest]
 specdec_launch_python = {PYTHON}
@@ -87,6 +81,10 @@ def test_off_and_mtp_are_measured_with_the_engines_own_acceptance(folder: Path) 
         assert found["environment"]["version"] != "unknown"
         assert found["environment"]["simulated"] == ""
         assert found["requests"]["failed"] == 0
+        assert found["tokens"]["reason"] == ""
+        assert found["environment"]["facts"]["draft_tokens"] == str(mtp)
+        assert found["environment"]["facts"]["max_running"] == "16"
+        assert found["server_ttft"]["server_mean_ms"] > 0
         if mtp:
             low, high = expected[mtp]
             assert low < found["values"]["acceptance_length"][0] < high
@@ -110,21 +108,26 @@ def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Pa
 
 def test_mtp_and_off_say_the_same(tmp_path: Path) -> None:
     """Greedy speculation must not change the text; the engine is asked the way any user would."""
-    engines = LaunchedEngines(
-        template=lambda _, __: Template(start=RECIPES["vllm"].choose("").start),
-        python=PYTHON,
-        arguments="--dtype float32 --max-model-len 1024 --enforce-eager --kv-cache-memory-bytes 67108864",
-        timeout_s=600,
-        logs=tmp_path,
-        said=print,
-    )
     texts = {}
     for mtp in (0, 3):
-        spec = EngineSpec(model=str(HERE / MODEL), precision="fp32", parallelism="tp1", mtp=mtp)
-        with engines.open(spec) as running:
-            texts[mtp] = [greedy(running.endpoint.root, spec.model, prompt) for prompt in ("The", "Once", "In a town")]
+        spec = engine(mtp)
+        with serving(spec, tmp_path) as endpoint:
+            texts[mtp] = [greedy(endpoint.root, spec.model, prompt) for prompt in ("The", "Once", "In a town")]
     assert texts[0] == texts[3]
     assert all(len(text) > 20 for text in texts[0])
+
+
+def test_acceptance_is_pinned_by_the_engine_and_verified(folder: Path, tmp_path: Path) -> None:
+    """On this CPU build synthetic acceptance is a patch of ours (`entry/vllm_cpu_synthetic.py`)."""
+    pinned = tmp_path / "pinned"
+    shutil.copytree(folder, pinned)
+    (pinned / "test_tiny.py").write_text(SUITE.replace("mtp=[0, 1, 3]", "mtp=3, acceptance=2.5"))
+    done = measure(pinned, "-k", "holds and c4", "--specdec-update")
+    assert done.returncode == 0, done.stdout
+    (found,) = newest_run(pinned)["measurements"]
+    assert found["acceptance"]["length"] == pytest.approx(2.5, rel=0.03)
+    assert found["environment"]["facts"]["acceptance"] == "2.5"
+    assert [path.name for path in pinned.rglob("*al2.5.json")] == ["vllm-tp1-fp32-256x128-mtp3-al2.5.json"]
 
 
 def greedy(root: str, model: str, prompt: str) -> str:
