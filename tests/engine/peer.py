@@ -46,7 +46,14 @@ def peer(endpoint: Endpoint, model: str, prompts: Path) -> dict[str, Any]:
         command = [
             *(PYTHON, str(entry), "bench", "serve", "--backend", "openai-chat", "--base-url", endpoint.root),
             *("--endpoint", "/v1/chat/completions", "--model", model, "--dataset-name", "custom"),
-            *("--dataset-path", str(prompts), "--custom-output-len", str(WORKLOAD.osl), "--disable-shuffle", "--skip-chat-template"),
+            *(
+                "--dataset-path",
+                str(prompts),
+                "--custom-output-len",
+                str(WORKLOAD.osl),
+                "--disable-shuffle",
+                "--skip-chat-template",
+            ),
             *("--num-prompts", str(PROMPTS), "--max-concurrency", str(CONCURRENCY), "--ignore-eos"),
             *("--temperature", "0", "--save-result", "--result-dir", folder, "--result-filename", "result.json"),
         ]

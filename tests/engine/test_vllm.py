@@ -17,30 +17,6 @@ import pytest
 from live import HERE, PYTHON, engine, serving
 
 MODEL = "tiny-mimo-mtp"
-INI = f"""[pytest]
-specdec_launch_python = {PYTHON}
-specdec_launch_arguments = --dtype float32 --max-model-len 1024 --max-num-seqs 16 --enforce-eager
-    --kv-cache-memory-bytes 67108864
-specdec_gpu_hour_usd = 0.1
-specdec_gpu_kw = 0.1
-specdec_window_s = 6
-"""
-SUITE = """
-import pytest
-
-pytestmark = pytest.mark.specdec(
-    model="tiny-mimo-mtp", precision="fp32", hardware="cpu", parallelism="tp1",
-    mtp=[0, 1, 3], sequence="256x128", exact_lengths=True, concurrency=[1, 4, 8],
-)
-
-def test_holds(measurement, baseline):
-    assert measurement >= baseline
-
-@pytest.mark.specdec(mtp=[1, 3])
-def test_compares(comparison):
-    assert comparison.shared_concurrencies() == (1, 4, 8)
-"""
-
 pytestmark = pytest.mark.skipif(
     not PYTHON, reason="no real engine: SPECDEC_VLLM_PYTHON does not name a Python with vLLM (tests/engine/README.md)"
 )
@@ -51,15 +27,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite on the tiny model, its baselines just written."""
     folder = tmp_path_factory.mktemp("tiny")
     shutil.copytree(HERE / MODEL, folder / MODEL)
-    (folder / "pytest.ini").write_text(INI)
-    (folder / "test_tiny.py").write_text(SUITE)
+    for name in ("tiny.ini", "suite_tiny.py"):
+        shutil.copy(HERE / name, folder)
     done = measure(folder, "--specdec-update")
     assert done.returncode == 0, done.stdout
     return folder
 
 
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--specdec-launch=vllm", *arguments]
+    command = [sys.executable, "-m", "pytest", "-c", "tiny.ini", "-p", "no:cacheprovider", "--specdec-launch=vllm"]
+    command += ["-o", f"specdec_launch_python={PYTHON}", *arguments]
     return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
@@ -101,7 +78,7 @@ def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Pa
     # A threshold of speed would be this machine's noise: acceptance is the evidence.
     done = measure(weak, "-k", "holds and mtp1-c4")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
-    assert "REGRESSED test_tiny.py" in done.stdout
+    assert "REGRESSED suite_tiny.py" in done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("E") and "acceptance length" in line]
     assert line.rstrip().endswith("regressed"), line
 
@@ -121,7 +98,8 @@ def test_acceptance_is_pinned_by_the_engine_and_verified(folder: Path, tmp_path:
     """On this CPU build synthetic acceptance is a patch of ours (`entry/vllm_cpu_synthetic.py`)."""
     pinned = tmp_path / "pinned"
     shutil.copytree(folder, pinned)
-    (pinned / "test_tiny.py").write_text(SUITE.replace("mtp=[0, 1, 3]", "mtp=3, acceptance=2.5"))
+    suite = (HERE / "suite_tiny.py").read_text()
+    (pinned / "suite_tiny.py").write_text(suite.replace("mtp=[0, 1, 3]", "mtp=3, acceptance=2.5"))
     done = measure(pinned, "-k", "holds and c4", "--specdec-update")
     assert done.returncode == 0, done.stdout
     (found,) = newest_run(pinned)["measurements"]

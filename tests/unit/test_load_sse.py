@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_specdec.acceptance import SpecCounters
 from pytest_specdec.load.sse import Stream, parse_stream, spread_tokens
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
@@ -42,6 +43,7 @@ FINAL = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}
         ("mtp1weak", 3, 48, [1, 1]),
         ("chat_stream_mtp1_full", 24, 24, [1]),
         ("completions_stream_mtp1_full", 3, 24, [1, 2]),
+        ("chat_stream_mtp1_perreq", 24, 24, [1]),
     ],
 )
 def test_recorded_streams_of_vllm_have_the_tokens_that_vllm_counted(
@@ -107,6 +109,35 @@ def test_usage_may_ride_on_the_last_chunk() -> None:
     stream = whole(events(said("a"), said("b", 4)))
     assert stream.completion_tokens == 4
     assert stream.chunk_tokens.sum() == 4
+
+
+def test_a_final_usage_that_is_missing_leaves_the_running_count() -> None:
+    stream = whole(events(said("a", 1), said("b", 4)))
+    assert (stream.completion_tokens, stream.chunk_tokens.tolist()) == (4, [1, 3])
+
+
+def test_recorded_details_of_one_request_of_vllm() -> None:
+    assert whole(RECORDED["chat_stream_mtp1_perreq"]).speculation == SpecCounters(
+        steps=12, drafted=12, accepted=12, per_position=(12.0,)
+    )
+    assert whole(RECORDED["base"]).speculation is None
+
+
+def test_details_of_one_request_of_sglang_end_at_the_longest_acceptance() -> None:
+    details = {
+        "spec_verify_ct": 4,
+        "spec_num_proposed_drafts": 12,
+        "spec_num_correct_drafts": 3,
+        "spec_correct_drafts_histogram": [2, 1, 1],
+    }
+    stream = whole(events(said("a", 1), {"choices": [], "sglext": {"spec_tokens_details": details}}))
+    assert stream.speculation == SpecCounters(steps=4, drafted=12, accepted=3, per_position=(2.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("extension", [{"metrics": "fine"}, {"sglext": {"spec_tokens_details": None}}, {"metrics": {}}])
+def test_an_extension_of_another_shape_is_passed_over(extension: dict[str, object]) -> None:
+    stream = whole(events(said("a", 1) | extension))
+    assert (stream.error, stream.speculation, stream.completion_tokens) == (None, None, 1)
 
 
 def test_a_stream_without_usage_has_no_count() -> None:
