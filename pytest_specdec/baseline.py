@@ -45,7 +45,7 @@ class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     environment: Environment
     price: Price
     points: dict[str, list[BaselineRun]]
-    """Runs by concurrency."""
+    """Runs by concurrency, or by rate: `16`, `2.5rps`."""
 
 
 class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,8 @@ class Baselines:
     def path_of(self, cell: Cell, environment: Environment) -> Path:
         """File in which a cell's baseline belongs."""
         engine = cell.engine
-        name = f"{environment.engine}-{engine.parallelism}-{engine.precision}-{cell.workload.sequence}-{engine.mode}"
+        shape = cell.workload.shape
+        name = f"{environment.engine}-{engine.parallelism}-{engine.precision}-{shape}-{engine.mode}"
         return self.folder / _safe(environment.hardware) / short_model(engine.model) / f"{_safe(name)}.json"
 
     def find(self, cell: Cell, environment: Environment) -> BaselinePoint | None:
@@ -102,11 +103,11 @@ class Baselines:
         if path not in self._files:
             self._files[path] = load_baseline(path) if path.exists() else None
         file = self._files[path]
-        runs = file.points.get(str(cell.concurrency)) if file else None
+        runs = file.points.get(cell.level) if file else None
         if not file or not runs:
             return None
         return BaselinePoint(
-            cell=Cell(engine=file.engine, workload=file.workload, concurrency=cell.concurrency),
+            cell=Cell(file.engine, file.workload, cell.concurrency, cell.rate),
             environment=file.environment,
             price=file.price,
             runs=tuple(runs),
@@ -126,7 +127,7 @@ class Baselines:
             old = load_baseline(path) if path.exists() else None
             stale = old is not None and any(why_not_comparable(m, _first_point(old, path)) for m in group)
             keep = {} if old is None or (stale and replace) else old.points
-            fresh = {str(m.cell.concurrency): m for m in group}
+            fresh = {m.cell.level: m for m in group}
             taken = {key: m for key, m in fresh.items() if replace or key not in keep}
             if not taken or (stale and not replace):
                 continue
@@ -181,7 +182,9 @@ def load_baseline(path: Path) -> BaselineFile:
 
 def save_baseline(file: BaselineFile, path: Path) -> None:
     """Write one baseline file, points by rising concurrency, a value and its half-width on one line."""
-    ordered = msgspec.structs.replace(file, points=dict(sorted(file.points.items(), key=lambda item: int(item[0]))))
+    ordered = msgspec.structs.replace(
+        file, points=dict(sorted(file.points.items(), key=lambda item: float(item[0].removesuffix("rps"))))
+    )
     text = msgspec.json.format(msgspec.json.encode(ordered), indent=1).decode()
     pair = re.compile(r"\[\s*(-?[0-9.eE+-]+),\s*(null|-?[0-9.eE+-]+)\s*\]")
     write_whole(path, pair.sub(r"[\1, \2]", text) + "\n")

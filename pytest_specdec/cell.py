@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -17,10 +18,14 @@ WORKLOAD_VERSION = "1"
 """Bump when prompts, lengths or sampling change: measurements of another version are not comparable."""
 
 NATURAL = "natural"
+FILE = "file-"
+CLOSED: Literal["closed"] = "closed"
+Arrivals = Literal["closed", "constant", "poisson"]
 LOSSLESS = "lossless"
 
 _SIZE = re.compile(r"(\d+)(k?)")
 _SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
+_FILE_SEQUENCE = re.compile(r"file[x/](\d+k?)")
 _PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
 _DEGREE = re.compile(r"(tp|pp|dp|ep)(\d+)")
 
@@ -69,44 +74,71 @@ class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=Tr
     """What is asked of the engine, byte-identical for every MTP mode."""
 
     isl: int
-    """Nominal input tokens per request."""
+    """Nominal input tokens per request; 0 for the prompts of a file, which are as long as they are."""
     osl: int
     """Nominal output tokens per request."""
     shortest: float = 0.8
     """Lengths are drawn uniformly from [shortest, 1] x nominal, as in the published tables; 1 means exact."""
     prompts: str = "text"
-    """Prompt regime; a natural, a random and a pinned-acceptance result are never compared."""
+    """Prompt regime: `text`, or `file-` and the digest of a file's prompts; different ones are never compared."""
     seed: int = 0
     thinking: bool | None = None
     """Sent as `chat_template_kwargs.enable_thinking` unless None."""
     temperature: float = 0.0
     ignore_eos: bool = True
     version: str = WORKLOAD_VERSION
+    arrivals: Arrivals = CLOSED
+    """`closed`: a new request whenever one has ended. `constant`, `poisson`: by the clock, whatever has ended."""
 
     @property
     def sequence(self) -> str:
-        """The field's name of the shape, such as `1k1k` or `128x64`."""
+        """The field's name of the shape, such as `1k1k` or `128x64`; `file3fa9c1x256` for the prompts of a file."""
+        if not self.isl:
+            return f"file{self.prompts.removeprefix(FILE)[:6]}x{_size_name(self.osl)}"
         sizes = [_size_name(self.isl), _size_name(self.osl)]
         return "".join(sizes) if all(size.endswith("k") for size in sizes) else "x".join(sizes)
+
+    @property
+    def shape(self) -> str:
+        """Sequence, and how requests arrive where it is by the clock."""
+        return self.sequence if self.arrivals == CLOSED else f"{self.sequence}-{self.arrivals}"
+
+    @property
+    def mean_isl(self) -> float:
+        """Expected input tokens per request."""
+        return self.isl * (1 + self.shortest) / 2
+
+    @property
+    def mean_osl(self) -> float:
+        """Expected output tokens per request."""
+        return self.osl * (1 + self.shortest) / 2
 
     def __str__(self) -> str:
         return self.sequence
 
 
-class Cell(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
-    """One point to measure: an engine under a workload at a concurrency (requests in flight)."""
+class Cell(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One point to measure: an engine under a workload at a concurrency, or at a rate of requests."""
 
     engine: EngineSpec
     workload: Workload
     concurrency: int
+    """Requests in flight; 0 when they come by the clock."""
+    rate: float = 0.0
+    """Requests per second of an open loop; 0 in a closed one."""
+
+    @property
+    def level(self) -> str:
+        """Name of the load among the points of one engine and workload: `16`, or `2.5rps`."""
+        return f"{self.rate:g}rps" if self.rate else str(self.concurrency)
 
     def __str__(self) -> str:
-        return f"{cell_prefix(self.engine, self.workload)}-c{self.concurrency}"
+        return f"{cell_prefix(self.engine, self.workload)}-{self.level if self.rate else f'c{self.level}'}"
 
 
 def cell_prefix(engine: EngineSpec, workload: Workload) -> str:
     """Name of a curve, and the beginning of the name of each of its cells."""
-    return f"{short_model(engine.model)}-{engine.precision}-{workload.sequence}-{engine.mode}"
+    return f"{short_model(engine.model)}-{engine.precision}-{workload.shape}-{engine.mode}"
 
 
 def mode_name(mtp: int) -> str:
@@ -127,11 +159,18 @@ def parse_sequence(text: str, **settings: object) -> Workload:
     Raises:
         InvalidInputError: the text is not an input and an output length.
     """
-    match = _SEQUENCE.fullmatch(text.strip().lower())
-    if match is None:
-        raise InvalidInputError(f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens)")
-    isl, osl = (_parse_size(part) for part in match.groups() if part)
-    if not isl or not osl:
+    lowered = text.strip().lower()
+    match = _SEQUENCE.fullmatch(lowered)
+    if of_file := _FILE_SEQUENCE.fullmatch(lowered):
+        isl, osl = 0, _parse_size(of_file[1])
+    elif match is None:
+        raise InvalidInputError(
+            f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens), or file/256 "
+            "(the prompts of a file)"
+        )
+    else:
+        isl, osl = (_parse_size(part) for part in match.groups() if part)
+    if not osl or (not isl and not of_file):
         raise InvalidInputError(f"sequence {text!r}: input and output length must be at least 1 token")
     return Workload(isl=isl, osl=osl, **settings)  # type: ignore[arg-type]
 

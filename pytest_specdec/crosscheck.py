@@ -20,14 +20,13 @@ from pytest_specdec.cell import Cell
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.errors import EngineError
 from pytest_specdec.facts import Facts
-from pytest_specdec.load.closed_loop import LoadResult
+from pytest_specdec.load.point import LoadResult
 from pytest_specdec.measurement import ServerTtft
 from pytest_specdec.sample import RequestSample
 from pytest_specdec.tokens import TokenTruth, token_truth
 
 PIN_TOLERANCE = 0.05
 """A measured acceptance length may be so far off a pinned one."""
-_LAG_NOTE_S = 0.02
 _ISL_TOLERANCE = 0.01
 _PREFIX_HITS = 0.01
 _TTFT_SHARE = 0.2
@@ -155,12 +154,10 @@ def _notes(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> list[s
         notes.append(f"queue-limited: {np.median(half):.0f} requests were waiting, so concurrency was lower than asked")
     elif facts.max_running is not None and facts.max_running < cell.concurrency:
         notes.append(f"queue-limited: the server runs at most {facts.max_running} requests at a time")
-    counted = [(s.prompt_tokens, s.request.isl) for s in samples if s.prompt_tokens is not None]
+    counted = [(s.prompt_tokens, s.request.isl) for s in samples if s.prompt_tokens is not None and s.request.isl]
     deviation = sum(c for c, _ in counted) / sum(isl for _, isl in counted) - 1 if counted else 0.0
     if abs(deviation) > _ISL_TOLERANCE:
         notes.append(f"prompts are {deviation:+.1%} off the requested ISL as the server counts them")
-    if result.client.lag_p99_s > _LAG_NOTE_S:
-        notes.append(f"client-limited: the event loop lagged {result.client.lag_p99_s * 1000:.0f} ms (p99)")
     asked, hits = looks.change("prefix_queries"), looks.change("prefix_hits")
     if asked and hits and hits / asked > _PREFIX_HITS:
         notes.append(f"prefix cache: {hits / asked:.1%} of the prompt tokens were hits; switch it off or reset it")

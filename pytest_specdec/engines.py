@@ -66,7 +66,7 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
 def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
     attachments = []
     for option in settings.endpoints:
-        endpoint = Endpoint(url=option.url, api_key=settings.api_key)
+        endpoint = Endpoint(url=option.url, api_key=settings.api_key, headers=settings.headers)
         mtp, acceptance = option.mtp, option.acceptance
         if mtp is None:
             model = option.model or (models[0] if models else "")

@@ -82,6 +82,9 @@ def _judge(measured: Measurement, baseline: BaselinePoint | None, tolerances: Ma
     difference = why_not_comparable(measured, baseline)
     if difference:
         return Verdict(cell=measured.cell, outcome=Outcome.NOT_COMPARABLE, reason=difference)
+    if measured.client_limited:
+        reason = f"client-limited, so the numbers are not the server's: {measured.client_limited}"
+        return Verdict(cell=measured.cell, outcome=Outcome.INCONCLUSIVE, reason=reason)
     values = baseline.values()
     missing = [key for key in tolerances if key in values and key not in measured.values]
     if missing:

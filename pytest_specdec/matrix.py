@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from pytest_specdec.cell import (
+    CLOSED,
+    FILE,
     LOSSLESS,
     NATURAL,
+    Arrivals,
     Cell,
     EngineSpec,
     Workload,
@@ -18,25 +23,32 @@ from pytest_specdec.cell import (
     parse_sequence,
 )
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.prompt_file import PromptFile, load_prompts
 
 TIERS = ("smoke", "nightly", "release")
 """Each tier holds the ones before it."""
 
-AXES = ("model", "precision", "parallelism", "mtp", "acceptance", "sequence", "concurrency")
+AXES = ("model", "precision", "parallelism", "mtp", "acceptance", "sequence", "concurrency", "rate")
+
+
+_LOADS = ("concurrency", "rate")
+_NO_CURVE = "curves and comparisons are over concurrency: at a rate of requests, test points by the fixture measurement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveSubject:
-    """One engine under one workload at several concurrencies."""
+    """One engine under one workload at several concurrencies, or at several rates of requests."""
 
     engine: EngineSpec
     workload: Workload
     concurrencies: tuple[int, ...]
+    rates: tuple[float, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The points of the curve."""
-        return tuple(Cell(self.engine, self.workload, concurrency) for concurrency in self.concurrencies)
+        closed = (Cell(self.engine, self.workload, concurrency) for concurrency in self.concurrencies)
+        return (*closed, *(Cell(self.engine, self.workload, 0, rate) for rate in self.rates))
 
     def __str__(self) -> str:
         return cell_prefix(self.engine, self.workload)
@@ -65,7 +77,14 @@ class Matrix:
     model: tuple[str, ...]
     precision: tuple[str, ...]
     sequence: tuple[str, ...]
-    concurrency: tuple[int, ...]
+    concurrency: tuple[int, ...] = ()
+    """Requests in flight of a closed loop."""
+    rate: tuple[float, ...] = ()
+    """Requests per second that come by the clock; instead of concurrency."""
+    arrivals: Arrivals = "poisson"
+    """How requests come at a rate: `poisson`, or `constant`."""
+    prompts: PromptFile | None = None
+    """Prompts of a file, for `sequence="file/256"`; None for generated text of exactly the asked length."""
     mtp: tuple[int, ...] = (0,)
     acceptance: tuple[str, ...] = (NATURAL,)
     """`natural`, or acceptance lengths to pin the engine's synthetic mode to; Off has none."""
@@ -80,8 +99,10 @@ class Matrix:
     seed: int = 0
 
     @classmethod
-    def from_markers(cls, markers: Iterable[Mapping[str, Any]], tier: str) -> Matrix:
+    def from_markers(cls, markers: Iterable[Mapping[str, Any]], tier: str, folder: Path) -> Matrix:
         """Merge marker arguments, the closest marker first; a dictionary gives an axis per tier.
+
+        A file of prompts is looked for in `folder`, which is the suite's.
 
         Raises:
             InvalidInputError: an unknown, missing or impossible argument; the message names it and what is allowed.
@@ -89,18 +110,30 @@ class Matrix:
         known = [field.name for field in fields(cls)]
         merged: dict[str, Any] = {}
         for marker in markers:
+            # The closest marker says how load comes: its rate takes the place of a concurrency farther away.
+            loaded = any(load in merged for load in _LOADS)
             for name, value in marker.items():
                 if name not in known:
                     raise InvalidInputError(
                         f"unknown argument {name!r} of the specdec marker; known: {', '.join(known)}"
                     )
-                merged.setdefault(name, value)
-        missing = [name for name in ("model", "precision", "sequence", "concurrency") if name not in merged]
+                if not (loaded and name in _LOADS):
+                    merged.setdefault(name, value)
+        if all(load in merged for load in _LOADS):
+            raise InvalidInputError("the specdec marker takes concurrency or rate, not both")
+        missing = [name for name in ("model", "precision", "sequence") if name not in merged]
+        missing += [] if any(load in merged for load in _LOADS) else ["concurrency (or rate)"]
         if missing:
             raise InvalidInputError(f"the specdec marker needs {' and '.join(missing)}")
         values: dict[str, Any] = {
             name: _axis(name, value, tier) if name in AXES else value for name, value in merged.items()
         }
+        if values.get("prompts") is not None:
+            values["prompts"] = load_prompts(folder / values["prompts"])
+        if values.get("arrivals", "poisson") not in ("poisson", "constant"):
+            raise InvalidInputError(
+                f"arrivals of the specdec marker must be 'poisson' or 'constant': {values['arrivals']!r}"
+            )
         matrix = cls(**values)
         matrix.curves()  # an impossible value is refused here, not in the middle of a run
         return matrix
@@ -114,6 +147,8 @@ class Matrix:
                 thinking=self.thinking,
                 ignore_eos=self.ignore_eos,
                 seed=self.seed,
+                arrivals=self.arrivals if self.rate else CLOSED,
+                **self._prompts_of(sequence),
             )
             for sequence in self.sequence
         ]
@@ -130,9 +165,19 @@ class Matrix:
             for model, precision, parallelism, mtp, acceptance in axes
         )
         return [
-            CurveSubject(engine=engine, workload=workload, concurrencies=self.concurrency)
+            CurveSubject(engine=engine, workload=workload, concurrencies=self.concurrency, rates=self.rate)
             for engine, workload in product(engines, workloads)
         ]
+
+    def curves_over_concurrency(self) -> list[CurveSubject]:
+        """Every curve that may be read between its points.
+
+        Raises:
+            InvalidInputError: requests come at a rate.
+        """
+        if self.rate:
+            raise InvalidInputError(_NO_CURVE)
+        return self.curves()
 
     def cells(self) -> list[Cell]:
         """Every point of every curve."""
@@ -146,7 +191,7 @@ class Matrix:
         """
         if not any(self.mtp):
             raise InvalidInputError("a comparison needs an MTP mode: give the specdec marker mtp=[0, 3] or the like")
-        curves = self.curves()
+        curves = self.curves_over_concurrency()
         reference = [
             CurveSubject(
                 engine=curve.engine.off(),
@@ -161,6 +206,15 @@ class Matrix:
             if candidate.engine.mtp
         ]
 
+    def _prompts_of(self, sequence: str) -> dict[str, str]:
+        of_file = sequence.strip().lower().startswith("file")
+        if of_file != (self.prompts is not None):
+            raise InvalidInputError(
+                f"sequence {sequence!r} of the specdec marker does not fit its prompts: prompts='my.jsonl' goes with "
+                "sequence='file/256', and generated prompts with lengths such as 1k1k"
+            )
+        return {} if self.prompts is None else {"prompts": f"{FILE}{self.prompts.digest}"}
+
 
 def cell_axes(cell: Cell) -> dict[str, str]:
     """Value of each axis of a cell, as `--specdec-only` compares it."""
@@ -172,6 +226,7 @@ def cell_axes(cell: Cell) -> dict[str, str]:
         "acceptance": cell.engine.acceptance,
         "sequence": cell.workload.sequence,
         "concurrency": str(cell.concurrency),
+        "rate": f"{cell.rate:g}",
     }
 
 
@@ -189,6 +244,10 @@ def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
         lowest = 0 if name == "mtp" else 1
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= lowest for v in values):
             raise InvalidInputError(f"{name} of the specdec marker must be whole numbers from {lowest}: {list(values)}")
+    elif name == "rate":
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf for v in values):
+            raise InvalidInputError(f"rate of the specdec marker must be positive requests per second: {list(values)}")
+        values = tuple(float(value) for value in values)
     elif not all(isinstance(v, str) and v for v in values):
         raise InvalidInputError(f"{name} of the specdec marker must be text: {list(values)}")
     return values

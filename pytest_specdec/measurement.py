@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
 
 from pytest_specdec.acceptance import Acceptance
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cell import CLOSED, Cell, EngineSpec, Workload
+from pytest_specdec.client import ClientHealth, client_limited
 from pytest_specdec.cost import Price
 from pytest_specdec.curve import Curve, CurveIdentity, Point
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.gpu import GpuTelemetry
 from pytest_specdec.tokens import TokenTruth
 
 UNKNOWN = "unknown"
@@ -57,6 +59,29 @@ class ServerTtft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     client_mean_ms: float
 
 
+class Certainty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How sure the window made throughput and TPOT, as relative half-widths."""
+
+    asked: float
+    reached: float | None
+    fixed: bool
+    """The window had a fixed length: nobody waited for the asked precision."""
+    drift: float
+    """Change of output throughput from the window's beginning to its end; 0 where it may be chance."""
+    warm: bool
+    """Whether step time had become flat before the window."""
+
+    def notes(self, window_s: float) -> Iterator[str]:
+        """What a reader must know."""
+        if not self.warm:
+            yield "not warm: step time was still changing when the window opened"
+        if self.drift:
+            yield f"not steady: output throughput drifted by {self.drift:+.1%} over the window"
+        if not self.fixed and (self.reached is None or self.reached > self.asked):
+            reached = "unknown" if self.reached is None else f"±{self.reached:.1%}"
+            yield f"precision is {reached} after {window_s:.0f} s, ±{self.asked:.1%} was asked"
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One cell, measured once. A metric that was not measured is absent, never 0."""
 
@@ -71,12 +96,24 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tokens: TokenTruth | None = None
     """Usage against the server's own counters."""
     server_ttft: ServerTtft | None = None
+    client: ClientHealth | None = None
+    """How the client did; over its bounds the numbers are its own and not the server's, and the gate does not judge."""
+    certainty: Certainty | None = None
+    gpu: GpuTelemetry | None = None
+    """What the GPUs' own sensors said in the window, where they could be asked."""
+    slo: str | None = None
+    """Bounds of the goodput."""
     measured_at: str = ""
     """Start of the point, ISO 8601 with time zone."""
     order: int = 0
     """Position in the randomised order of the run's points."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
+
+    @property
+    def client_limited(self) -> str:
+        """By what the client was the limit; empty when it kept up."""
+        return "" if self.client is None else client_limited(self.client)
 
     def value(self, key: str) -> Estimate:
         """Return a metric.
@@ -158,9 +195,10 @@ def workload_words(workload: Workload) -> str:
     thinking = {None: "default", True: "on", False: "off"}[workload.thinking]
     lengths = "exact" if workload.shortest == 1 else f"[{workload.shortest:g}, 1]"
     eos = "ignored" if workload.ignore_eos else "stops"
+    arrivals = "" if workload.arrivals == CLOSED else f" {workload.arrivals} arrivals"
     return (
         f"v{workload.version} {workload.prompts} lengths {lengths} seed {workload.seed} "
-        f"T={workload.temperature:g} thinking {thinking} EOS {eos}"
+        f"T={workload.temperature:g} thinking {thinking} EOS {eos}{arrivals}"
     )
 
 

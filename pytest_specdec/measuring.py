@@ -8,32 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Protocol
 
+import msgspec
 import uvloop
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.cost import Price
-from pytest_specdec.crosscheck import Looks, account_for
-from pytest_specdec.engine.adapter import Adapter
-from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
+from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 from pytest_specdec.facts import Facts, contradictions
-from pytest_specdec.load.closed_loop import Limits, Progress, closed_loop, supports_continuous_usage
-from pytest_specdec.load.prompts import PromptWriter
+from pytest_specdec.load.point import Progress
+from pytest_specdec.load.prompts import FileWriter, PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Environment, Measurement
+from pytest_specdec.measuring_point import PointOptions, Server, measure_point
+from pytest_specdec.neighbours import next_concurrency
 from pytest_specdec.plan import Plan
+from pytest_specdec.prompt_file import PromptFile
 from pytest_specdec.sample import Traffic
-from pytest_specdec.summary import summarize
+from pytest_specdec.telemetry.sampler import open_source
+from pytest_specdec.telemetry.source import GpuSource, on_this_host
 
-_BUSY_S = 10.0
-_DRAIN_S = 60.0
-_WATCH_S = 0.5
+_MOST_REFINED = 8
+"""A level is looked for up to so many times the highest planned concurrency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +69,26 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureOptions:
-    """How to measure every point."""
+class GpuOptions:
+    """Where to look at the GPUs."""
 
-    limits: Limits
-    price: Callable[[str], Price]
-    """Price by hardware."""
+    dcgm_url: str | None = None
+    """Metrics of a DCGM exporter; None for NVML on this host."""
+    chosen: tuple[str, ...] | None = None
+    """Indices or UUIDs; None for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureOptions:
+    """How to carry a plan out."""
+
+    point: PointOptions
     budget: Budget = field(default_factory=Budget)
+    prompt_files: Mapping[str, PromptFile] = field(default_factory=dict)
+    """By the workload's name of its prompts."""
+    gpu: GpuOptions = field(default_factory=GpuOptions)
+    refine: tuple[float, ...] = ()
+    """Interactivity levels whose neighbouring concurrencies are measured besides the plan, tok/s/user."""
 
 
 class Observer(Protocol):
@@ -83,6 +96,9 @@ class Observer(Protocol):
 
     def engine_starting(self, engine: EngineSpec) -> None:
         """Tell that an engine is being started or looked at."""
+
+    def said(self, text: str) -> None:
+        """Tell something that is not about a point."""
 
     def progress(self, cell: Cell, progress: Progress) -> None:
         """Tell how a point comes along, a few times a second."""
@@ -127,8 +143,10 @@ class _Job:
     order: int = 0
     usd: float = 0.0
     started: float = field(default_factory=time.monotonic)
-    counted: dict[tuple[str, Workload, int], tuple[EngineSpec, dict[int, int]]] = field(default_factory=dict)
-    writers: dict[tuple[str, Workload], PromptWriter] = field(default_factory=dict)
+    counted: dict[tuple[str, Workload, str], tuple[EngineSpec, dict[int, int]]] = field(default_factory=dict)
+    writers: dict[tuple[str, Workload], Writer] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    """What the observer was told once and need not hear for every engine."""
     _engine_started: float = 0.0
     _usd_per_s: float = 0.0
 
@@ -136,7 +154,7 @@ class _Job:
     def on_clock(self, engine: EngineSpec) -> Iterator[None]:
         """Charge the GPUs while an engine is up."""
         self._engine_started = time.monotonic()
-        self._usd_per_s = engine.gpus * self.options.price("").usd_per_gpu_hour / 3600
+        self._usd_per_s = engine.gpus * self.options.point.price("").usd_per_gpu_hour / 3600
         try:
             yield
         finally:
@@ -162,81 +180,98 @@ class _Job:
             model=served.model,
             api_key=endpoint.api_key,
             fields=served.adapter.request_fields,
+            more_headers=endpoint.headers,
         )
         target = target.with_continuous_usage(await supports_continuous_usage(target))
         environment = _environment(running, served, facts)
-        server = _Server(endpoint=endpoint, served=served, facts=facts, environment=environment)
-        for cell in list(left):
-            spent = self.spent()
-            if spent:
-                self.observer.not_measured(left, InconclusiveError(spent))
-                left.clear()
-                return
-            try:
-                measurement = await self._measure(cell, target, server)
-            except SpecdecError as error:
-                death = running.died() if isinstance(error, EngineError) else ""
-                lost = list(left) if death else [cell]
-                self.observer.not_measured(lost, EngineError(death) if death else error)
-                left[:] = [other for other in left if other not in lost]
-                if death:
-                    return
-            else:
-                left.remove(cell)
-                self.observer.measured(measurement)
-
-    async def _measure(self, cell: Cell, target: Target, server: _Server) -> Measurement:
-        endpoint, adapter = server.endpoint, server.served.adapter
-        writer = await self._writer(cell, target)
-        before = await wait_until_idle(endpoint, adapter, seconds=_BUSY_S)
-        if server.facts.prefix_cache is not False:
-            # A run before this one may have left the same prompts there.
-            await endpoint.reset_prefix_cache(adapter)
-        measured_at = datetime.now(UTC).isoformat(timespec="seconds")
-        async with _Watch(endpoint, adapter) as watch:
-            result = await closed_loop(
-                target,
-                cell.workload,
-                cell.concurrency,
-                writer,
-                limits=self.options.limits,
-                on_progress=lambda progress: self.observer.progress(cell, progress),
+        async with self._gpus(running, served) as gpus:
+            server = Server(
+                endpoint=endpoint, target=target, served=served, facts=facts, environment=environment, gpus=gpus
             )
-        after = await wait_until_idle(endpoint, adapter, seconds=_DRAIN_S)
-        looks = Looks(before=before, after=after, waiting=watch.waiting, gauge_lengths=watch.gauge_lengths)
-        self._refuse_other_counting(cell, result.traffic)
-        account = account_for(cell, server.facts, result, looks)
-        price = self.options.price(server.environment.hardware)
-        values, counts = summarize(
-            result.traffic, cell.workload, gpus=cell.engine.gpus, acceptance=account.acceptance, price=price
-        )
-        self.order += 1
-        return Measurement(
-            cell=cell,
-            environment=server.environment,
-            price=price,
-            window_s=result.traffic.window_end_s - result.traffic.window_start_s,
-            requests=counts,
-            values=values,
-            acceptance=account.acceptance,
-            tokens=account.tokens,
-            server_ttft=account.ttft,
-            measured_at=measured_at,
-            order=self.order,
-            notes=account.notes,
-        )
+            found = [await self._try(server, running.died, cell, left) for cell in list(left) if cell in left]
+            measured = [measurement for measurement in found if measurement is not None]
+            for cell in self._refining(measured, facts):
+                beside = [cell]
+                measurement = await self._try(server, running.died, cell, beside)
+                if measurement is not None:
+                    measured.append(measurement)
 
-    async def _writer(self, cell: Cell, target: Target) -> PromptWriter:
+    async def _try(self, server: Server, died: Callable[[], str], cell: Cell, left: list[Cell]) -> Measurement | None:
+        """Measure one cell and take it from `left`, together with all others when they cannot be measured any more."""
+        spent = self.spent()
+        if spent:
+            self.observer.not_measured(list(left), InconclusiveError(spent))
+            left.clear()
+            return None
+        try:
+            measurement = await self._measure(server, cell)
+        except SpecdecError as error:
+            death = died() if isinstance(error, EngineError) else ""
+            lost = list(left) if death else [cell]
+            self.observer.not_measured(lost, EngineError(death) if death else error)
+            left[:] = [other for other in left if other not in lost]
+            return None
+        left.remove(cell)
+        self.observer.measured(measurement)
+        return measurement
+
+    def _refining(self, found: list[Measurement], facts: Facts) -> Iterator[Cell]:
+        """Cells that bring each level between two neighbouring concurrencies; `found` grows meanwhile."""
+        planned = list(found)
+        for workload in dict.fromkeys(m.cell.workload for m in planned if not m.cell.rate):
+            for level in self.options.refine:
+                tried: set[int] = set()
+                while True:
+                    curve = [m for m in found if m.cell.workload == workload]
+                    seen = {m.cell.concurrency: m.interactivity.value for m in curve}
+                    most = facts.max_running or _MOST_REFINED * max(m.cell.concurrency for m in planned)
+                    concurrency = next_concurrency(seen, level, most=most)
+                    if concurrency is None or concurrency in tried:
+                        break
+                    tried.add(concurrency)  # one that failed is not tried again
+                    yield Cell(curve[0].cell.engine, workload, concurrency)
+
+    @asynccontextmanager
+    async def _gpus(self, running: OpenEngine, served: Served) -> AsyncIterator[GpuSource | None]:
+        """The engine's GPUs, where they can be looked at."""
+        options = self.options.gpu
+        if served.simulated or not (options.dcgm_url or on_this_host(running.endpoint.url)):
+            yield None
+            return
+        source, reason = await open_source(options.dcgm_url, options.chosen)
+        if reason and reason not in self.told:
+            self.told.add(reason)
+            self.observer.said(f"no GPU telemetry: {reason}")
+        try:
+            yield source
+        finally:
+            if source is not None:
+                await source.close()
+
+    async def _measure(self, server: Server, cell: Cell) -> Measurement:
+        writer = await self._writer(cell, server.target)
+        found = await measure_point(
+            server, cell, writer, self.options.point, lambda progress: self.observer.progress(cell, progress)
+        )
+        self._refuse_other_counting(cell, found.traffic)
+        self.order += 1
+        return msgspec.structs.replace(found.measurement, order=self.order)
+
+    async def _writer(self, cell: Cell, target: Target) -> Writer:
         """Prompts of a workload are calibrated once, so that every mode is sent the same bytes."""
         key = cell.engine.model, cell.workload
         if key not in self.writers:
-            self.writers[key] = await PromptWriter.calibrate(target, cell.workload)
+            file = self.options.prompt_files.get(cell.workload.prompts)
+            if file is not None:
+                self.writers[key] = FileWriter(target=target, workload=cell.workload, file=file)
+            else:
+                self.writers[key] = await PromptWriter.calibrate(target, cell.workload)
         return self.writers[key].retargeted(target)
 
     def _refuse_other_counting(self, cell: Cell, traffic: Traffic) -> None:
         """Equal bytes must be equal tokens in both arms, else a template or tokenizer differs between them."""
         counted = {s.request.index: s.prompt_tokens for s in traffic.samples if s.prompt_tokens is not None}
-        key = cell.engine.model, cell.workload, cell.concurrency
+        key = cell.engine.model, cell.workload, cell.level
         engine, earlier = self.counted.setdefault(key, (cell.engine, {}))
         for index, tokens in counted.items():
             if earlier.setdefault(index, tokens) != tokens:
@@ -244,49 +279,6 @@ class _Job:
                     f"prompt {index} has {tokens} tokens here and {earlier[index]} on {engine}: "
                     "the two servers use different chat templates or tokenizers, so their speeds are not comparable"
                 )
-
-
-class _Watch:
-    """Looks at the server's queue while a point runs."""
-
-    def __init__(self, endpoint: Endpoint, adapter: Adapter) -> None:
-        self.endpoint = endpoint
-        self.adapter = adapter
-        self.waiting: list[float] = []
-        self.gauge_lengths: list[float] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._look())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None, "unreachable because the watch was entered"
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_S)
-            try:
-                reading = await self.endpoint.reading(self.adapter)
-            except EngineError:
-                return  # the point itself will tell
-            if reading.waiting is not None:
-                self.waiting.append(reading.waiting)
-            if reading.gauge_length is not None:
-                self.gauge_lengths.append(reading.gauge_length)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Server:
-    """The engine that is being measured, and all that is known of it."""
-
-    endpoint: Endpoint
-    served: Served
-    facts: Facts
-    """Observed and declared."""
-    environment: Environment
 
 
 def _environment(running: OpenEngine, served: Served, facts: Facts) -> Environment:

@@ -147,6 +147,31 @@ _TABLE = (
         formula="kW per GPU x 1000 / throughput per GPU, provisioned all-in power",
     ),
     Metric(
+        key="measured_j_tok",
+        title="GPU energy",
+        unit="J/tok",
+        better="lower",
+        digits=3,
+        formula="energy of the GPU boards by their own sensors / (input + output tokens); without host, fans, switches "
+        "and power supplies",
+    ),
+    Metric(
+        key="goodput_req_s",
+        title="goodput",
+        unit="req/s",
+        better="higher",
+        digits=2,
+        formula="requests that ended in the window and met every bound of the SLO / window",
+    ),
+    Metric(
+        key="goodput_share",
+        title="within SLO",
+        unit="",
+        better="higher",
+        digits=3,
+        formula="requests that met every bound of the SLO / requests that ended in the window",
+    ),
+    Metric(
         key="acceptance_length",
         title="acceptance length",
         unit="tok/step",

@@ -49,10 +49,15 @@ class Plan:
         gpus = sum(cell.engine.gpus for cell in self.cells) / len(self.cells)
         return seconds / 3600 * gpus * price.usd_per_gpu_hour
 
-    def words(self, *, seconds: float, usd: float, simulated: bool) -> str:
-        """`4 engines, 20 points, about 6 min, about $1.90`."""
+    def words(self, *, least_s: float, most_s: float, price: Price, simulated: bool) -> str:
+        """`4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end when they are sure."""
         engines = len(self.by_engine())
         counts = f"{engines} engine{'s' * (engines != 1)}, {len(self.cells)} point{'s' * (len(self.cells) != 1)}"
-        duration = f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
-        money = f"no GPU used (the real ones would cost about ${usd:.2f})" if simulated else f"about ${usd:.2f}"
-        return f"{counts}, {duration}, {money}"
+        unit, one = (60, "min") if least_s >= 90 else (1, "s")
+        duration = f"about {_span(f'{least_s / unit:.0f}', f'{most_s / unit:.0f}')} {one}"
+        money = f"about {_span(*(f'${self.usd(seconds, price):.2f}' for seconds in (least_s, most_s)))}"
+        return f"{counts}, {duration}, {f'no GPU used (the real ones would cost {money})' if simulated else money}"
+
+
+def _span(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"

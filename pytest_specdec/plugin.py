@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 MARKER = (
     "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
-    "thinking=None, exact_lengths=False, ignore_eos=True, seed=0, verification='lossless'): the cells to measure. Each "
-    "axis takes one value, a list, or a dictionary of lists per tier (smoke, nightly, release); a marker closer to the "
-    "test overrides single arguments."
+    "rate=None, arrivals='poisson', prompts=None, thinking=None, exact_lengths=False, ignore_eos=True, seed=0, "
+    "verification='lossless'): the cells to measure. Each axis takes one value, a list, or a dictionary of lists per "
+    "tier (smoke, nightly, release); a marker closer to the test overrides single arguments. rate=2.5 (requests per "
+    "second, arrivals='poisson' or 'constant') takes the place of concurrency; prompts='my.jsonl' goes with "
+    "sequence='file/256'."
 )
 SESSION = pytest.StashKey["SpecdecSession"]()
 PROBLEMS = pytest.StashKey[list[str]]()
@@ -92,7 +94,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         matrix = _matrix(metafunc, session.settings.tier)
         subjects = _subjects(metafunc, matrix)
         for subject in subjects:
-            session.declare(subject, matrix.hardware)
+            session.declare(subject, matrix)
     except InvalidInputError as error:
         metafunc.config.stash[PROBLEMS].append(f"{metafunc.definition.nodeid}: {error}")
         subjects = []
@@ -255,11 +257,11 @@ def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement
     markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
 
     def measure(**arguments: object) -> Measurement:
-        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier)
+        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier, request.node.path.parent)
         cells = matrix.cells()
         if len(cells) != 1:
             raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
-        session.declare(cells[0], matrix.hardware)
+        session.declare(cells[0], matrix)
         return session.measure_apart(cells[0], _progress(request.config, 1))
 
     return measure
@@ -367,7 +369,7 @@ def _matrix(metafunc: pytest.Metafunc, tier: str) -> Matrix:
         )
     if any(marker.args for marker in markers):
         raise InvalidInputError("the specdec marker takes named arguments only: specdec(model=..., mtp=[0, 3], ...)")
-    return Matrix.from_markers((marker.kwargs for marker in markers), tier)
+    return Matrix.from_markers((marker.kwargs for marker in markers), tier, metafunc.definition.path.parent)
 
 
 def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
@@ -378,7 +380,7 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
         )
     if used[0] == "comparison":
         return matrix.comparisons()
-    return matrix.curves() if used[0] == "curve" else matrix.cells()
+    return matrix.curves_over_concurrency() if used[0] == "curve" else matrix.cells()
 
 
 def _engines_from(settings: Settings) -> str:

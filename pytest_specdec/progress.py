@@ -12,7 +12,7 @@ from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_specdec.load.closed_loop import Progress
+    from pytest_specdec.load.point import Progress
     from pytest_specdec.measurement import Measurement
 
 
@@ -38,9 +38,10 @@ class TerminalProgress:
     def progress(self, cell: Cell, progress: Progress) -> None:
         """Rewrite the live line; nothing where there is no terminal."""
         if self._live:
+            sure = "" if progress.precision is None else f", sure to ±{progress.precision:.1%}"
             self.reporter.rewrite(
-                f"  [{self.finished + 1}/{self.planned}] {cell} {progress.phase} {progress.seconds_left:.0f} s left, "
-                f"{progress.finished} finished, {progress.failed} failed",
+                f"  {self._count(1)} {cell} {progress.phase} {progress.seconds_left:.0f} s left, "
+                f"{progress.finished} finished, {progress.failed} failed{sure}",
                 erase=True,
             )
 
@@ -49,10 +50,12 @@ class TerminalProgress:
         self.finished += 1
         length = measurement.values.get("acceptance_length")
         acceptance = "" if length is None else f", acceptance length {length.value:.2f}"
+        limited = f" CLIENT-LIMITED: {measurement.client_limited}" if measurement.client_limited else ""
         self._line(
-            f"  [{self.finished}/{self.planned}] {measurement.cell}  "
+            f"  {self._count()} {measurement.cell}  "
             f"{measurement.throughput.value:.1f} tok/s/GPU at {measurement.interactivity.value:.1f} tok/s/user"
-            f"{acceptance} ({self._elapsed():.0f} s)"
+            f"{acceptance} ({self._elapsed():.0f} s){limited}",
+            yellow=bool(limited),
         )
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
@@ -61,7 +64,12 @@ class TerminalProgress:
         word = "ENGINE TROUBLE" if isinstance(error, EngineError) else "not measured"
         undecided = isinstance(error, InconclusiveError)
         which = str(cells[0]) if len(cells) == 1 else f"{len(cells)} points from {cells[0]}"
-        self._line(f"  [{self.finished}/{self.planned}] {word}: {which}: {error}", red=not undecided, yellow=undecided)
+        self._line(f"  {self._count()} {word}: {which}: {error}", red=not undecided, yellow=undecided)
+
+    def _count(self, ahead: int = 0) -> str:
+        """`[3/12]`, and `[+1]` for points beside the plan."""
+        number = self.finished + ahead
+        return f"[{number}/{self.planned}]" if number <= self.planned else f"[+{number - self.planned}]"
 
     def _elapsed(self) -> float:
         now = time.monotonic()

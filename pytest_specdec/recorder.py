@@ -9,7 +9,7 @@ from pytest_specdec.cell import Cell, EngineSpec
 from pytest_specdec.errors import SpecdecError
 
 if TYPE_CHECKING:
-    from pytest_specdec.load.closed_loop import Progress
+    from pytest_specdec.load.point import Progress
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.session import SpecdecSession
 
@@ -44,6 +44,10 @@ class Recorder:
     def engine_starting(self, engine: EngineSpec) -> None:
         """Pass on."""
         self.listener.engine_starting(engine)
+
+    def said(self, text: str) -> None:
+        """Pass on."""
+        self.listener.said(text)
 
     def progress(self, cell: Cell, progress: Progress) -> None:
         """Pass on."""

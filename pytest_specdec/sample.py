@@ -26,11 +26,13 @@ class PlannedRequest:
     another's prompts in a prefix cache.
     """
     isl: int
-    """Input tokens to send."""
+    """Input tokens to send; 0 when the prompt is a file's and as long as it is."""
     osl: int
     """Output tokens to ask for."""
     skipped: int = 0
     """Output tokens that a stationary start pretends were produced already; they are part of `isl` then."""
+    due_s: float | None = None
+    """When to send it, seconds since the start of the run; None: when a slot of the closed loop is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,6 @@ class Traffic:
     """All requests of one point and the window in which the stream was steady."""
 
     samples: Sequence[RequestSample]
-    concurrency: int
     window_start_s: float
     window_end_s: float
     """End of the measured window, seconds since the start of the run."""

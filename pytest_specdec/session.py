@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from pytest_specdec.engine.sources import EngineSource
     from pytest_specdec.engines import AskHook
     from pytest_specdec.gate import Verdict
+    from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.measuring import MeasureOptions, OpenEngine
     from pytest_specdec.plan import Plan
+    from pytest_specdec.prompt_file import PromptFile
     from pytest_specdec.run import Run
 
 _INTERRUPTED = "interrupted"
@@ -44,6 +46,8 @@ class SpecdecSession:
         self.command = command
         self._ask_hook = ask_hook
         self.hardware: dict[EngineSpec, str] = {}
+        self.prompt_files: dict[str, PromptFile] = {}
+        """By the workload's name of its prompts."""
         self.subjects: list[Subject] = []
         self.wants_baseline = False
         self.plan: Plan | None = None
@@ -67,16 +71,20 @@ class SpecdecSession:
 
     # ---- collection
 
-    def declare(self, subject: Subject, hardware: str) -> None:
-        """Remember which GPU a suite says that its engines run on.
+    def declare(self, subject: Subject, matrix: Matrix) -> None:
+        """Remember which GPU a suite says that its engines run on, and the prompts that it brings.
 
         Raises:
             InvalidInputError: two suites say different things of one engine.
         """
         for cell in cells_of(subject):
-            earlier = self.hardware.setdefault(cell.engine, hardware)
-            if earlier != hardware:
-                raise InvalidInputError(f"{cell.engine} is declared on {earlier!r} and on {hardware!r}: choose one")
+            earlier = self.hardware.setdefault(cell.engine, matrix.hardware)
+            if earlier != matrix.hardware:
+                raise InvalidInputError(
+                    f"{cell.engine} is declared on {earlier!r} and on {matrix.hardware!r}: choose one"
+                )
+            if matrix.prompts is not None:
+                self.prompt_files[cell.workload.prompts] = matrix.prompts
 
     def narrow(self, subject: Subject) -> Subject | None:
         """Apply `--specdec-only`; None when nothing is left. An MTP filter keeps the Off side of a comparison."""
@@ -146,11 +154,11 @@ class SpecdecSession:
         assert self.plan is not None, "unreachable because the plan is made first"
         source = self.source(self.subjects)
         rounds = 1 if self.settings.swap is None else 2
-        seconds = rounds * self.plan.seconds(
-            window_s=self.settings.window_s, settle_s=self.settings.settle_s, start_s=source.start_s
+        least, most = (
+            rounds * self.plan.seconds(window_s=window_s, settle_s=self.settings.settle_s, start_s=source.start_s)
+            for window_s in self.settings.window_s
         )
-        usd = self.plan.usd(seconds, self.price(""))
-        return self.plan.words(seconds=seconds, usd=usd, simulated=source.simulated)
+        return self.plan.words(least_s=least, most_s=most, price=self.price(""), simulated=source.simulated)
 
     # ---- measuring
 
@@ -258,7 +266,7 @@ class SpecdecSession:
         """Return the curve of a subject; every point must have been measured."""
         from pytest_specdec.measurement import curve_of
 
-        return curve_of([self.measurement(cell) for cell in subject.cells])
+        return curve_of(self._points(subject))
 
     def comparison(self, subject: ComparisonSubject) -> Comparison:
         """Return MTP against Off; Off from the stored baselines where no endpoint serves it.
@@ -269,10 +277,10 @@ class SpecdecSession:
         """
         from pytest_specdec.run import mtp_against_off
 
-        mtp = [self.measurement(cell) for cell in subject.candidate.cells]
+        mtp = self._points(subject.candidate)
         if self.source(self.subjects).refusal(subject.reference.engine):
             return mtp_against_off(mtp, self._stored(subject.reference, mtp[0]))
-        return mtp_against_off(mtp, [self.measurement(cell) for cell in subject.reference.cells])
+        return mtp_against_off(mtp, self._points(subject.reference))
 
     @property
     def baselines(self) -> Baselines:
@@ -297,7 +305,14 @@ class SpecdecSession:
         missing = len(self.unmeasured)
         if missing or not self.done:
             return {}, f"baselines were not updated: {missing} planned points were not measured"
-        written = self.baselines.update(self.measured.values(), replace=self.settings.update == "all")
+        planned = [self.measured[cell] for cell in self.plan.cells]
+        limited = [m for m in planned if m.client_limited]
+        if limited:
+            return {}, (
+                f"baselines were not updated: {len(limited)} points are client-limited, such as {limited[0].cell}: "
+                f"{limited[0].client_limited}"
+            )
+        written = self.baselines.update(planned, replace=self.settings.update == "all")
         return written, "" if written else "baselines were not updated: every point has one already"
 
     # ---- helpers
@@ -306,24 +321,41 @@ class SpecdecSession:
         axes = cell_axes(cell)
         return all(axes[axis] in values for axis, values in self.settings.only)
 
+    def _points(self, subject: CurveSubject) -> list[Measurement]:
+        """The points of a curve, with those that were measured beside the plan."""
+        planned = [self.measurement(cell) for cell in subject.cells]
+        key = subject.engine, subject.workload
+        return planned + [m for m in self.measured.values() if m.curve_key == key and m not in planned]
+
     def _say(self, text: str) -> None:
         if self.listener is not None:
             self.listener.said(text)
 
     def _options(self) -> MeasureOptions:
-        from pytest_specdec.load.closed_loop import Limits
-        from pytest_specdec.measuring import Budget, MeasureOptions
+        from pytest_specdec.load.point import Limits
+        from pytest_specdec.measuring import Budget, GpuOptions, MeasureOptions
+        from pytest_specdec.measuring_point import PointOptions
+        from pytest_specdec.window import StopRule
 
         settings = self.settings
-        return MeasureOptions(
+        floor_s, ceiling_s = settings.window_s
+        point = PointOptions(
             limits=Limits(
-                window_s=settings.window_s,
                 settle_s=settings.settle_s,
+                warm_up_s=settings.warm_up_s,
                 no_progress_s=settings.no_progress_s,
                 deadline_s=settings.deadline_s,
             ),
+            rule=StopRule(floor_s=floor_s, ceiling_s=ceiling_s, precision=settings.precision),
             price=self.price,
+            slo=settings.slo,
+        )
+        return MeasureOptions(
+            point=point,
             budget=Budget(seconds=settings.budget_s, usd=settings.budget_usd),
+            prompt_files=self.prompt_files,
+            gpu=GpuOptions(dcgm_url=settings.dcgm_url, chosen=settings.gpus),
+            refine=settings.levels if settings.refine else (),
         )
 
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
@@ -347,9 +379,11 @@ class SpecdecSession:
     def _judge(self) -> dict[Cell, Verdict]:
         from pytest_specdec.gate import judge_suite
 
-        if not self.wants_baseline:
+        if not self.wants_baseline or self.plan is None:
             return {}
-        return judge_suite((m, self.baselines.find(cell, m.environment)) for cell, m in sorted(self.measured.items()))
+        # Points beside the plan have no baseline to hold.
+        measured = [self.measured[cell] for cell in sorted(self.plan.cells) if cell in self.measured]
+        return judge_suite((m, self.baselines.find(m.cell, m.environment)) for m in measured)
 
     def _find_stored(self) -> None:
         """Look up the baselines of Off curves that a comparison needs and no endpoint serves."""

@@ -6,16 +6,20 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.facts import Facts, parse_facts
+from pytest_specdec.goodput import Slo, parse_slo
 from pytest_specdec.matrix import AXES, TIERS
+
+T = TypeVar("T")
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
@@ -63,11 +67,20 @@ class Settings:
     update: str | None
     budget_s: float | None
     budget_usd: float | None
-    window_s: float
+    window_s: tuple[float, float]
+    """Shortest and longest window of a point; equal for a fixed length."""
+    precision: float
+    """Relative half-width at which a point is sure enough."""
     settle_s: float
+    warm_up_s: float
     no_progress_s: float
     deadline_s: float
     levels: tuple[float, ...]
+    refine: bool
+    headers: Mapping[str, str] = field(repr=False)
+    slo: Slo | None
+    dcgm_url: str | None
+    gpus: tuple[str, ...] | None
     reports: tuple[Path, ...]
     inconclusive: str
     hardware: str | None
@@ -98,6 +111,10 @@ class Settings:
         ]
         if len(chosen) > 1:
             raise InvalidInputError(f"{' and '.join(chosen)} cannot go together: each says where the engine comes from")
+        if option.specdec_refine and not option.specdec_at:
+            raise InvalidInputError(
+                "--specdec-refine needs to know the interactivity levels to refine at: --specdec-at 55,75"
+            )
         usd, kw = (_number(config, name) for name in ("specdec_gpu_hour_usd", "specdec_gpu_kw"))
         if (usd is None) != (kw is None):
             raise InvalidInputError("give specdec_gpu_hour_usd and specdec_gpu_kw together, or neither")
@@ -121,11 +138,18 @@ class Settings:
             update=option.specdec_update,
             budget_s=budget_s,
             budget_usd=budget_usd,
-            window_s=_number(config, "specdec_window_s") or 30.0,
+            window_s=_read(config, "specdec_window_s", _window) or (10.0, 120.0),
+            precision=_read(config, "specdec_precision", _percent) or 0.01,
             settle_s=_number(config, "specdec_settle_s") or 1.0,
+            warm_up_s=_number(config, "specdec_warm_up_s") or 20.0,
             no_progress_s=_number(config, "specdec_no_progress_s") or 60.0,
             deadline_s=_number(config, "specdec_deadline_s") or 1800.0,
             levels=option.specdec_at or (),
+            refine=option.specdec_refine,
+            headers=dict(option.specdec_header),
+            slo=option.specdec_slo,
+            dcgm_url=option.specdec_dcgm,
+            gpus=option.specdec_gpus,
             reports=tuple(option.specdec_report),
             inconclusive=_choice(config, "specdec_inconclusive", ("fail", "warn")),
             hardware=option.specdec_hardware,
@@ -222,10 +246,19 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-window",
-        type=_positive,
+        type=_window,
         dest="specdec_window_s",
-        metavar="SECONDS",
-        help="Length of the measured window of each point (ini: specdec_window_s, default 30)",
+        metavar="MIN..MAX",
+        help="Seconds of the measured window: each point is measured until it is sure (--specdec-precision), for at "
+        "least MIN and at most MAX; one number is a fixed length (ini: specdec_window_s, default 10..120)",
+    )
+    option(
+        "--specdec-precision",
+        type=_percent,
+        metavar="PERCENT",
+        help="A point is sure when the 95 %% intervals of its throughput and TPOT reach no farther than this to "
+        "either side "
+        "(ini: specdec_precision, default 1%%)",
     )
     option(
         "--specdec-at",
@@ -233,6 +266,18 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="55,75,96",
         help="Interactivity levels of the comparison tables in tok/s/user (default: the published table's, else "
         "25, 50 and 75 %% of the overlap)",
+    )
+    option(
+        "--specdec-refine",
+        action="store_true",
+        help="For each level of --specdec-at, also measure the two neighbouring concurrencies between which it lies, "
+        "so that tables do not rest on points far away. These points are neither judged nor stored.",
+    )
+    option(
+        "--specdec-slo",
+        type=_slo,
+        metavar="BOUNDS",
+        help="Report goodput: requests per second that meet every bound, such as ttft=500,tpot=50 (ms) or e2e=30s",
     )
     option(
         "--specdec-report",
@@ -255,11 +300,34 @@ def add_options(parser: pytest.Parser) -> None:
         help="Price per GPU-hour, with --specdec-gpu-kw (ini keys of the same names; default: list price)",
     )
     option("--specdec-gpu-kw", type=_positive, metavar="KW", help="Provisioned all-in power per GPU in kW")
+    option(
+        "--specdec-dcgm",
+        metavar="URL",
+        help="Metrics of a DCGM exporter (http://host:9400/metrics): power, clocks, temperature, throttling, measured "
+        "J/token. Without it NVML is asked, for engines on this host (pip install 'pytest-specdec[gpu]')",
+    )
+    option(
+        "--specdec-gpus",
+        type=_gpus,
+        metavar="LIST",
+        help="GPUs of the engine by index or UUID, where telemetry sees more than those (default: all)",
+    )
+    option(
+        "--specdec-header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="'NAME: VALUE'",
+        help="One more header for every request, as some gateways want it; @VARIABLE as VALUE is read from the "
+        "environment, where a secret belongs. Repeat for several.",
+    )
     option("--specdec-seed", type=int, default=0, metavar="N", help="Seed of the order of points (default 0)")
     for name, default, text in (
         ("specdec_tier", "smoke", "How much of each suite to run: smoke, nightly or release"),
-        ("specdec_window_s", "", "Seconds of the measured window of each point (default 30)"),
-        ("specdec_settle_s", "", "Seconds between the ramp and the window (default 1)"),
+        ("specdec_window_s", "", "Seconds of the measured window of each point, MIN..MAX or fixed (default 10..120)"),
+        ("specdec_precision", "", "Relative half-width at which a point is sure enough (default 1%)"),
+        ("specdec_settle_s", "", "Least seconds between the ramp and the window (default 1)"),
+        ("specdec_warm_up_s", "", "Most seconds for the step time to become flat before the window (default 20)"),
         ("specdec_no_progress_s", "", "A request without a byte for so many seconds has failed (default 60)"),
         ("specdec_deadline_s", "", "A point that takes longer has failed (default 1800)"),
         ("specdec_inconclusive", "fail", "What an undecided assertion comes to: fail or warn"),
@@ -281,14 +349,17 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _number(config: pytest.Config, name: str) -> float | None:
-    given = getattr(config.option, name, None)
-    if given is not None:
-        return float(given)
+    return _read(config, name, _positive)
+
+
+def _read(config: pytest.Config, name: str, parse: Callable[[str], T]) -> T | None:
+    """The option where it was given, else the ini key; None where neither was."""
+    given: T | None = getattr(config.option, name, None)
     text = str(config.getini(name))
-    if not text:
-        return None
+    if given is not None or not text:
+        return given
     try:
-        return _positive(text)
+        return parse(text)
     except argparse.ArgumentTypeError as error:
         raise InvalidInputError(f"ini key {name}: {error}") from error
 
@@ -353,6 +424,46 @@ def _budget(text: str) -> tuple[float | None, float | None]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a budget such as 30min, 2h or '$5'")
     amount = float(match[2])
     return (None, amount) if match[1] else (amount * (3600 if match[3] == "h" else 60), None)
+
+
+def _window(text: str) -> tuple[float, float]:
+    least, dots, most = text.partition("..")
+    floor = _positive(least)
+    ceiling = _positive(most) if dots else floor
+    if ceiling < floor:
+        raise argparse.ArgumentTypeError(f"{text!r}: the longest window is shorter than the shortest one")
+    return floor, ceiling
+
+
+def _percent(text: str) -> float:
+    number = _positive(text.strip().removesuffix("%").strip())
+    if number >= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage below 100")
+    return number / 100
+
+
+def _slo(text: str) -> Slo:
+    try:
+        return parse_slo(text)
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _gpus(text: str) -> tuple[str, ...] | None:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = (part.strip() for part in text.partition(":"))
+    if not colon or not value or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise argparse.ArgumentTypeError("it is not of the form 'NAME: VALUE'")
+    if value.startswith("@"):
+        if value[1:] not in os.environ:
+            raise argparse.ArgumentTypeError(f"{name}: there is no environment variable {value[1:]}")
+        value = os.environ[value[1:]]
+    if not value.isprintable():
+        raise argparse.ArgumentTypeError(f"{name}: the value has characters that no header may have")
+    return name, value
 
 
 def _levels(text: str) -> tuple[float, ...]:

@@ -2,13 +2,17 @@
 
 What makes two short windows of one steady stream differ is, most of all, how many prefills happened to fall into them:
 each stops or slows every other stream for a moment. Yet the long run is known exactly: one prefill per E[OSL] output
-tokens. So tokens per batch are regressed on prefills per batch, and the regression is read where both agree,
+tokens. So tokens per part of the window are regressed on the prefill work in it, and the regression is read where both
+agree,
 
     tokens* = mean + b (prefills* - mean prefills),  prefills* = tokens* / E[OSL].
 
 This is the control-variate method of simulation output analysis (Lavenberg and Welch, Management Science 27, 1981).
-Over simulated 12 s windows of the Qwen3.5 preset at 1k1k (Off and MTP 3, C = 4 to 64) the 95 % error of throughput
-falls from 0.6-1.8 % to 0.3-1.0 %, and the half-width claimed for it from 2.3-6.1 % (batch means) to 0.6-2.1 %.
+
+The parts are neighbours in time and their errors are not independent: what one part loses, the next may win back. The
+variance of a mean is that of slow waves, so both regression and interval use the lowest cosine coefficients of the
+series, with Student's t for their number (equal-weighted cosines: Lazarus, Lewis, Stock and Watson, Journal of Business
+and Economic Statistics 36, 2018). `tests/benchmark/precision.py` prints how often the intervals hold the long run.
 """
 
 from __future__ import annotations
@@ -19,24 +23,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.fft import dct
 
 from pytest_specdec.estimate import Estimate
 
 CONFIDENCE = 0.95
+PARTS = 100
+"""Parts of a window: short enough for the slow waves to be smooth."""
+WAVES = 10
+"""Slow waves that an interval rests on: more make it narrower, and blind to slow phases of the engine."""
+_TREND_CHANCE = 0.01
+"""A trend is believed when steady traffic would show one so large only this often."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batches:
-    """The window cut into equal parts; every array has shape (parts,), parts >= 4."""
+    """The window cut into equal parts; every array has shape (parts,), parts > WAVES."""
 
     seconds: float
     """Length of one part."""
     tokens: Floats
     """Output tokens."""
     prefills: Floats
-    """First tokens, one per request."""
+    """Prefill work, 1 per request, spread over the time before its first token."""
     stream_s: Floats
     """Seconds that streams spent between their first and last token."""
 
@@ -48,6 +59,20 @@ def output_rate(batches: Batches, mean_osl: float) -> Estimate:
     tokens = (float(batches.tokens.mean()) - min(slope, 0.0) * float(batches.prefills.mean())) * gain
     half = gain * _half_width(batches.prefills, batches.tokens, tokens / mean_osl)
     return Estimate(tokens / batches.seconds, half / batches.seconds)
+
+
+def trend(batches: Batches) -> float:
+    """Relative change of the output rate from the beginning to the end of the window, 0 where it may be chance.
+
+    A trend is a slowest wave that stands out of the other slow ones.
+    """
+    slope = min(_slope(batches.prefills, batches.tokens), 0.0)
+    tokens = batches.tokens - slope * (batches.prefills - batches.prefills.mean())
+    slowest, *others = _slow(tokens)
+    if abs(slowest) <= stats.t.ppf(1 - _TREND_CHANCE / 2, len(others)) * math.sqrt(float(np.square(others).mean())):
+        return 0.0
+    fit = np.polynomial.Polynomial.fit(np.arange(len(tokens)), tokens, 1)
+    return float(fit(len(tokens) - 1) - fit(0)) / float(tokens.mean())
 
 
 def tpot_s(batches: Batches, mean_osl: float) -> Estimate:
@@ -81,22 +106,34 @@ def median_estimate(values: Floats) -> Estimate:
     return Estimate(median, float(max(median - ordered[rank - 1], ordered[n - rank] - median)))
 
 
+def _slow(series: Floats) -> Floats:
+    """The slowest waves of a series, orthonormal cosine coefficients; shape (WAVES,)."""
+    return dct(series, norm="ortho")[1 : WAVES + 1]
+
+
 def _slope(x: Floats, y: Floats) -> float:
-    """Least-squares slope; 0 where x does not vary, so that nothing is corrected."""
-    centred = x - x.mean()
-    spread = float(centred @ centred)
-    return float(centred @ y) / spread if spread > 0 else 0.0
+    """Slope of the slow waves, shrunk by what chance would give: noise corrects nothing, a clear slope all.
+
+    Least squares times 1 - 1/F, 0 where F < 1.
+    """
+    slow, wave = _slow(x), _slow(y)
+    spread = float(slow @ slow)
+    if spread <= 0:
+        return 0.0
+    slope = float(slow @ wave) / spread
+    residuals = wave - slope * slow
+    chance = float(residuals @ residuals) / (WAVES - 1)
+    return slope * max(0.0, 1 - chance / (slope**2 * spread)) if slope else 0.0
 
 
 def _half_width(x: Floats, y: Floats, at: float) -> float:
-    """Half-width of the regression of y on x, read at `at`."""
-    n = len(x)
-    centred = x - x.mean()
-    spread = float(centred @ centred)
-    residuals = y - y.mean() - _slope(x, y) * centred
-    variance = float(residuals @ residuals) / (n - 2)
+    """Half-width of the mean of y, read at x = `at`."""
+    slow = _slow(x)
+    residuals = _slow(y) - _slope(x, y) * slow
+    spread = float(slow @ slow)
+    variance = float(residuals @ residuals) / (WAVES - 1)
     distance = (at - float(x.mean())) ** 2 / spread if spread > 0 else 0.0
-    return _t(n - 2) * math.sqrt(variance * (1 / n + distance))
+    return _t(WAVES - 1) * math.sqrt(variance * (1 / len(y) + distance))
 
 
 def _t(degrees: int) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,56 @@ from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import RequestCounts
 from pytest_specdec.sample import RequestSample, Traffic
-from pytest_specdec.steady import Batches, Floats, median_estimate, output_rate, tpot_s
+from pytest_specdec.steady import PARTS, Batches, Floats, median_estimate, output_rate, tpot_s
 
-BATCHES = 10
 _SEEN_SHARE = 0.25
 _FEWEST_E2E = 5
 _MAX_FAILED_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeds:
+    """What the steady window says of speed."""
+
+    output: Estimate
+    """Output tokens per second of the whole engine."""
+    tpot: Estimate
+    """Median TPOT in seconds."""
+    tpots: Floats
+    """TPOT of each stream, seconds; shape (streams,)."""
+    batches: Batches
+    mean_osl: float
+    """Output tokens per request."""
+
+
+def speeds(traffic: Traffic, workload: Workload) -> Speeds:
+    """Estimate throughput and TPOT from the window.
+
+    Raises:
+        NotMeasuredError: no stream was seen for long enough to say anything.
+    """
+    streams = [sample for sample in traffic.samples if sample.status != "failed"]
+    window_s = traffic.window_end_s - traffic.window_start_s
+    tpots = _stream_tpots(streams, traffic, workload)
+    if window_s <= 0 or len(tpots) == 0:
+        raise NotMeasuredError(
+            f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
+            f"{window_s:.1f} s; use a longer window"
+        )
+    if not tpots.any():
+        raise NotMeasuredError(
+            "every answer arrived all at once: something on the way (a proxy, a gateway) buffers the stream, and speed "
+            "per user cannot be seen from here"
+        )
+    batches = _batches(streams, traffic)
+    mean_osl = _mean_osl(batches, workload)
+    return Speeds(
+        output=output_rate(batches, mean_osl),
+        tpot=_tpot(tpots, batches, mean_osl),
+        tpots=tpots,
+        batches=batches,
+        mean_osl=mean_osl,
+    )
 
 
 def summarize(
@@ -45,28 +90,14 @@ def summarize(
     """
     refuse_failures(traffic)
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
-    window_s = traffic.window_end_s - traffic.window_start_s
-    tpots = _stream_tpots(streams, traffic, workload)
-    if len(tpots) and not tpots.any():
-        raise NotMeasuredError(
-            "every answer arrived all at once: something on the way (a proxy, a gateway) buffers the stream, and speed "
-            "per user cannot be seen from here"
-        )
-    if window_s <= 0 or len(tpots) == 0:
-        raise NotMeasuredError(
-            f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
-            f"{window_s:.1f} s; use a longer window"
-        )
-    mean_isl, mean_osl = (nominal * (1 + workload.shortest) / 2 for nominal in (workload.isl, workload.osl))
-    batches = _batches(streams, traffic)
-    output = output_rate(batches, mean_osl).scaled(1 / gpus)
-    credit = mean_isl * _counting(streams) / mean_osl
+    found = speeds(traffic, workload)
+    output, tpot, tpots = found.output.scaled(1 / gpus), found.tpot, found.tpots
+    credit = _mean_isl(streams, workload) / found.mean_osl
     rates = {
         "total_tok_s_gpu": output.scaled(1 + credit),
         "output_tok_s_gpu": output,
         "input_tok_s_gpu": output.scaled(credit),
     }
-    tpot = _tpot(tpots, batches, mean_osl)
     values = {
         **rates,
         "interactivity_tok_s_user": tpot.inverse(),
@@ -113,41 +144,64 @@ def acceptance_length(acceptance: Acceptance) -> Estimate:
 
 
 def _stream_tpots(streams: Sequence[RequestSample], traffic: Traffic, workload: Workload) -> Floats:
-    fewest = max(2, _SEEN_SHARE * workload.osl * (1 + workload.shortest) / 2)
+    fewest = max(2, _SEEN_SHARE * workload.mean_osl)
     tpots = []
     for sample in streams:
         inside = _inside(sample, traffic)
         times, tokens = sample.chunk_s[inside], sample.chunk_tokens[inside]
-        if len(times) >= 2 and tokens.sum() >= fewest:
+        whole = sample.status == "ok" and not workload.ignore_eos and len(times) == len(sample.chunk_s)
+        if len(times) >= 2 and (whole or tokens.sum() >= fewest):
             tpots.append((times[-1] - times[0]) / tokens[1:].sum())
     return np.array(tpots, dtype=np.float64)
 
 
 def _batches(streams: Sequence[RequestSample], traffic: Traffic) -> Batches:
-    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, BATCHES + 1)
-    tokens, prefills, stream_s = np.zeros(BATCHES), np.zeros(BATCHES), np.zeros(BATCHES)
-    for sample in streams:
-        if not len(sample.chunk_s):
-            continue
+    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, PARTS + 1)
+    tokens, prefills, stream_s = np.zeros(PARTS), np.zeros(PARTS), np.zeros(PARTS)
+    earlier_s = -math.inf
+    for sample in sorted((s for s in streams if len(s.chunk_s)), key=lambda s: float(s.chunk_s[0])):
         tokens += np.histogram(sample.chunk_s, bins=edges, weights=sample.chunk_tokens)[0]
-        prefills += np.histogram(sample.chunk_s[:1], bins=edges)[0]
-        end = sample.chunk_s[-1] if sample.status == "ok" else max(traffic.window_end_s, sample.chunk_s[0])
-        stream_s += np.diff(np.clip(edges, sample.chunk_s[0], end))
+        first_s = float(sample.chunk_s[0])
+        # A request that came while others were prefilled had to wait for them.
+        prefills += _spread(edges, max(sample.start_s, earlier_s), first_s)
+        earlier_s = first_s
+        end = sample.chunk_s[-1] if sample.status == "ok" else max(traffic.window_end_s, first_s)
+        stream_s += np.diff(np.clip(edges, first_s, end))
     return Batches(seconds=float(edges[1] - edges[0]), tokens=tokens, prefills=prefills, stream_s=stream_s)
 
 
-def _counting(streams: Sequence[RequestSample]) -> float:
-    """Prompt tokens as the server counts them over those that were asked for."""
+def _spread(edges: Floats, begin: float, end: float) -> Floats:
+    """Share of the time from `begin` to `end` in each batch: a prefill is work before its token, not at it."""
+    return (
+        np.diff(np.clip(edges, begin, end)) / (end - begin) if end > begin else np.histogram([end], bins=edges)[0] * 1.0
+    )
+
+
+def _mean_isl(streams: Sequence[RequestSample], workload: Workload) -> float:
+    """Input tokens per request as the server counts them: the workload's mean, or that of a file's prompts."""
     counted = [(s.prompt_tokens, s.request.isl) for s in streams if s.prompt_tokens is not None]
-    return sum(c for c, _ in counted) / sum(isl for _, isl in counted) if counted else 1.0
+    tokens = sum(c for c, _ in counted)
+    if not workload.isl:
+        return tokens / len(counted) if counted else 0.0
+    return workload.mean_isl * (tokens / sum(isl for _, isl in counted) if counted else 1.0)
+
+
+def _mean_osl(batches: Batches, workload: Workload) -> float:
+    """Output tokens per request: known where the model may not stop by itself, else what the window saw."""
+    prefills = float(batches.prefills.sum())
+    return workload.mean_osl if workload.ignore_eos or not prefills else float(batches.tokens.sum()) / prefills
 
 
 def _tpot(tpots: Floats, batches: Batches, mean_osl: float) -> Estimate:
-    """Median over streams; its interval joins their scatter with that of the batches, which sees shared slow phases."""
+    """Median over streams, moved by as much as the mean TPOT of the window is off the long run's.
+
+    Its interval is the larger of two that see the same scatter: among the streams, and over the time that they share.
+    """
     median = median_estimate(tpots)
     shared = tpot_s(batches, mean_osl)
+    value = median.value * shared.value * float(batches.tokens.sum() / batches.stream_s.sum())
     relative = [r for r in (median.relative, shared.relative) if r is not None]
-    return Estimate(median.value, median.value * math.hypot(*relative) if relative else None)
+    return Estimate(value, value * max(relative) if relative else None)
 
 
 def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, Estimate]:

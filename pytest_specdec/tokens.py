@@ -8,6 +8,7 @@ only bound the generated tokens from above.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -41,7 +42,7 @@ def token_truth(
     unfinished = [s for s in samples if s.status != "ok"]
     more = sum(max(s.request.osl - int(s.chunk_tokens.sum()), 0) for s in unfinished)
     # A prompt whose stream had no token yet may have been counted, or not.
-    more_prompt = sum(s.request.isl for s in samples if s.prompt_tokens is None)
+    more_prompt = sum(s.request.isl or math.inf for s in samples if s.prompt_tokens is None)
     return TokenTruth(
         usage_generated=generated,
         server_generated=server_generated,
@@ -53,7 +54,7 @@ def token_truth(
     )
 
 
-def _disagreement(kind: str, ours: int, more: int, server: float | None) -> str:
+def _disagreement(kind: str, ours: int, more: float, server: float | None) -> str:
     if server is None:
         return METRICS_OFF
     if server < ours:

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "settings", "plugin", "session", "judged", "progress", "ending", "commands", "engines", "recorder",
-    "__main__", "measuring", "crosscheck", "hookspec",
+    "__main__", "measuring", "measuring_point", "crosscheck", "hookspec",
 }  # fmt: skip
-SHELL = ("load", "engine", "simulator", "sources")
+SHELL = ("load", "engine", "simulator", "sources", "telemetry")
 STANDARD_IO = {"asyncio", "http", "socket", "subprocess", "urllib.request"}
 NEVER_IN_CORE = {"pytest", "aiohttp", "openai", "pandas", "tabulate", "uvloop", "prometheus_client", *STANDARD_IO}
 ENGINES = {"vllm", "sglang", "tensorrt_llm", "torch", "transformers"}

@@ -46,6 +46,8 @@ class Endpoint:
 
     url: str
     api_key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers that every request carries besides."""
 
     @property
     def root(self) -> str:
@@ -153,12 +155,17 @@ class Endpoint:
 
     def _session(self) -> aiohttp.ClientSession:
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        headers |= self.headers
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         return aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=True)
 
     def _client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
-            base_url=f"{self.root}/v1", api_key=self.api_key or "none", max_retries=0, timeout=_TIMEOUT_S
+            base_url=f"{self.root}/v1",
+            api_key=self.api_key or "none",
+            max_retries=0,
+            timeout=_TIMEOUT_S,
+            default_headers=dict(self.headers),
         )
 
     def _explained(self, error: openai.OpenAIError, path: str) -> EngineError:

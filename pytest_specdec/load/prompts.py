@@ -12,24 +12,54 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-import aiohttp
 import msgspec
 import numpy as np
 
 from pytest_specdec.cell import Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.load.sentences import CLOSING, FILLER, SENTENCES
-from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.load.target import Target
-from pytest_specdec.load.transport import RawAnswer, open_session, stream
+from pytest_specdec.load.transport import Transport
+from pytest_specdec.prompt_file import Message, PromptFile
 from pytest_specdec.sample import PlannedRequest
+from pytest_specdec.schedule import PROMPTS_PER_POINT
 
 _TAG_DIGITS = 10
 _REPEATS = 8
 _PROBES_IN_FLIGHT = 8
 _PROBE_S = 60.0
 _TOLERANCE = 0.01
+
+
+class Writer(Protocol):
+    """Makes the bodies of one workload's requests."""
+
+    def body(self, request: PlannedRequest) -> bytes:
+        """The whole request, serialised; always the same for the same request."""
+
+    def retargeted(self, target: Target) -> Writer:
+        """The same prompts for another server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileWriter:
+    """Sends the prompts of a file, as they stand there."""
+
+    target: Target
+    workload: Workload
+    file: PromptFile
+
+    def retargeted(self, target: Target) -> FileWriter:
+        """The same prompts for another server."""
+        return replace(self, target=target)
+
+    def body(self, request: PlannedRequest) -> bytes:
+        """The whole request, serialised."""
+        stream, position = divmod(request.prompt, PROMPTS_PER_POINT)
+        messages = self.file.at(position, seed=self.workload.seed, stream=stream).messages
+        return _body(self.target, self.workload, messages, max_tokens=request.osl, measured=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +80,14 @@ class PromptWriter:
         Raises:
             EngineError: the server fails the probes, or does not count as they say.
         """
-        async with open_session(target) as session:
+        async with Transport(target, no_progress_s=_PROBE_S) as transport:
             gate = asyncio.Semaphore(_PROBES_IN_FLIGHT)
             count = [0]
 
             async def probe(sentences: Sequence[str]) -> int:
                 count[0] += 1
                 async with gate:
-                    return await _count(session, target, workload, _assemble(count[0], sentences))
+                    return await _count(transport, target, workload, _assemble(count[0], sentences))
 
             frame = await probe([])
             texts = (*SENTENCES, FILLER)
@@ -68,7 +98,7 @@ class PromptWriter:
                     "the server counts the same prompt tokens for a longer prompt: usage is not to be trusted"
                 )
             writer = cls(target=target, workload=workload, frame=frame, costs=costs)
-            await writer._verify(session)
+            await writer._verify(transport)
         return writer
 
     def retargeted(self, target: Target) -> PromptWriter:
@@ -88,18 +118,20 @@ class PromptWriter:
                 f"{self.frame}; the shortest sequence here is {math.ceil(self.frame / self.workload.shortest)}"
             )
         rng = np.random.default_rng([self.workload.seed, request.prompt])
-        chosen = []
+        chosen: list[str] = []
         # The filler comes last in the calibration and only fills up.
         bank = list(self.costs)[:-1] or list(self.costs)
         longest = max(self.costs.values())
         while left > longest:
-            chosen.append(bank[int(rng.integers(len(bank)))])
-            left -= self.costs[chosen[-1]]
+            # As many at once as fit for certain: the same numbers as one by one, and long prompts in no time.
+            drawn = [bank[i] for i in rng.integers(len(bank), size=math.ceil((left - longest) / longest)).tolist()]
+            chosen += drawn
+            left -= sum(map(self.costs.__getitem__, drawn))
         return _assemble(request.prompt, chosen + self._fill(left))
 
     def body(self, request: PlannedRequest) -> bytes:
         """The whole request, serialised."""
-        return _body(self.target, self.workload, self.text(request), max_tokens=request.osl, measured=True)
+        return _body(self.target, self.workload, _asked(self.text(request)), max_tokens=request.osl, measured=True)
 
     def _fill(self, left: int) -> list[str]:
         """Sentences that cost what is left, as nearly as they can: the longest that fits, again and again."""
@@ -111,10 +143,10 @@ class PromptWriter:
                 left -= self.costs[text]
         return chosen
 
-    async def _verify(self, session: aiohttp.ClientSession) -> None:
+    async def _verify(self, transport: Transport) -> None:
         wanted = max(self.workload.isl, self.frame)
         request = PlannedRequest(index=0, prompt=0, isl=wanted, osl=1)
-        counted = await _count(session, self.target, self.workload, self.text(request))
+        counted = await _count(transport, self.target, self.workload, self.text(request))
         if abs(counted - wanted) > max(self.costs[FILLER], _TOLERANCE * wanted):
             raise EngineError(
                 f"a prompt made for {wanted} tokens is counted as {counted} by the server: its tokenizer merges across "
@@ -129,17 +161,20 @@ async def supports_continuous_usage(target: Target) -> bool:
         EngineError: it does not stream at all.
     """
     workload = Workload(isl=64, osl=4)
-    body = _body(target.with_continuous_usage(True), workload, "Count to ten.", max_tokens=4, measured=True)
-    answer = RawAnswer()
-    async with open_session(target) as session:
-        await stream(session, target.chat_url, body, answer, no_progress_s=_PROBE_S)
+    body = _body(target.with_continuous_usage(True), workload, _asked("Count to ten."), max_tokens=4, measured=True)
+    async with Transport(target, no_progress_s=_PROBE_S) as transport:
+        answer = await transport.fetch(body)
+    content = answer.body  # before it is parsed
     if answer.error and "HTTP 4" in answer.error and target.continuous_usage:
         return False  # a server that refuses unknown fields; the smoke request has shown that it answers
-    parsed = parse_stream(answer.reads)
-    error = answer.error or parsed.error
+    error = answer.error or answer.stream().error
     if error:
         raise EngineError(f"{target.model}: a streaming request failed: {error}")
-    return b"".join(data for _, data in answer.reads).count(b'"completion_tokens"') > 1
+    return content.count(b'"completion_tokens"') > 1
+
+
+def _asked(text: str) -> tuple[Message, ...]:
+    return (Message("user", text),)
 
 
 def _assemble(number: int, sentences: Sequence[str]) -> str:
@@ -147,11 +182,11 @@ def _assemble(number: int, sentences: Sequence[str]) -> str:
     return " ".join([f"Case {tag}.", *sentences, CLOSING])
 
 
-def _body(target: Target, workload: Workload, text: str, *, max_tokens: int, measured: bool) -> bytes:
+def _body(target: Target, workload: Workload, messages: Sequence[Message], *, max_tokens: int, measured: bool) -> bytes:
     # Temperature is always sent: an engine's own default may sample (vLLM takes 1.0).
     request: dict[str, object] = {
         "model": target.model,
-        "messages": [{"role": "user", "content": text}],
+        "messages": messages,
         "max_tokens": max_tokens,
         "temperature": workload.temperature,
         "stream": measured,
@@ -167,15 +202,14 @@ def _body(target: Target, workload: Workload, text: str, *, max_tokens: int, mea
     return msgspec.json.encode(request)
 
 
-async def _count(session: aiohttp.ClientSession, target: Target, workload: Workload, text: str) -> int:
+async def _count(transport: Transport, target: Target, workload: Workload, text: str) -> int:
     """Ask how many tokens the server makes of a prompt."""
-    body = _body(target, workload, text, max_tokens=1, measured=False)
-    answer = RawAnswer()
-    await stream(session, target.chat_url, body, answer, no_progress_s=_PROBE_S)
+    body = _body(target, workload, _asked(text), max_tokens=1, measured=False)
+    answer = await transport.fetch(body)
     if answer.error:
         raise EngineError(f"{target.model}: a calibration request failed: {answer.error}")
     try:
-        usage = msgspec.json.decode(b"".join(data for _, data in answer.reads))["usage"]
+        usage = msgspec.json.decode(answer.body)["usage"]
         return int(usage["prompt_tokens"])
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
         raise EngineError(

@@ -18,7 +18,6 @@ Read = tuple[float, bytes]
 
 _SGLANG_COUNTS = ("spec_num_proposed_drafts", "spec_verify_ct")
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_TOKEN_FIELDS = ("content", "reasoning", "reasoning_content")
 
 
 class _Usage(msgspec.Struct):
@@ -73,80 +72,106 @@ class Stream:
 
 def parse_stream(reads: Sequence[Read]) -> Stream:
     """Parse server-sent events; an event arrives with the read that holds its last byte."""
-    parser = _Parser()
-    buffer = b""
+    reader = StreamReader()
     for arrival_s, data in reads:
-        buffer += data
-        start = 0
-        for end in _EVENT_END.finditer(buffer):
-            parser.event(arrival_s, buffer[start : end.start()])
-            start = end.end()
-        # "\r\n\r" may be the beginning of "\r\n\r\n": the pattern waits for the rest by itself.
-        buffer = buffer[start:]
-    if buffer.strip() and reads:
-        parser.event(reads[-1][0], buffer)
-    return parser.stream()
+        reader.feed(arrival_s, data)
+    return reader.stream(ended=True)
 
 
-class _Parser:
+class StreamReader:
+    """Reads a stream piece by piece."""
+
     def __init__(self) -> None:
-        self.arrivals: list[float] = []
-        self.counts: list[int | None] = []
+        self._rest = b""
+        """Begun and not ended events."""
+        self._arrivals: list[float] = []
+        self._counts: list[int | None] = []
         """The server's running count at each token-bearing chunk, None where it did not say."""
-        self.prompt_tokens: int | None = None
-        self.completion_tokens: int | None = None
-        self.finish_reason: str | None = None
-        self.error: str | None = None
-        self.speculation: SpecCounters | None = None
+        self._last_s = 0.0
+        self._prompt_tokens: int | None = None
+        self._completion_tokens: int | None = None
+        self._finish_reason: str | None = None
+        self._error: str | None = None
+        self._speculation: SpecCounters | None = None
 
-    def event(self, arrival_s: float, raw: bytes) -> None:
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a chunk with tokens has come."""
+        return bool(self._arrivals)
+
+    def feed(self, arrival_s: float, data: bytes) -> None:
+        """Take one read."""
+        self._last_s = arrival_s
+        buffer = self._rest + data if self._rest else data
+        if b"\r" in buffer:
+            start = 0
+            for end in _EVENT_END.finditer(buffer):
+                self._event(arrival_s, buffer[start : end.start()])
+                start = end.end()
+            # "\r\n\r" may be the beginning of "\r\n\r\n": the pattern waits for the rest by itself.
+            self._rest = buffer[start:]
+        else:
+            *events, self._rest = buffer.split(b"\n\n")
+            for event in events:
+                self._event(arrival_s, event)
+
+    def _event(self, arrival_s: float, raw: bytes) -> None:
         """Take one event; comments and fields other than data are passed over."""
-        lines = [line[5:].lstrip() for line in raw.splitlines() if line.startswith(b"data:")]
-        data = b"\n".join(lines)
+        if raw.startswith(b"data:") and b"\n" not in raw and b"\r" not in raw:
+            data = raw[5:].lstrip()
+        else:
+            data = b"\n".join(line[5:].lstrip() for line in raw.splitlines() if line.startswith(b"data:"))
         if not data or data == b"[DONE]":
             return
         try:
             chunk = _decode(data)
         except msgspec.MsgspecError:
-            self.error = self.error or f"not an OpenAI chunk: {data[:80].decode(errors='replace')}"
+            self._error = self._error or f"not an OpenAI chunk: {data[:80].decode(errors='replace')}"
             return
         if chunk.error is not None:
             message = chunk.error.get("message") if isinstance(chunk.error, dict) else chunk.error
-            self.error = self.error or f"server error after HTTP 200: {str(message)[:200]}"
+            self._error = self._error or f"server error after HTTP 200: {str(message)[:200]}"
             return
-        counted = chunk.usage.completion_tokens if chunk.usage else None
-        if chunk.usage is not None:
-            self.prompt_tokens = (
-                chunk.usage.prompt_tokens if chunk.usage.prompt_tokens is not None else self.prompt_tokens
-            )
-        for choice in chunk.choices:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-        advanced = counted is not None and counted > (self.completion_tokens or 0)
-        if chunk.choices and (advanced or any(map(_bears_tokens, chunk.choices))):
-            self.arrivals.append(arrival_s)
-            self.counts.append(counted)
-        if counted is not None:
-            self.completion_tokens = counted
         if chunk.metrics is not None or chunk.sglext is not None:
-            self.speculation = _speculation(chunk) or self.speculation
+            self._speculation = _speculation(chunk) or self._speculation
+        self._count(arrival_s, chunk)
 
-    def stream(self) -> Stream:
-        """Everything, with the tokens of each chunk."""
+    def _count(self, arrival_s: float, chunk: _Chunk) -> None:
+        counted = None
+        if chunk.usage is not None:
+            counted = chunk.usage.completion_tokens
+            if chunk.usage.prompt_tokens is not None:
+                self._prompt_tokens = chunk.usage.prompt_tokens
+        bears = counted is not None and counted > (self._completion_tokens or 0)
+        for choice in chunk.choices:
+            self._finish_reason = choice.finish_reason or self._finish_reason
+            bears = bears or _bears_tokens(choice)
+        if bears and chunk.choices:
+            self._arrivals.append(arrival_s)
+            self._counts.append(counted)
+        if counted is not None:
+            self._completion_tokens = counted
+
+    def stream(self, *, ended: bool) -> Stream:
+        """Everything so far, with the tokens of each chunk; a stream that ended may lack its last empty line."""
+        if ended and self._rest.strip():
+            self._event(self._last_s, self._rest)
+            self._rest = b""
         return Stream(
-            chunk_s=np.array(self.arrivals, dtype=np.float64),
+            chunk_s=np.array(self._arrivals, dtype=np.float64),
             chunk_tokens=self._tokens(),
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            finish_reason=self.finish_reason,
-            error=self.error,
-            speculation=self.speculation,
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            finish_reason=self._finish_reason,
+            error=self._error,
+            speculation=self._speculation,
         )
 
     def _tokens(self) -> NDArray[np.int64]:
-        n, total = len(self.counts), self.completion_tokens or 0
-        if n and all(count is not None for count in self.counts[:-1]) and self.counts[0]:
+        n, total = len(self._counts), self._completion_tokens or 0
+        if n and all(count is not None for count in self._counts[:-1]) and self._counts[0]:
             # Exact: running counts on every chunk. The last one may come in the final usage only.
-            running = np.array([*(count or 0 for count in self.counts[:-1]), total], dtype=np.int64)
+            running = np.array([*(count or 0 for count in self._counts[:-1]), total], dtype=np.int64)
             return _differences(running)
         return spread_tokens(total, n)
 
@@ -179,8 +204,7 @@ def _speculation(chunk: _Chunk) -> SpecCounters | None:
 
 
 def _bears_tokens(choice: _Choice) -> bool:
-    if choice.text:
-        return True
-    return choice.delta is not None and bool(
-        choice.delta.tool_calls or any(getattr(choice.delta, name) for name in _TOKEN_FIELDS)
-    )
+    delta = choice.delta
+    if delta is None:
+        return bool(choice.text)
+    return bool(choice.text or delta.content or delta.reasoning or delta.reasoning_content or delta.tool_calls)

@@ -14,6 +14,8 @@ class Target:
     """With or without a trailing `/v1`."""
     model: str
     api_key: str | None = field(default=None, repr=False)
+    more_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers that every request carries besides; a gateway may want some."""
     fields: Mapping[str, object] = field(default_factory=dict)
     """Fields of the engine's own that every measured request carries."""
     continuous_usage: bool = True
@@ -28,7 +30,7 @@ class Target:
     def headers(self) -> dict[str, str]:
         """Headers of every request."""
         authorization = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        return {"Content-Type": "application/json", **authorization}
+        return {"Content-Type": "application/json", **authorization, **self.more_headers}
 
     def with_continuous_usage(self, supported: bool) -> Target:  # noqa: FBT001 - the name says what it is
         """The same target, knowing whether the server counts on every chunk."""

@@ -1,82 +1,107 @@
-"""One request: time-stamped reads in; nothing is parsed while the clock runs, but for the first tokens of the ramp."""
+"""The connections to one server, kept open between requests; who waits too long for a byte has failed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Self
 
-import aiohttp
-import msgspec
-
-from pytest_specdec.load.sse import Read, parse_stream
+from pytest_specdec.load.answer import Answer
+from pytest_specdec.load.connection import Connection
+from pytest_specdec.load.route import Route
 from pytest_specdec.load.target import Target
 
-_READ_BUFFER = 2**20
-"""Bytes; the default of 64 KiB makes long contexts slow (vllm#39963)."""
-_CONNECT_S = 20.0
+_OPENING_AT_ONCE = 64
+_LOOK_S = 0.5
+
+OnEnd = Callable[[Answer], None]
 
 
-@dataclass(slots=True, kw_only=True)
-class RawAnswer:
-    """What came over the wire; filled while the request runs, so that a cut one keeps what it has."""
+class Transport:
+    """Sends requests and hands their answers back; use it as an async context manager."""
 
-    start_s: float = 0.0
-    """Clock just before the request was sent."""
-    reads: list[Read] = field(default_factory=list)
-    error: str | None = None
-    done: bool = False
+    def __init__(self, target: Target, *, no_progress_s: float) -> None:
+        self._route = Route.to(target)
+        self._no_progress_s = no_progress_s
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._patience: asyncio.Task[None] | None = None
 
+    async def __aenter__(self) -> Self:
+        self._patience = asyncio.create_task(self._watch())
+        return self
 
-def open_session(target: Target) -> aiohttp.ClientSession:
-    """One pool of connections for a whole point, kept alive between requests; proxies come from the environment."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=300),
-        headers=target.headers,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-        read_bufsize=_READ_BUFFER,
-        trust_env=True,
-    )
+    async def __aexit__(self, *_: object) -> None:
+        assert self._patience is not None, "unreachable because the transport was entered"
+        tasks = [self._patience, *self._opening]
+        for task in tasks:
+            task.cancel()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def open(self, count: int) -> None:
+        """Have so many connections open.
 
-async def stream(  # noqa: PLR0913 - one request is all of these
-    session: aiohttp.ClientSession,
-    url: str,
-    body: bytes,
-    answer: RawAnswer,
-    *,
-    no_progress_s: float,
-    on_first_tokens: Callable[[], None] | None = None,
-) -> None:
-    """Send one request and record its reads; whatever goes wrong ends up in `answer.error`."""
-    answer.start_s = time.perf_counter()
-    clock, reads = time.perf_counter, answer.reads
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(no_progress_s) as patience, session.post(url, data=body) as response:
-            if response.status != 200:
-                answer.error = f"HTTP {response.status}: {_message(await response.read())}"
+        Raises:
+            OSError: one of them cannot be opened.
+        """
+        gate = asyncio.Semaphore(_OPENING_AT_ONCE)
+
+        async def one() -> None:
+            async with gate:
+                self._idle.append(await Connection.open(self._route))
+
+        await asyncio.gather(*(one() for _ in range(count - len(self._idle))))
+
+    def send(self, body: bytes, answer: Answer, on_end: OnEnd) -> None:
+        """Send a request at once; `on_end` is called when its answer has ended, however it ended."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                self._ask(connection, body, answer, on_end)
                 return
-            async for data in response.content.iter_any():
-                reads.append((clock(), data))
-                patience.reschedule(loop.time() + no_progress_s)
-                if on_first_tokens is not None and len(parse_stream(reads).chunk_s):
-                    on_first_tokens()
-                    on_first_tokens = None
-        answer.done = True
-    except TimeoutError:
-        answer.error = f"no progress for {no_progress_s:g} s"
-    except (aiohttp.ClientError, OSError) as error:
-        answer.error = f"connection lost: {str(error) or type(error).__name__}"
+        task = asyncio.create_task(self._open_and_ask(body, answer, on_end))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
+    async def fetch(self, body: bytes) -> Answer:
+        """Send a request and wait for its answer."""
+        answer = Answer()
+        ended = asyncio.Event()
+        self.send(body, answer, lambda _: ended.set())
+        await ended.wait()
+        return answer
 
-def _message(body: bytes) -> str:
-    """The server's own words, shortened."""
-    try:
-        content = msgspec.json.decode(body)
-        error = content.get("error", content) if isinstance(content, dict) else content
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
-    except msgspec.MsgspecError:
-        text = body.decode(errors="replace")
-    return " ".join(text.split())[:200]
+    def _ask(self, connection: Connection, body: bytes, answer: Answer, on_end: OnEnd) -> None:
+        def ended(connection: Connection) -> None:
+            self._busy.discard(connection)
+            if not connection.closed:
+                self._idle.append(connection)
+            if connection.stale:
+                answer.error = None
+                self.send(body, answer, on_end)
+            else:
+                on_end(answer)
+
+        self._busy.add(connection)
+        connection.ask(self._route.request(body), answer, ended)
+
+    async def _open_and_ask(self, body: bytes, answer: Answer, on_end: OnEnd) -> None:
+        try:
+            connection = await Connection.open(self._route)
+        except OSError as error:
+            answer.start_s = time.perf_counter()
+            answer.error = f"connection lost: {error}"
+            on_end(answer)
+        else:
+            self._ask(connection, body, answer, on_end)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(_LOOK_S, self._no_progress_s / 4))
+            oldest = time.perf_counter() - self._no_progress_s
+            for connection in [c for c in self._busy if c.last_s < oldest]:
+                connection.abort(f"no progress for {self._no_progress_s:g} s")

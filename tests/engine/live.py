@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pytest_specdec.load.point import Limits, put_under_load
 from scipy import stats
 
 from pytest_specdec.acceptance import Acceptance, acceptance_from
-from pytest_specdec.cell import EngineSpec, Workload
+from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.launch import LaunchedEngines
 from pytest_specdec.engine.recipes import RECIPES, Template
-from pytest_specdec.load.closed_loop import Limits, closed_loop
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
 from pytest_specdec.sample import Traffic
+from pytest_specdec.window import Reviewer, StopRule
 
 PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
 HERE = Path(__file__).parent
@@ -93,8 +94,10 @@ async def drained(  # noqa: PLR0913 - a point is all of these
     target = Target(base_url=endpoint.url, model=served.model, continuous_usage=False)
     writer = writer.retargeted(target) if writer else await PromptWriter.calibrate(target, workload)
     before = await wait_until_idle(endpoint, served.adapter, seconds=10)
-    limits = Limits(window_s=seconds, settle_s=0.5, no_progress_s=60, deadline_s=300)
-    result = await closed_loop(target, workload, concurrency, writer, limits=limits)
+    limits = Limits(settle_s=0.5, warm_up_s=5, no_progress_s=60, deadline_s=300)
+    review = Reviewer(StopRule(floor_s=seconds, ceiling_s=seconds, precision=0.01), workload)
+    cell = Cell(engine(0), workload, concurrency)
+    result = await put_under_load(target, cell, writer, limits=limits, review=review)
     after = await wait_until_idle(endpoint, served.adapter, seconds=60)
     return Drained(served=served, traffic=result.traffic, before=before, after=after)
 

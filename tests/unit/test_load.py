@@ -11,17 +11,19 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
-from pytest_specdec.load.closed_loop import Limits, LoadResult, Progress, closed_loop
-from pytest_specdec.load.prompts import PromptWriter, supports_continuous_usage
+from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_load
+from pytest_specdec.load.prompts import PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.sample import PlannedRequest
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens
+from pytest_specdec.window import Reviewer, StopRule
 
 WORKLOAD = Workload(isl=256, osl=64)
-LIMITS = Limits(window_s=0.4, settle_s=0.05, no_progress_s=5.0, deadline_s=20.0)
+CELL = Cell(EngineSpec(model="m", precision="fp8"), WORKLOAD, 4)
+LIMITS = Limits(settle_s=0.05, warm_up_s=0.2, no_progress_s=5.0, deadline_s=20.0)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -32,12 +34,29 @@ async def loop_on_simulator(concurrency: int = 4, *, continuous: bool = True, **
             continuous
         )
         writer = await PromptWriter.calibrate(target, WORKLOAD)
-        return await closed_loop(target, WORKLOAD, concurrency, writer, limits=LIMITS)
+        return await load(target, writer, concurrency=concurrency)
     finally:
         await server.close()
 
 
-async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 2) -> LoadResult:
+async def load(  # noqa: PLR0913 - a point is all of these
+    target: Target,
+    writer: Writer,
+    *,
+    concurrency: int = 4,
+    rate: float = 0.0,
+    limits: Limits = LIMITS,
+    window_s: float = 0.4,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> LoadResult:
+    """Load a server for a window of fixed length."""
+    cell = msgspec.structs.replace(CELL, concurrency=0 if rate else concurrency, rate=rate)
+    rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.01)
+    review = Reviewer(rule, WORKLOAD)
+    return await put_under_load(target, cell, writer, limits=limits, review=review, on_progress=on_progress)
+
+
+async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 2, window_s: float = 0.4) -> LoadResult:
     """Against a server that streams by `handler`; calibration is skipped."""
     application = web.Application()
     application.router.add_post("/v1/chat/completions", handler)
@@ -47,7 +66,7 @@ async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 
     try:
         target = Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
         writer = PromptWriter(target=target, workload=WORKLOAD, frame=20, costs={"Go on.": 3})
-        return await closed_loop(target, WORKLOAD, concurrency, writer, limits=limits)
+        return await load(target, writer, concurrency=concurrency, limits=limits, window_s=window_s)
     finally:
         await runner.cleanup()
 
@@ -151,9 +170,9 @@ async def _breaks_off(request: web.Request) -> web.StreamResponse:
     ],
 )
 def test_a_server_that_only_fails_ends_the_point_at_once_with_its_own_words(handler: Handler, message: str) -> None:
-    limits = dataclasses.replace(LIMITS, no_progress_s=0.2, window_s=30.0)
+    limits = dataclasses.replace(LIMITS, no_progress_s=0.2)
     with pytest.raises(EngineError, match=message):
-        asyncio.run(loop_on(handler, limits))
+        asyncio.run(loop_on(handler, limits, window_s=30.0))
 
 
 def test_a_point_that_never_ramps_meets_its_deadline() -> None:
@@ -172,7 +191,7 @@ def test_a_stream_without_usage_is_a_failure() -> None:
     }
 
 
-def test_progress_goes_through_ramp_settle_and_window() -> None:
+def test_progress_goes_through_ramp_warm_up_and_window() -> None:
     phases: list[str] = []
 
     async def main() -> None:
@@ -184,11 +203,11 @@ def test_progress_goes_through_ramp_settle_and_window() -> None:
             if progress.phase not in phases:
                 phases.append(progress.phase)
 
-        await closed_loop(target, WORKLOAD, 4, writer, limits=LIMITS, on_progress=tell)
+        await load(target, writer, on_progress=tell)
         await server.close()
 
     asyncio.run(main())
-    assert phases == ["ramp", "settle", "window"]
+    assert phases == ["ramp", "warm-up", "window"]
 
 
 @pytest.mark.parametrize("isl", [48, 100, 1000])

@@ -48,7 +48,7 @@ def steady(slots: int, *, until: float = 20.0, gap: float = 0.02, per_chunk: int
         for slot in range(slots)
         for k in range(int(until / length) + 1)
     ]
-    return Traffic(samples=samples, concurrency=slots, window_start_s=5.0, window_end_s=15.0)
+    return Traffic(samples=samples, window_start_s=5.0, window_end_s=15.0)
 
 
 def values(traffic: Traffic, workload: Workload = EXACT, gpus: int = 1) -> dict[str, Estimate]:
@@ -60,8 +60,9 @@ def test_a_steady_stream_gives_its_exact_numbers() -> None:
     rate = 8 * 100 / (0.1 + 0.02 * 99)
     assert found["output_tok_s_gpu"].value == pytest.approx(rate / 2, rel=0.005)
     assert found["total_tok_s_gpu"].value == pytest.approx(rate, rel=0.005)
-    assert found["tpot_p50_ms"].value == pytest.approx(20, rel=1e-6)
-    assert found["interactivity_tok_s_user"].value == pytest.approx(50, rel=1e-6)
+    # The median of the streams is exact; moving it to the long run sees that tokens come in grains.
+    assert found["tpot_p50_ms"].value == pytest.approx(20, rel=5e-4)
+    assert found["interactivity_tok_s_user"].value == pytest.approx(50, rel=5e-4)
     assert found["ttft_p50_ms"].value == pytest.approx(100, rel=1e-6)
     assert found["e2e_p50_ms"].value == pytest.approx(2080, rel=1e-6)
     assert found["cost_usd_mtok"].value == pytest.approx(1 / (found["total_tok_s_gpu"].value * 0.0036))
@@ -69,7 +70,7 @@ def test_a_steady_stream_gives_its_exact_numbers() -> None:
 
 def test_tokens_per_chunk_change_the_itl_and_not_the_tpot() -> None:
     found = values(steady(8, gap=0.06, per_chunk=3))
-    assert found["tpot_p50_ms"].value == pytest.approx(20, rel=1e-6)
+    assert found["tpot_p50_ms"].value == pytest.approx(20, rel=5e-4)
     assert found["itl_p50_ms"].value == pytest.approx(60, rel=1e-6)
 
 

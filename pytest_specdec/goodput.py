@@ -1,0 +1,164 @@
+"""Goodput: the share of requests that meet every bound of a service level objective, and how many do so per second.
+
+The definition is the field's (DistServe, OSDI 2024; `vllm bench serve --goodput`): a request is good when it has
+finished and all bounds hold for it, each inclusive; TPOT is (E2E - TTFT) / (output tokens - 1), and 0 for one token.
+
+- Judged are the requests that end in the window. One that failed is not good; one that still streams when the window
+  closes is not judged, and counted. When a failure happened is not recorded: its last token, or else its start, stands
+  for it.
+- The first wave is not judged: it starts in the middle of its output (see `schedule`), so its latencies are not those
+  of a request of its length. A window shorter than a request therefore judges few, and the fast ones among them.
+- The share's interval is Wilson's, which holds for few requests and near 0 and 1, where the normal one has no width.
+  It leans towards 1/2; `Estimate` is symmetric, so the longer side is taken for both: that never claims more than
+  Wilson does, and the value stays what was counted. Requests that share a slow phase of the server are not independent,
+  which no interval of one window shows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import msgspec
+from scipy import stats
+
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.sample import RequestSample, Traffic
+from pytest_specdec.steady import CONFIDENCE
+
+_NAMES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "e2e": "e2e_ms", "e2el": "e2e_ms"}
+"""`e2el` is vLLM's word."""
+_BOUND = re.compile(r"(\w+)[=:](\d+(?:\.\d*)?(?:e[+-]?\d+)?)(ms|s)?")
+_FORM = "write it as ttft=500,tpot=50,e2e=30s (ms unless a bound says s; each may be left out)"
+_ROUNDING = 1e-9
+"""Relative; differences of time stamps and sums of milliseconds are not exact, and on the bound is good."""
+
+
+class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Bounds that a good request meets, all of them."""
+
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    e2e_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be met or cannot be missed.
+
+        Raises:
+            InvalidInputError: there is no bound, or one that is not a positive number.
+        """
+        if not self.bounds:
+            raise InvalidInputError(f"an SLO needs at least one bound: {_FORM}")
+        for name, bound in self.bounds.items():
+            if not (math.isfinite(bound) and bound > 0):
+                raise InvalidInputError(f"the SLO's bound for {name} must be positive and finite, not {bound:g} ms")
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Milliseconds by `ttft`, `tpot`, `e2e`; those that are set."""
+        named = {"ttft": self.ttft_ms, "tpot": self.tpot_ms, "e2e": self.e2e_ms}
+        return {name: bound for name, bound in named.items() if bound is not None}
+
+    @property
+    def words(self) -> str:
+        """For people: `TTFT <= 500 ms and TPOT <= 50 ms`."""
+        return " and ".join(f"{name.upper()} <= {_number(bound)} ms" for name, bound in self.bounds.items())
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={_number(bound)}" for name, bound in self.bounds.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goodput:
+    """How one point meets one SLO."""
+
+    slo: Slo
+    share: Estimate
+    """Good requests of those judged, 0 to 1."""
+    requests_s: Estimate
+    """Good requests per second of the window. Its interval is the share's: of the requests that ended, and not of how
+    many did.
+    """
+    judged: int
+    """Requests that ended in the window."""
+    good: int
+    streaming: int
+    """Requests that began before the window's end and had not ended by then: not judged."""
+
+    @property
+    def words(self) -> str:
+        """For people: `37 of 40 requests (92.5 %) met TTFT <= 500 ms: 1.23 req/s`."""
+        share = f"{self.good} of {self.judged} requests ({100 * self.share.value:.1f} %)"
+        return f"{share} met {self.slo.words}: {self.requests_s.value:.3g} req/s"
+
+
+def parse_slo(text: str) -> Slo:
+    """Parse `ttft=500,tpot=50` (milliseconds), `e2e=30s`, or vLLM's `ttft:500 tpot:50 e2el:30000`.
+
+    Raises:
+        InvalidInputError: a bound is of another form, unknown, twice, or not positive; the message shows the form.
+    """
+    bounds: dict[str, float] = {}
+    for part in re.split(r"\s*,\s*|\s+", re.sub(r"\s*([=:])\s*", r"\1", text.strip().lower())):
+        match = _BOUND.fullmatch(part)
+        if match is None:
+            raise InvalidInputError(f"SLO {text!r}: {part!r} is not a bound; {_FORM}")
+        name, number, unit = match.groups()
+        if name not in _NAMES:
+            raise InvalidInputError(f"SLO {text!r}: no bound is called {name!r}; known are ttft, tpot and e2e")
+        if _NAMES[name] in bounds:
+            raise InvalidInputError(f"SLO {text!r} bounds {name} twice")
+        bounds[_NAMES[name]] = float(number) * (1000 if unit == "s" else 1)
+    return Slo(**bounds)
+
+
+def goodput(traffic: Traffic, slo: Slo) -> Goodput | None:
+    """Judge the requests that ended in the window; None when there are none."""
+    window_s = traffic.window_end_s - traffic.window_start_s
+    whole = [sample for sample in traffic.samples if not sample.request.skipped]
+    judged = [s for s in whole if s.status != "cut" and traffic.window_start_s <= _end_s(s) < traffic.window_end_s]
+    if not judged or window_s <= 0:
+        return None
+    good = sum(is_good(sample, slo) for sample in judged)
+    share = _share(good, len(judged))
+    streaming = [
+        s
+        for s in whole
+        if s.start_s < traffic.window_end_s and (s.status == "cut" or _end_s(s) >= traffic.window_end_s)
+    ]
+    return Goodput(
+        slo=slo,
+        share=share,
+        requests_s=share.scaled(len(judged) / window_s),
+        judged=len(judged),
+        good=good,
+        streaming=len(streaming),
+    )
+
+
+def is_good(sample: RequestSample, slo: Slo) -> bool:
+    """Whether a request has finished and met every bound."""
+    if sample.status != "ok" or not len(sample.chunk_s):
+        return False
+    ttft_s = float(sample.chunk_s[0]) - sample.start_s
+    e2e_s = float(sample.chunk_s[-1]) - sample.start_s
+    gaps = sample.output_tokens - 1
+    seconds = {"ttft": ttft_s, "tpot": (e2e_s - ttft_s) / gaps if gaps > 0 else 0.0, "e2e": e2e_s}
+    return all(seconds[name] * 1000 <= bound * (1 + _ROUNDING) for name, bound in slo.bounds.items())
+
+
+def _end_s(sample: RequestSample) -> float:
+    return float(sample.chunk_s[-1]) if len(sample.chunk_s) else sample.start_s
+
+
+def _share(good: int, judged: int) -> Estimate:
+    value = good / judged
+    interval = stats.binomtest(good, judged).proportion_ci(confidence_level=CONFIDENCE, method="wilson")
+    return Estimate(value, max(value - float(interval.low), float(interval.high) - value))
+
+
+def _number(bound: float) -> str:
+    """Shortest text that reads back as the same number."""
+    return repr(float(bound)).removesuffix(".0")

@@ -1,0 +1,77 @@
+"""Takes the client's own pulse while a point runs: loop lag, CPU, time spent waiting for a CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from pytest_specdec.client import ClientHealth
+
+_TICK_S = 0.02
+_SCHEDULER = Path("/proc/thread-self/schedstat")
+"""On Linux: nanoseconds run, nanoseconds runnable and waiting, slices."""
+
+
+class Vitals:
+    """From entering to leaving, or to `health`."""
+
+    def __init__(self) -> None:
+        self._ticker: asyncio.Task[None] | None = None
+        self._loop_lags: list[float] = []
+        self._started_s = self._cpu_s = 0.0
+        self._waited_s: float | None = None
+
+    async def __aenter__(self) -> Self:
+        self._started_s, self._cpu_s, self._waited_s = time.perf_counter(), _cpu_s(), _waited_s()
+        self._ticker = asyncio.create_task(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._ticker is not None, "unreachable because the vitals were entered"
+        self._ticker.cancel()
+        await asyncio.gather(self._ticker, return_exceptions=True)
+
+    def health(self, *, arrival_lags: Sequence[float], send_lags: Sequence[float], lost_load: float) -> ClientHealth:
+        """Sum up; lags in seconds."""
+        seconds = time.perf_counter() - self._started_s
+        waited = _waited_s()
+        return ClientHealth(
+            clock="kernel" if arrival_lags else "process",
+            arrival_lag_p99_ms=_p99_ms(arrival_lags) if arrival_lags else None,
+            arrival_lag_max_ms=1000 * max(arrival_lags) if arrival_lags else None,
+            send_lag_p99_ms=_p99_ms(send_lags),
+            send_lag_max_ms=1000 * max(send_lags, default=0.0),
+            lost_load=lost_load,
+            loop_lag_p99_ms=_p99_ms(self._loop_lags),
+            loop_lag_max_ms=1000 * max(self._loop_lags, default=0.0),
+            cpu_share=(_cpu_s() - self._cpu_s) / seconds,
+            cpu_wait_share=None if waited is None or self._waited_s is None else (waited - self._waited_s) / seconds,
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            due = time.perf_counter() + _TICK_S
+            await asyncio.sleep(_TICK_S)
+            self._loop_lags.append(max(time.perf_counter() - due, 0.0))
+
+
+def _p99_ms(seconds: Sequence[float]) -> float:
+    return float(np.percentile(seconds, 99)) * 1000 if len(seconds) else 0.0
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _waited_s() -> float | None:
+    try:
+        return int(_SCHEDULER.read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None

@@ -1,0 +1,348 @@
+"""Prompts of the user's own: a local file of JSON lines, or of one JSON array, in the shapes that the field uses.
+
+One row is one request, its texts unchanged, for natural acceptance is what such a file is for. Of a conversation the
+request is the first turn, as in vLLM's and SGLang's loaders:
+
+- `conversations` (ShareGPT) and `turns` (Spec-Bench, MT-Bench): the system's words, if any, and the first user turn.
+- `messages` (OpenAI chat): everything up to the first user turn that the file leaves unanswered, so history that was
+  recorded is sent as history, and of SPEED-Bench's questions in a row only the first. Where the file answers every
+  turn, the last one is asked again.
+
+A conversation that the model opens, and a row without a word, ask nothing: they are skipped and counted. Any other row
+that cannot be read stops the reading: a workload from which rows vanish silently is another workload.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_specdec.errors import BrokenFileError, InvalidInputError
+
+_DIGEST_DIGITS = 12
+_LABELS = ("category", "subset")
+_LENGTHS = ("output_tokens", "max_completion_tokens", "max_tokens")
+_USER, _ASSISTANT = "user", "assistant"
+_CHAT_ROLES = ("system", "developer", _USER, _ASSISTANT)
+_SHAREGPT_ROLES = {
+    "system": "system",
+    "human": _USER,
+    "user": _USER,
+    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "assistant", "model"), _ASSISTANT),
+}
+_SPEED_BENCH_PLACEHOLDER = "FULL BENCHMARK DATA SHOULD BE FETCHED FROM THE SOURCE"
+_EXPECTED = "expected one JSON object per line, or one JSON array of objects"
+_OTHER_FORMATS = {
+    b"PAR1": "a Parquet file; convert it first: pandas.read_parquet(...).to_json(..., orient='records', lines=True)",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"PK\x03\x04": "a zip archive; unpack it first",
+    codecs.BOM_UTF16_LE: "UTF-16 text; save it as UTF-8",
+    codecs.BOM_UTF16_BE: "UTF-16 text; save it as UTF-8",
+}
+_ARRAY = re.compile(rb"\s*\[")
+_BETWEEN_ITEMS = re.compile(rb"[\s,]*")
+_BYTE = re.compile(r"\(byte (\d+)\)")
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message, as it stands in the request."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePrompt:
+    """What one request asks."""
+
+    messages: tuple[Message, ...]
+    """Ends with the user's."""
+    line: int
+    """Where its row begins in the file, from 1."""
+    category: str = ""
+    """The file's own label, where it has one."""
+    output_tokens: int | None = None
+    """Output tokens to ask for, where the file says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFile:
+    """The prompts of one file, in its order."""
+
+    name: str
+    """The file's name without its ending; for people, and no identity."""
+    shape: str
+    """Field that holds the prompts: `conversations`, `messages`, `turns`, `prompt` or `text`."""
+    digest: str
+    """Identity of the workload: equal where the same requests stand in the same order, whatever the file's name, shape
+    and layout; labels are not in it.
+    """
+    prompts: tuple[FilePrompt, ...]
+    skipped: int = 0
+    """Rows that ask nothing."""
+
+    def at(self, position: int, *, seed: int, stream: int = 0) -> FilePrompt:
+        """The prompt at a position of an endless order: each once per epoch, every epoch shuffled anew.
+
+        The same seed and stream give the same order; another stream (of a concurrency, say) is another one. From the
+        second epoch on a prefix cache knows the prompts.
+        """
+        epoch, index = divmod(position, len(self.prompts))
+        return self.prompts[int(_shuffled(len(self.prompts), seed, stream, epoch)[index])]
+
+
+@lru_cache(maxsize=8)
+def _shuffled(count: int, *seeds: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seeds).permutation(count)
+
+
+class _RowError(Exception):
+    """What is wrong with a row; the reader adds where it stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    words: str
+    read: Callable[[object], tuple[Message, ...]]
+    """From the field's value to the messages to send; none where nothing is asked. Raises _RowError."""
+
+
+def load_prompts(path: Path) -> PromptFile:
+    """Read a file of prompts; its shape is that of its first row.
+
+    Raises:
+        InvalidInputError: there is no such file, or it cannot be opened.
+        BrokenFileError: its content is no prompts; the message names the line and what to do.
+    """
+    data = _read(path)
+    shape = ""
+    prompts, skipped = [], 0
+    for line, row in _rows(path, data):
+        try:
+            shape = shape or _recognise(row)
+            prompt = _prompt(row, shape, line)
+        except _RowError as error:
+            raise BrokenFileError(f"{path}, line {line}: {error}") from error
+        if prompt is None:
+            skipped += 1
+        else:
+            prompts.append(prompt)
+    if not prompts:
+        rows = f"none of its {skipped} rows asks anything" if skipped else "it is empty"
+        raise BrokenFileError(f"{path} has no prompts: {rows}; {_EXPECTED}")
+    return PromptFile(name=path.stem, shape=shape, digest=_digest(prompts), prompts=tuple(prompts), skipped=skipped)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"no file of prompts at {path}") from error
+    except IsADirectoryError as error:
+        names = ", ".join(sorted(file.name for file in path.glob("*.json*")))
+        inside = f"in it: {names}" if names else "there is no .jsonl or .json in it"
+        raise InvalidInputError(
+            f"{path} is a folder, not a file of prompts: name the file itself ({inside})"
+        ) from error
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {path}: {error.strerror or error}") from error
+    for magic, what in _OTHER_FORMATS.items():
+        if data.startswith(magic):
+            raise BrokenFileError(f"{path} is {what}")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _rows(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
+    """Each row with the line on which it begins, one at a time: such a file may have hundreds of megabytes."""
+    if _ARRAY.match(data):
+        yield from _array_rows(path, data)
+        return
+    for line, text in enumerate(data.splitlines(), 1):
+        if text.strip():
+            yield line, _decode(path, text, line)
+
+
+def _array_rows(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
+    try:
+        items = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except _DECODE_ERRORS as error:
+        at = _BYTE.search(str(error))
+        before = data[: int(at[1])] if at else data.rstrip()
+        raise _broken_json(path, before.count(b"\n") + 1, error) from error
+    opening = _ARRAY.match(data)
+    assert opening is not None, "the caller has matched it"
+    counted, end, line = 0, opening.end(), 1
+    for item in items:
+        gap = _BETWEEN_ITEMS.match(data, end)
+        assert gap is not None, "it matches nothing too"
+        line += data.count(b"\n", counted, gap.end())
+        counted, end = gap.end(), gap.end() + len(bytes(item))
+        yield line, _decode(path, item, line)
+
+
+def _decode(path: Path, text: bytes | msgspec.Raw, line: int) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except _DECODE_ERRORS as error:
+        raise _broken_json(path, line, error) from error
+
+
+def _broken_json(path: Path, line: int, error: Exception) -> BrokenFileError:
+    if isinstance(error, UnicodeDecodeError):
+        return BrokenFileError(f"{path}, line {line}: the text is not UTF-8; save the file as UTF-8")
+    return BrokenFileError(f"{path}, line {line}: not JSON: {error}; {_EXPECTED}")
+
+
+def _recognise(row: object) -> str:
+    fields = _fields(row)
+    found = next((shape for shape in SHAPES if shape in fields), None)
+    if found is None:
+        known = ", ".join(f"{shape} ({words})" for shape, words in SHAPES.items())
+        raise _RowError(f"no prompt among its fields ({_named(fields)}); known shapes are {known}")
+    return found
+
+
+def _prompt(row: object, shape: str, line: int) -> FilePrompt | None:
+    fields = _fields(row)
+    if shape not in fields:
+        raise _RowError(
+            f"no {shape!r} among its fields ({_named(fields)}), unlike in the first row: one file, one shape"
+        )
+    try:
+        messages = _SHAPES[shape].read(fields[shape])
+    except _RowError as error:
+        raise _RowError(f"{shape}: {error}") from error
+    if not messages or not messages[-1].content.strip():
+        return None
+    if any(message.content.startswith(_SPEED_BENCH_PLACEHOLDER) for message in messages):
+        raise _RowError(
+            "this is SPEED-Bench's placeholder and not its prompt, whose source has a licence of its own: run NVIDIA's "
+            "prepare.py (see the dataset's page) and name the file that it writes"
+        )
+    return FilePrompt(messages=messages, line=line, category=_label(fields), output_tokens=_output_tokens(fields))
+
+
+def _fields(row: object) -> Mapping[str, object]:
+    if not isinstance(row, dict):
+        raise _RowError(f"{_kind(row)} where an object was expected; {_EXPECTED}")
+    return row
+
+
+def _label(fields: Mapping[str, object]) -> str:
+    labels = (fields.get(name) for name in _LABELS)
+    return next((str(label) for label in labels if isinstance(label, str | int) and label != ""), "")
+
+
+def _output_tokens(fields: Mapping[str, object]) -> int | None:
+    for name in _LENGTHS:
+        value = fields.get(name)
+        if value is None:
+            continue
+        # pandas writes a column of integers with gaps as 128.0.
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        if isinstance(whole, bool) or not isinstance(whole, int) or whole < 1:
+            raise _RowError(f"{name} must be a whole number of at least 1, not {_shown(value)}")
+        return whole
+    return None
+
+
+def _plain(value: object) -> tuple[Message, ...]:
+    return (Message(_USER, _text(value)),)
+
+
+def _first_turn(value: object) -> tuple[Message, ...]:
+    turns = _list(value)
+    return _plain(turns[0]) if turns else ()
+
+
+def _opening(value: object) -> tuple[Message, ...]:
+    """ShareGPT: the system's words and the first user turn."""
+    messages = []
+    for number, turn in enumerate(_list(value), 1):
+        message = _message(turn, number, role_field="from", text_field="value", roles=_SHAREGPT_ROLES)
+        if message.role == _ASSISTANT:
+            return ()
+        messages.append(message)
+        if message.role == _USER:
+            return tuple(messages)
+    return ()
+
+
+def _unanswered(value: object) -> tuple[Message, ...]:
+    """OpenAI chat: up to the first user turn that the file leaves unanswered, or else to the last one."""
+    roles = dict(zip(_CHAT_ROLES, _CHAT_ROLES, strict=True))
+    messages = [
+        _message(item, number, role_field="role", text_field="content", roles=roles)
+        for number, item in enumerate(_list(value), 1)
+    ]
+    spoken = [message.role for message in messages if message.role in (_USER, _ASSISTANT)]
+    if not spoken or spoken[0] == _ASSISTANT:
+        return ()
+    asked = [index for index, message in enumerate(messages) if message.role == _USER]
+    unanswered = (at for at in asked if at + 1 == len(messages) or messages[at + 1].role == _USER)
+    return tuple(messages[: next(unanswered, asked[-1]) + 1])
+
+
+def _message(item: object, number: int, *, role_field: str, text_field: str, roles: Mapping[str, str]) -> Message:
+    if not isinstance(item, dict):
+        raise _RowError(f"message {number} is {_kind(item)} and not an object")
+    role = item.get(role_field)
+    if not isinstance(role, str) or role not in roles:
+        raise _RowError(f"message {number} has {role_field} {_shown(role)}; known are {', '.join(roles)}")
+    try:
+        return Message(roles[role], _text(item.get(text_field)))
+    except _RowError as error:
+        raise _RowError(f"the {text_field} of message {number}: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _RowError(f"{_kind(value)} where plain text was expected; only text is sent")
+    return value
+
+
+def _list(value: object) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise _RowError(f"{_kind(value)} where a list was expected")
+    return value
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", bool: "a boolean", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _named(fields: Mapping[str, object]) -> str:
+    return ", ".join(fields) or "it has none"
+
+
+def _shown(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _digest(prompts: Sequence[FilePrompt]) -> str:
+    digest = hashlib.sha256()
+    for prompt in prompts:
+        digest.update(msgspec.json.encode((prompt.messages, prompt.output_tokens)) + b"\n")
+    return digest.hexdigest()[:_DIGEST_DIGITS]
+
+
+_SHAPES = {
+    "conversations": _Shape(words="ShareGPT", read=_opening),
+    "messages": _Shape(words="OpenAI chat, SPEED-Bench as prepared", read=_unanswered),
+    "turns": _Shape(words="Spec-Bench, MT-Bench, SPEED-Bench as published", read=_first_turn),
+    "prompt": _Shape(words="vLLM's custom dataset", read=_plain),
+    "text": _Shape(words="plain text", read=_plain),
+}
+SHAPES: dict[str, str] = {name: shape.words for name, shape in _SHAPES.items()}
+"""The field by which each shape is recognised, in this order, and who uses it."""
