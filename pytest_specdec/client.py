@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-MOST_LOST_LOAD = 0.01
+MOST_LOST_LOAD = 0.02
 """Share of the load that late sends may take away."""
 MOST_LAG_MS = 50.0
 """How late (99th percentile) this process may look at what has come: a reader so slow holds the server back."""

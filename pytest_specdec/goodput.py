@@ -16,58 +16,17 @@ finished and all bounds hold for it, each inclusive; TPOT is (E2E - TTFT) / (out
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 
-import msgspec
 from scipy import stats
 
-from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.sample import RequestSample, Traffic
+from pytest_specdec.slo import Slo
 from pytest_specdec.steady import CONFIDENCE
 
-_NAMES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "e2e": "e2e_ms", "e2el": "e2e_ms"}
-"""`e2el` is vLLM's word."""
-_BOUND = re.compile(r"(\w+)[=:](\d+(?:\.\d*)?(?:e[+-]?\d+)?)(ms|s)?")
-_FORM = "write it as ttft=500,tpot=50,e2e=30s (ms unless a bound says s; each may be left out)"
 _ROUNDING = 1e-9
 """Relative; differences of time stamps and sums of milliseconds are not exact, and on the bound is good."""
-
-
-class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Bounds that a good request meets, all of them."""
-
-    ttft_ms: float | None = None
-    tpot_ms: float | None = None
-    e2e_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be met or cannot be missed.
-
-        Raises:
-            InvalidInputError: there is no bound, or one that is not a positive number.
-        """
-        if not self.bounds:
-            raise InvalidInputError(f"an SLO needs at least one bound: {_FORM}")
-        for name, bound in self.bounds.items():
-            if not (math.isfinite(bound) and bound > 0):
-                raise InvalidInputError(f"the SLO's bound for {name} must be positive and finite, not {bound:g} ms")
-
-    @property
-    def bounds(self) -> dict[str, float]:
-        """Milliseconds by `ttft`, `tpot`, `e2e`; those that are set."""
-        named = {"ttft": self.ttft_ms, "tpot": self.tpot_ms, "e2e": self.e2e_ms}
-        return {name: bound for name, bound in named.items() if bound is not None}
-
-    @property
-    def words(self) -> str:
-        """For people: `TTFT <= 500 ms and TPOT <= 50 ms`."""
-        return " and ".join(f"{name.upper()} <= {_number(bound)} ms" for name, bound in self.bounds.items())
-
-    def __str__(self) -> str:
-        return ",".join(f"{name}={_number(bound)}" for name, bound in self.bounds.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,26 +51,6 @@ class Goodput:
         """For people: `37 of 40 requests (92.5 %) met TTFT <= 500 ms: 1.23 req/s`."""
         share = f"{self.good} of {self.judged} requests ({100 * self.share.value:.1f} %)"
         return f"{share} met {self.slo.words}: {self.requests_s.value:.3g} req/s"
-
-
-def parse_slo(text: str) -> Slo:
-    """Parse `ttft=500,tpot=50` (milliseconds), `e2e=30s`, or vLLM's `ttft:500 tpot:50 e2el:30000`.
-
-    Raises:
-        InvalidInputError: a bound is of another form, unknown, twice, or not positive; the message shows the form.
-    """
-    bounds: dict[str, float] = {}
-    for part in re.split(r"\s*,\s*|\s+", re.sub(r"\s*([=:])\s*", r"\1", text.strip().lower())):
-        match = _BOUND.fullmatch(part)
-        if match is None:
-            raise InvalidInputError(f"SLO {text!r}: {part!r} is not a bound; {_FORM}")
-        name, number, unit = match.groups()
-        if name not in _NAMES:
-            raise InvalidInputError(f"SLO {text!r}: no bound is called {name!r}; known are ttft, tpot and e2e")
-        if _NAMES[name] in bounds:
-            raise InvalidInputError(f"SLO {text!r} bounds {name} twice")
-        bounds[_NAMES[name]] = float(number) * (1000 if unit == "s" else 1)
-    return Slo(**bounds)
 
 
 def goodput(traffic: Traffic, slo: Slo) -> Goodput | None:
@@ -157,8 +96,3 @@ def _share(good: int, judged: int) -> Estimate:
     value = good / judged
     interval = stats.binomtest(good, judged).proportion_ci(confidence_level=CONFIDENCE, method="wilson")
     return Estimate(value, max(value - float(interval.low), float(interval.high) - value))
-
-
-def _number(bound: float) -> str:
-    """Shortest text that reads back as the same number."""
-    return repr(float(bound)).removesuffix(".0")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from pytest_specdec.cell import Cell
+from pytest_specdec.client import client_limited
 from pytest_specdec.cost import Price
 from pytest_specdec.crosscheck import Looks, account_for
 from pytest_specdec.engine.adapter import Adapter
@@ -16,13 +17,14 @@ from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.errors import EngineError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.facts import Facts
-from pytest_specdec.goodput import Slo, goodput
+from pytest_specdec.goodput import goodput
 from pytest_specdec.gpu import GpuTelemetry, cautions, measured_j_tok
 from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_load
 from pytest_specdec.load.prompts import Writer
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Certainty, Environment, Measurement
 from pytest_specdec.sample import Traffic
+from pytest_specdec.slo import Slo
 from pytest_specdec.summary import summarize
 from pytest_specdec.telemetry.sampler import GpuSampler
 from pytest_specdec.telemetry.source import GpuSource
@@ -97,22 +99,27 @@ async def measure_point(
         traffic, cell.workload, gpus=cell.engine.gpus, acceptance=account.acceptance, price=price
     )
     telemetry = gpus.telemetry(result.origin_s + traffic.window_start_s, result.origin_s + traffic.window_end_s)
+    window_s = traffic.window_end_s - traffic.window_start_s
+    certainty = _certainty(options.rule, result)
+    limited = client_limited(result.client)
+    notes = [*account.notes, *certainty.notes(window_s), *([f"client-limited: {limited}"] if limited else [])]
+    notes += cautions(telemetry, cell.engine.gpus) if telemetry else ()
     measurement = Measurement(
         cell=cell,
         environment=server.environment,
         price=price,
-        window_s=traffic.window_end_s - traffic.window_start_s,
+        window_s=window_s,
         requests=counts,
         values=values | _energy(cell, telemetry, values["total_tok_s_gpu"]) | _within(options.slo, traffic),
         acceptance=account.acceptance,
         tokens=account.tokens,
         server_ttft=account.ttft,
         client=result.client,
-        certainty=_certainty(options.rule, result),
+        certainty=certainty,
         gpu=telemetry,
         slo=None if options.slo is None else str(options.slo),
         measured_at=measured_at,
-        notes=(*account.notes, *(cautions(telemetry, cell.engine.gpus) if telemetry else ())),
+        notes=tuple(notes),
     )
     return MeasuredPoint(measurement=measurement, traffic=traffic)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 
@@ -98,12 +97,13 @@ class PromptFile:
         second epoch on a prefix cache knows the prompts.
         """
         epoch, index = divmod(position, len(self.prompts))
-        return self.prompts[int(_shuffled(len(self.prompts), seed, stream, epoch)[index])]
+        return self.prompts[_shuffled(len(self.prompts), seed, stream, epoch)[index]]
 
 
 @lru_cache(maxsize=8)
-def _shuffled(count: int, *seeds: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seeds).permutation(count)
+def _shuffled(count: int, *seeds: int) -> tuple[int, ...]:
+    # Not numpy's generator: this module is imported with the plugin, in projects that never measure anything.
+    return tuple(random.Random(f"{seeds}").sample(range(count), count))  # noqa: S311 - an order, not a secret
 
 
 class _RowError(Exception):

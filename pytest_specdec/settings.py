@@ -16,8 +16,8 @@ import pytest
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.facts import Facts, parse_facts
-from pytest_specdec.goodput import Slo, parse_slo
 from pytest_specdec.matrix import AXES, TIERS
+from pytest_specdec.slo import Slo, parse_slo
 
 T = TypeVar("T")
 

@@ -33,7 +33,12 @@ class Answer:
     _parsed: int = 0
 
     def parse(self, most: int | None = None) -> int:
-        """Parse what has come since, at most so many pieces; return how many are left."""
+        """Parse what has come since, at most so many pieces; return how many are left.
+
+        A refusal is no stream, and is left as it is.
+        """
+        if self.status != 200:
+            return 0
         upto = len(self.pieces) if most is None else min(len(self.pieces), self._parsed + most)
         for index in range(self._parsed, upto):
             self._reader.feed(self.read_s[index], self.pieces[index])

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -26,12 +25,18 @@ _STAMP = struct.Struct("qq")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
 _CLOCK_STEPPED_S = 60.0
 _CONNECT_S = 20.0
+_STALE_S = 1.0
+"""A server that keeps a request for longer before it closes has looked at it."""
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 OnEnd = Callable[["Connection"], None]
 
 
 class _Link(Protocol):
+    @property
+    def unsent(self) -> bool:
+        """Whether a part of the request is still to be sent."""
+
     def write(self, data: bytes) -> None: ...
 
     def close(self) -> None: ...
@@ -54,7 +59,10 @@ class Connection:
         self._on_end: OnEnd | None = None
         self._complete = False
         self._framed = False
+        self._heard = False
         self._has_status = False
+        self._keeps = False
+        """What the server says of the connection after the answer; the parser forgets it with the end."""
 
     @classmethod
     async def open(cls, route: Route) -> Connection:
@@ -82,13 +90,15 @@ class Connection:
                     raise
         except TimeoutError as error:
             raise OSError(f"no connection within {_CONNECT_S:g} s") from error
+        except UnicodeError as error:
+            raise OSError(f"{route.host} is no name of a host") from error
         return connection
 
     def ask(self, request: bytes, answer: Answer, on_end: OnEnd) -> None:
         """Send a request; whatever goes wrong ends up in `answer.error`."""
         assert self._link is not None, "unreachable because an open connection has a link"
         self.answer, self._on_end = answer, on_end
-        self._complete = self._framed = self._has_status = False
+        self._complete = self._framed = self._heard = self._has_status = False
         answer.start_s = self.last_s = time.perf_counter()
         self._link.write(request)
 
@@ -119,22 +129,30 @@ class Connection:
             self.close()  # nobody asked: a server that is about to close says so this way
             return
         self.last_s = arrival_s
+        self._heard = True
         if lag_s is not None:
             answer.lag_s.append(lag_s)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.abort(f"connection lost: not HTTP: {error}")
             return
         if self._complete:
-            if not self._parser.should_keep_alive():
+            assert self._link is not None, "unreachable because an answer comes by a link"
+            if not self._keeps or self._link.unsent:
                 self.close()
             self._finish(answer)
         elif answer.on_piece is not None:
             answer.on_piece()
 
+    def progressed(self) -> None:
+        """Know that the other side has taken a part of the request."""
+        self.last_s = time.perf_counter()
+
     def lost(self, error: Exception | None) -> None:
         """The other side closed."""
+        if self.closed:
+            return  # this side did
         self.close()
         answer = self.answer
         if answer is None:
@@ -142,7 +160,8 @@ class Connection:
         if self._has_status and not self._framed and error is None:
             self._finish(answer)  # the end of the connection is the end of the answer
             return
-        self.stale = self.served > 0 and not self._has_status
+        kept_s = time.perf_counter() - answer.start_s
+        self.stale = self.served > 0 and not self._heard and kept_s < _STALE_S
         answer.error = f"connection lost: {error or 'closed by the server'}"
         self._end()
 
@@ -155,8 +174,8 @@ class Connection:
     def on_headers_complete(self) -> None:
         """Take the status."""
         assert self.answer is not None, "unreachable because reads without a request are not parsed"
-        self._has_status = True
         self.answer.status = self._parser.get_status_code()
+        self._has_status = self.answer.status >= 200
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -167,8 +186,8 @@ class Connection:
 
     def on_message_complete(self) -> None:
         """Take the end, of the answer proper."""
-        assert self.answer is not None, "unreachable because reads without a request are not parsed"
-        self._complete = self.answer.status >= 200
+        self._complete = self._has_status
+        self._keeps = self._parser.should_keep_alive()
 
     # ---- helpers
 
@@ -198,6 +217,10 @@ class _SocketLink:
         if sys.platform == "linux":
             plain.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         loop.add_reader(plain, self._readable)
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._rest)
 
     def write(self, data: bytes) -> None:
         try:
@@ -241,6 +264,7 @@ class _SocketLink:
             self._connection.lost(error)
             return
         self._rest = self._rest[sent:]
+        self._connection.progressed()
         if not self._rest:
             self._loop.remove_writer(self._socket)
 
@@ -253,8 +277,7 @@ class _TlsLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "unreachable because streams have full transports"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being derived from it
         self._connection.linked(self)
 
     def data_received(self, data: bytes) -> None:
@@ -262,6 +285,11 @@ class _TlsLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.lost(exc)
+
+    @property
+    def unsent(self) -> bool:
+        assert self._transport is not None, "unreachable because nobody asks before the connection is made"
+        return self._transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
         assert self._transport is not None, "unreachable because nobody writes before the connection is made"
@@ -285,7 +313,11 @@ async def _connect(loop: asyncio.AbstractEventLoop, route: Route) -> socket.sock
     found = await loop.getaddrinfo(route.host, route.port, type=socket.SOCK_STREAM)
     problem = OSError(f"{route.host} has no address")
     for family, kind, protocol, _, address in found:
-        plain = socket.socket(family, kind, protocol)
+        try:
+            plain = socket.socket(family, kind, protocol)
+        except OSError as error:  # this machine lacks the family
+            problem = error
+            continue
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -311,5 +343,5 @@ async def _tunnel(loop: asyncio.AbstractEventLoop, plain: socket.socket, request
             raise OSError("the proxy closed the connection")
         reply += more
     status = reply.split(b"\r\n", 1)[0].decode("latin-1")
-    if " 200" not in status:
-        raise ssl.SSLError(f"the proxy refused the tunnel: {status}")
+    if not status.partition(" ")[2].startswith("2"):
+        raise OSError(f"the proxy refused the tunnel: {status}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,12 +21,12 @@ class Route:
     host: str
     """Host to connect to: the proxy where there is one."""
     port: int
-    head: bytes
+    head: bytes = field(repr=False)
     """First lines of a POST, up to and without the length of its body."""
     tls: ssl.SSLContext | None = None
     server_name: str = ""
     """Whose certificate is expected."""
-    tunnel: bytes = b""
+    tunnel: bytes = field(default=b"", repr=False)
     """What to ask a proxy for before TLS begins; empty without."""
 
     @classmethod
@@ -36,33 +36,32 @@ class Route:
         Raises:
             InvalidInputError: the URL is not one of http or https.
         """
-        url = urlsplit(target.chat_url)
-        if url.scheme not in _PORTS or not url.hostname:
-            raise InvalidInputError(f"{target.base_url} is not an http:// or https:// URL")
+        url = _split(target.chat_url, tuple(_PORTS))
+        if url is None:
+            raise InvalidInputError(f"{target.base_url.rpartition('@')[2]} is not an http:// or https:// URL")
+        host, port, authority = _place(url)
         headers = _credentials(url, "Authorization") | dict(target.headers)
         tls = ssl.create_default_context() if url.scheme == "https" else None
-        port = url.port or _PORTS[url.scheme]
-        found = None if proxy_bypass(url.hostname) else getproxies().get(url.scheme)
+        # Exceptions name a host, or a host and its port.
+        bypassed = proxy_bypass(host) or proxy_bypass(authority)
+        found = None if bypassed else getproxies().get(url.scheme)
         if not found:
-            return cls(
-                host=url.hostname, port=port, head=_head(url, url.path, headers), tls=tls, server_name=url.hostname
-            )
-        proxy = urlsplit(found if "//" in found else f"http://{found}")
-        if proxy.scheme != "http" or not proxy.hostname:
-            raise InvalidInputError(f"the proxy {proxy.hostname or found} of {url.scheme} URLs is not an http:// one")
+            return cls(host=host, port=port, head=_head(url, url.path, headers), tls=tls, server_name=host)
+        proxy = _split(found if "//" in found else f"http://{found}", ("http",))
+        if proxy is None:
+            raise InvalidInputError(f"the proxy {found.rpartition('@')[2]} of {url.scheme} URLs is not an http:// one")
         through = _credentials(proxy, "Proxy-Authorization")
-        near = {"host": proxy.hostname, "port": proxy.port or _PORTS["http"]}
+        near, near_port, _ = _place(proxy)
         if tls is None:
-            whole = f"http://{_authority(url)}{url.path}"
-            return cls(**near, head=_head(url, whole, headers | through))  # type: ignore[arg-type]
-        authority = f"{url.hostname}:{port}"
-        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", *(f"{k}: {v}" for k, v in through.items())]
+            whole = f"http://{_host_header(url)}{url.path}"
+            return cls(host=near, port=near_port, head=_head(url, whole, headers | through))
         return cls(
-            **near,  # type: ignore[arg-type]
+            host=near,
+            port=near_port,
             head=_head(url, url.path, headers),
             tls=tls,
-            server_name=url.hostname,
-            tunnel="\r\n".join([*lines, "", ""]).encode("latin-1"),
+            server_name=host,
+            tunnel=_lines(f"CONNECT {authority} HTTP/1.1", {"Host": authority} | through) + b"\r\n",
         )
 
     def request(self, body: bytes) -> bytes:
@@ -71,15 +70,36 @@ class Route:
 
 
 def _head(url: SplitResult, path: str, headers: dict[str, str]) -> bytes:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        f"Host: {_authority(url)}",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    return "\r\n".join([*lines, "Accept: text/event-stream", "Content-Length: "]).encode("latin-1")
+    named = {"Host": _host_header(url)} | headers | {"Accept": "text/event-stream"}
+    return _lines(f"POST {path} HTTP/1.1", named) + b"Content-Length: "
 
 
-def _authority(url: SplitResult) -> str:
+def _lines(first: str, headers: dict[str, str]) -> bytes:
+    """Lines of a head; an error must not show what stands in a header, which may be a secret."""
+    for name, line in (("URL", first), *((f"header {name}", f"{name}: {value}") for name, value in headers.items())):
+        if not line.isascii() or not line.isprintable():
+            raise InvalidInputError(f"the {name} has a character that HTTP cannot carry (a line break, or no ASCII)")
+    return "\r\n".join([first, *(f"{name}: {value}" for name, value in headers.items()), ""]).encode()
+
+
+def _split(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
+    """The parts of a URL that names a host to connect to; None where it does not."""
+    try:
+        url = urlsplit(text)
+        return url if url.scheme in schemes and url.hostname and url.port != 0 else None
+    except ValueError:
+        return None
+
+
+def _place(url: SplitResult) -> tuple[str, int, str]:
+    """Host, port, and both as one."""
+    assert url.hostname is not None, "unreachable because such a URL is no address"
+    port = url.port or _PORTS[url.scheme]
+    host = url.hostname
+    return host, port, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _host_header(url: SplitResult) -> str:
     return url.netloc.rpartition("@")[2]
 
 

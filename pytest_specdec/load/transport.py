@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
 from pytest_specdec.load.answer import Answer
 from pytest_specdec.load.connection import Connection
@@ -49,12 +49,13 @@ class Transport:
             OSError: one of them cannot be opened.
         """
         gate = asyncio.Semaphore(_OPENING_AT_ONCE)
+        self._idle = [connection for connection in self._idle if not connection.closed]
 
         async def one() -> None:
             async with gate:
                 self._idle.append(await Connection.open(self._route))
 
-        await asyncio.gather(*(one() for _ in range(count - len(self._idle))))
+        await asyncio.gather(*[self._begin(one()) for _ in range(count - len(self._idle))])
 
     def send(self, body: bytes, answer: Answer, on_end: OnEnd) -> None:
         """Send a request at once; `on_end` is called when its answer has ended, however it ended."""
@@ -63,9 +64,7 @@ class Transport:
             if not connection.closed:
                 self._ask(connection, body, answer, on_end)
                 return
-        task = asyncio.create_task(self._open_and_ask(body, answer, on_end))
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        self._begin(self._open_and_ask(body, answer, on_end))
 
     async def fetch(self, body: bytes) -> Answer:
         """Send a request and wait for its answer."""
@@ -74,6 +73,13 @@ class Transport:
         self.send(body, answer, lambda _: ended.set())
         await ended.wait()
         return answer
+
+    def _begin(self, opening: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Go about opening a connection, until this transport is left."""
+        task = asyncio.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        return task
 
     def _ask(self, connection: Connection, body: bytes, answer: Answer, on_end: OnEnd) -> None:
         def ended(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 import pandas as pd
 
 from pytest_specdec.comparison import Comparison
@@ -24,6 +25,8 @@ _POINT_METRICS = {
     "cost_usd_mtok": "$/M tok",
     "acceptance_length": "accept. length",
 }
+_OPTIONAL_METRICS = {"goodput_req_s": "goodput req/s", "measured_j_tok": "GPU J/tok"}
+"""Shown where they were measured at all."""
 
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
@@ -136,23 +139,28 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
     """Every measured point with what it rests on."""
     rows = []
     both_ttft = any(m.server_ttft is not None for m in measurements)
+    shown = _POINT_METRICS | {
+        key: title for key, title in _OPTIONAL_METRICS.items() if any(key in m.values for m in measurements)
+    }
     for measurement in sorted(measurements, key=lambda m: m.cell):
         row = [str(measurement.cell)]
-        for key in _POINT_METRICS:
+        for key in shown:
             estimate = measurement.values.get(key)
             row.append("" if estimate is None else with_uncertainty(estimate, METRICS[key].digits))
         counts = measurement.requests
         if both_ttft:
             row.append(_both_ttft(measurement))
-        row += [f"{measurement.window_s:.0f}", str(counts.observed), str(counts.failed)]
+        reached = measurement.certainty.reached if measurement.certainty else None
+        row += [f"{measurement.window_s:.0f}", "" if reached is None else f"±{reached:.1%}"]
+        row += [str(counts.observed), str(counts.failed)]
         rows.append(row)
     return Table(
         title="measured points (± is the half-width of the 95 % interval within the run)",
         headers=(
             "cell",
-            *_POINT_METRICS.values(),
+            *shown.values(),
             *(["mean TTFT here / by server"] if both_ttft else []),
-            *("window s", "streams", "failed"),
+            *("window s", "sure to", "streams", "failed"),
         ),
         rows=rows,
         notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
@@ -179,6 +187,13 @@ def _not_measured(run: Run) -> list[str]:
     return [f"not measured: {', '.join(names)}: {reason}" for reason, names in cells.items()]
 
 
+_BESIDE = {
+    "client": ("clock", "arrival_lag_p99_ms", "send_lag_p99_ms", "lost_load", "loop_lag_p99_ms", "cpu_share"),
+    "gpu": ("source", "mean_power_w", "sm_clock_mean_mhz", "temperature_max_c", "energy_j"),
+}
+"""Columns of the client's health and of the GPUs' sensors."""
+
+
 def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """Tidy rows, one per measured point, every metric with its half-width; a missing number stays empty."""
     rows = []
@@ -199,7 +214,14 @@ def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
             "window_s": measurement.window_s,
             "requests_finished": measurement.requests.finished,
             "requests_failed": measurement.requests.failed,
+            "rate_req_s": measurement.cell.rate or None,
+            "slo": measurement.slo,
+            "precision_reached": measurement.certainty.reached if measurement.certainty else None,
+            "client_limited": measurement.client_limited,
         }
+        for prefix, record in (("client", measurement.client), ("gpu", measurement.gpu)):
+            found = {} if record is None else msgspec.structs.asdict(record)
+            row |= {f"{prefix}_{key}": found.get(key) for key in _BESIDE[prefix]}
         for key in METRICS:
             estimate = measurement.values.get(key)
             row[key] = None if estimate is None else estimate.value

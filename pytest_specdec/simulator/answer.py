@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from pytest_specdec.simulator.text import output_text
+from pytest_specdec.simulator.text import Script
 
 
 @dataclass(slots=True, kw_only=True)
@@ -17,11 +18,12 @@ class Job:
     """One request between the core and its connection."""
 
     key: int
-    seed: int
+    script: Script
     prompt_tokens: int
     max_tokens: int
     finish_reason: str
     emissions: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    """Tokens of each event; 0 when the engine has died."""
 
 
 class AnswerForm:
@@ -51,11 +53,13 @@ class AnswerForm:
         return self._event(choice, 0 if self.continuous else None)
 
     def chunk(self, produced: int, tokens: int) -> bytes:
-        """One step's tokens."""
-        text = output_text(self.job.seed, produced, tokens)
+        """One step's tokens; nothing when all of them are lost, unless an answer ends with them."""
+        text = json.dumps(self.job.script.text(produced, tokens), ensure_ascii=False)
         last = produced + tokens >= self.job.max_tokens
+        if text == '""' and not last:
+            return b""
         reason = f'"{self.job.finish_reason}"' if last else "null"
-        said = f'"delta":{{"content":"{text}"}}' if self.chat else f'"text":"{text}"'
+        said = f'"delta":{{"content":{text}}}' if self.chat else f'"text":{text}'
         choice = f'{{"index":0,{said},"logprobs":null,"finish_reason":{reason}}}'
         return self._event(choice, produced + tokens if self.continuous else None)
 
@@ -65,21 +69,23 @@ class AnswerForm:
         usage = self._event("", self.job.max_tokens) if self.usage else b""
         return extra + usage + b"data: [DONE]\n\n"
 
-    def broken(self) -> bytes:
+    def broken(self, message: str = "simulated failure") -> bytes:
         """An error event in the middle of a stream."""
-        return b'data: {"error":{"message":"simulated failure","type":"InternalServerError","code":500}}\n\n'
+        error = {"message": message, "type": "InternalServerError", "code": 500}
+        return b"data: " + msgspec.json.encode({"error": error}) + b"\n\n"
 
     def whole(self) -> bytes:
         """A non-streamed answer."""
-        text = output_text(self.job.seed, 0, self.job.max_tokens)
+        text = self.job.script.text(0, self.job.max_tokens)
         said = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": self.job.finish_reason}
-        return msgspec.json.encode({**self.head, "choices": [choice], "usage": self._counts(self.job.max_tokens)})
+        answer = {**self.head, "choices": [choice], "usage": self._counts(self.job.max_tokens)}
+        return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")
 
     def _event(self, choice: str, counted: int | None) -> bytes:
         usage = "" if counted is None else f',"usage":{msgspec.json.encode(self._counts(counted)).decode()}'
-        return f"data: {self.prefix}{choice}]{usage}}}\n\n".encode()
+        return f"data: {self.prefix}{choice}]{usage}}}\n\n".encode(errors="surrogateescape")
 
     def _counts(self, produced: int) -> dict[str, int]:
-        prompt = self.job.prompt_tokens
-        return {"prompt_tokens": prompt, "total_tokens": prompt + produced, "completion_tokens": produced}
+        prompt, counted = self.job.prompt_tokens, self.job.script.fault.serving.counted(produced)
+        return {"prompt_tokens": prompt, "total_tokens": prompt + counted, "completion_tokens": counted}

@@ -10,6 +10,7 @@ mixture-of-experts model cheap. Prefill runs one prompt at a time and blocks dec
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ class AcceptanceModel:
     """Unconditional acceptance by position: draft i is accepted with p_i, and only after all before it."""
 
     per_position: tuple[float, ...]
+    prompt_spread: float = 0.0
+    """How much prompts differ: the chance of a rejection is exp(N(0, spread)) times the common one, with mean 1."""
 
     @classmethod
     def pinned(cls, length: float, drafts: int) -> AcceptanceModel:
@@ -78,12 +81,29 @@ class AcceptanceModel:
         """Acceptance length with K drafts: 1 + sum of p_i."""
         return 1 + sum(self.first(drafts))
 
-    def draw(self, rng: np.random.Generator, sequences: int, drafts: int) -> NDArray[np.int64]:
-        """Accepted drafts of each sequence in one step, independent across sequences, shape (sequences,)."""
-        p = np.array(self.first(drafts))
+    def conditional(self, drafts: int) -> NDArray[np.float64]:
+        """Chance that a draft is accepted when all before it were; shape (drafts,)."""
+        p = np.array(self.first(drafts), dtype=np.float64)
         before = np.concatenate(([1.0], p[:-1]))
-        conditional = np.divide(p, before, out=np.zeros(drafts), where=before > 0)
-        accepted = rng.random((sequences, drafts)) < conditional
+        return np.divide(p, before, out=np.zeros(drafts), where=before > 0)
+
+    def of_prompts(self, drafts: int, prompts: Sequence[int]) -> NDArray[np.float64]:
+        """`conditional` for sequences of these prompts, shape (sequences, drafts); a prompt has always the same."""
+        common = self.conditional(drafts)
+        if not self.prompt_spread:
+            return np.broadcast_to(common, (len(prompts), drafts))
+        normal = np.array([_normal(prompt) for prompt in prompts])
+        harder = np.exp(self.prompt_spread * normal - self.prompt_spread**2 / 2)
+        return np.asarray(1 - np.minimum((1 - common) * harder[:, None], 1), dtype=np.float64)
+
+    def draw(
+        self, rng: np.random.Generator, sequences: int, drafts: int, chances: NDArray[np.float64] | None = None
+    ) -> NDArray[np.int64]:
+        """Accepted drafts of each sequence in one step, independent across sequences, shape (sequences,).
+
+        `chances` of shape (sequences, drafts) are taken instead of `conditional`.
+        """
+        accepted = rng.random((sequences, drafts)) < (self.conditional(drafts) if chances is None else chances)
         lengths: NDArray[np.int64] = np.cumprod(accepted, axis=1, dtype=np.int64).sum(axis=1)
         return lengths
 
@@ -125,6 +145,12 @@ class Prediction:
     tpot_s: float
     decoding: float
     """Mean number of sequences in a decode step."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _normal(prompt: int) -> float:
+    """A standard normal number that belongs to a prompt."""
+    return float(np.random.default_rng([prompt]).standard_normal())
 
 
 def closed_form(preset: Preset, workload: Workload, concurrency: int, mtp: int) -> Prediction:

@@ -28,9 +28,11 @@ from pytest_specdec.simulator.dialects.dialect import Dialect, View
 from pytest_specdec.simulator.dialects.sglang import SglangDialect
 from pytest_specdec.simulator.dialects.trtllm import TrtllmDialect
 from pytest_specdec.simulator.dialects.vllm import VllmDialect
+from pytest_specdec.simulator.fault import HEALTHY
+from pytest_specdec.simulator.faults import find_fault
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens, natural_length, seed_of
+from pytest_specdec.simulator.text import TEMPLATE_TOKENS, Script, count_tokens, seed_of
 
 DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
@@ -65,6 +67,8 @@ class SimulatorOptions:
     """A fault for tests: every answer ends by itself after so many tokens, whatever was asked."""
     fail_after: int | None = None
     """A fault for tests: every stream breaks off with an error event after so many tokens."""
+    fault: str | None = None
+    """What is wrong with the engine: the id of one of `faults.FAULTS`, or `id@0.5` for half of it."""
     exit_with_parent: bool = False
 
 
@@ -85,8 +89,8 @@ async def start(options: SimulatorOptions) -> Server:
     """Start serving on the running event loop.
 
     Raises:
-        EngineError: the address cannot be had.
-        InvalidInputError: no such preset, or a K that it does not know.
+        EngineError: the address cannot be had, or the engine's fault is that it does not start.
+        InvalidInputError: no such preset or fault, or a K that the preset does not know.
     """
     shell = _Shell(options)
     runner = web.AppRunner(shell.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -148,6 +152,7 @@ class _Ask(msgspec.Struct):
     stream: bool = False
     stream_options: dict[str, bool] | None = None
     ignore_eos: bool = False
+    response_format: dict[str, Any] | None = None
 
 
 class _Shell:
@@ -162,9 +167,14 @@ class _Shell:
             self.preset = replace(self.preset, acceptance=pinned)
         self.model = options.model or self.preset.model
         max_running = options.max_running or self.dialect.max_running(options.mtp)
-        self.core = EngineCore(self.preset, mtp=options.mtp, seed=options.seed, max_running=max_running)
+        fault = find_fault(options.fault) if options.fault else HEALTHY
+        self.core = EngineCore(self.preset, mtp=options.mtp, seed=options.seed, max_running=max_running, fault=fault)
+        self.fault = self.core.fault
+        self.stream_interval = max(options.stream_interval, self.fault.serving.stream_interval)
         self.jobs: dict[int, Job] = {}
         self.keys = itertools.count(1)
+        self.said = 0
+        """Seed of the last answer."""
         self.started = time.time()
         self.late_sum = self.late_max = 0.0
         self.events = 0
@@ -228,8 +238,14 @@ class _Shell:
             raise _RefusedError(400, f"the request is not valid: {error}") from error
         self._refuse_unknown(asked)
         job = self._job(ask, chat=chat)
+        if job.script.stuck:
+            await asyncio.Event().wait()  # until the client gives up
+        if self.core.dead:
+            raise _RefusedError(500, self.core.dead, "InternalServerError")
         self.jobs[job.key] = job
-        sequence = Sequence(key=job.key, prompt_tokens=job.prompt_tokens, max_tokens=job.max_tokens)
+        sequence = Sequence(
+            key=job.key, prompt_tokens=job.prompt_tokens, max_tokens=job.max_tokens, prompt=job.script.seed
+        )
         self.core.submit(sequence, self._now())
         self._arm()
         options = ask.stream_options or {}
@@ -249,7 +265,8 @@ class _Shell:
                 404, f"the model {ask.model!r} does not exist; this server has {self.model!r}", "NotFoundError"
             )
         text = "\n".join(_content(message) for message in ask.messages) if chat else ask.prompt
-        prompt_tokens = max(1, count_tokens(text) + (TEMPLATE_TOKENS if chat else 0))
+        more = self.fault.serving.prompt_tokens + TEMPLATE_TOKENS if chat else 0
+        prompt_tokens = max(1, count_tokens(text) + more)
         max_tokens = ask.max_completion_tokens or ask.max_tokens or 16
         if max_tokens < 1:
             raise _RefusedError(400, "max_tokens must be at least 1")
@@ -259,18 +276,25 @@ class _Shell:
                 f"this model's maximum context length is {self.preset.max_context} tokens; the prompt has "
                 f"{prompt_tokens} and max_tokens is {max_tokens}",
             )
-        seed = seed_of(text)
-        ends = [] if ask.ignore_eos else [natural_length(seed)]
-        if self.options.stop_after is not None:
-            ends.append(self.options.stop_after)
-        length = min([max_tokens, *ends])
+        key = next(self.keys)
+        script = self._script(text, prompt_tokens, key, _schema(ask))
+        # A grammar ends where it ends, whatever the request says.
+        natural = script.natural_length() if script.pieces or not ask.ignore_eos else None
+        ends = [end for end in (natural, self.options.stop_after) if end is not None]
+        length = self.fault.serving.length(min([max_tokens, *ends]))
         return Job(
-            key=next(self.keys),
-            seed=seed,
+            key=key,
+            script=script,
             prompt_tokens=prompt_tokens,
             max_tokens=length,
             finish_reason="length" if length == max_tokens else "stop",
         )
+
+    def _script(self, prompt: str, prompt_tokens: int, order: int, schema: dict[str, Any] | None) -> Script:
+        seed = seed_of(prompt)
+        other = self.said if self.said not in (0, seed) else seed + 1
+        self.said = seed
+        return Script.of(seed, fault=self.fault, other=other, prompt_tokens=prompt_tokens, order=order, schema=schema)
 
     async def _stream(
         self, request: web.Request, job: Job, form: AnswerForm, details: Callable[[], dict[str, Any]]
@@ -279,10 +303,10 @@ class _Shell:
         response = web.StreamResponse(headers=headers)
         produced = 0
         while produced < job.max_tokens:
-            tokens = await job.emissions.get()
-            for _ in range(self.options.stream_interval - 1 if produced else 0):
-                if produced + tokens < job.max_tokens:
-                    tokens += await job.emissions.get()
+            tokens = await self._tokens(job, produced)
+            if not tokens:
+                await self._broken(response, form)
+                return response
             chunk = form.chunk(produced, tokens)
             if not produced:
                 await response.prepare(request)
@@ -291,14 +315,38 @@ class _Shell:
             if self.options.fail_after is not None and produced >= self.options.fail_after:
                 await response.write(chunk + form.broken())
                 return response
-            await response.write(chunk + form.end(details()) if produced >= job.max_tokens else chunk)
+            if produced >= job.max_tokens:
+                chunk += form.end(details())
+            if chunk:
+                await response.write(chunk)
         await response.write_eof()
         return response
+
+    async def _tokens(self, job: Job, produced: int) -> int:
+        """Tokens of the next chunk; 0 when the engine has died."""
+        tokens = await job.emissions.get()
+        for _ in range(self.stream_interval - 1 if produced else 0):
+            if not tokens or produced + tokens >= job.max_tokens:
+                break
+            more = await job.emissions.get()
+            if not more:
+                job.emissions.put_nowait(0)  # that is for the next chunk to find
+                break
+            tokens += more
+        return tokens
+
+    async def _broken(self, response: web.StreamResponse, form: AnswerForm) -> None:
+        if not response.prepared:
+            raise _RefusedError(500, self.core.dead, "InternalServerError")
+        await response.write(form.broken(self.core.dead))
 
     async def _whole(self, job: Job, form: AnswerForm) -> web.Response:
         produced = 0
         while produced < job.max_tokens:
-            produced += await job.emissions.get()
+            tokens = await job.emissions.get()
+            if not tokens:
+                raise _RefusedError(500, self.core.dead, "InternalServerError")
+            produced += tokens
         return web.Response(body=form.whole(), content_type="application/json")
 
     # ---- control
@@ -322,7 +370,7 @@ class _Shell:
             raise _RefusedError(401, "invalid API key", "authentication_error")
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.Response()
+        return web.Response(status=503 if self.core.dead else 200)
 
     async def _models(self, _: web.Request) -> web.Response:
         entry = {
@@ -349,10 +397,10 @@ class _Shell:
             "specdec_simulator_late_seconds_max": self.late_max,
         }
         view = View(
-            core=self.core,
+            core=self.core.shown(),
             model=self.model,
             version=__version__,
-            stream_interval=self.options.stream_interval,
+            stream_interval=self.stream_interval,
             metrics=self.options.metrics,
             control=self.options.control,
             pinned=self.options.acceptance is not None,
@@ -364,6 +412,14 @@ class _Shell:
         if isinstance(reply.content, str):
             return web.Response(text=reply.content, status=reply.status, content_type="text/plain")
         return web.json_response(reply.content, status=reply.status)
+
+
+def _schema(ask: _Ask) -> dict[str, Any] | None:
+    """Schema that the answer must follow; None for free text."""
+    wanted = ask.response_format or {}
+    if wanted.get("type") == "json_schema":
+        return dict((wanted.get("json_schema") or {}).get("schema") or {})
+    return {} if wanted.get("type") == "json_object" else None
 
 
 def _content(message: dict[str, Any]) -> str:

@@ -13,12 +13,15 @@ from pytest_specdec.acceptance import SpecCounters
 from pytest_specdec.cell import Workload
 from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.schedule import closed_loop_requests
-from pytest_specdec.simulator.core import Emission, EngineCore, Sequence
+from pytest_specdec.simulator.core import Emission, EngineCore, EngineLook, Sequence
+from pytest_specdec.simulator.fault import HEALTHY, Fault
 from pytest_specdec.simulator.model import Preset
 from pytest_specdec.window import Review
 
 _TURNAROUND_S = 0.001
 """From the last chunk of a request to the next one's arrival: the step after it has begun by then, as over HTTP."""
+_LOOK_S = 0.5
+"""Between two looks at the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +30,31 @@ class VirtualRun:
 
     traffic: Traffic
     counters: SpecCounters | None
+    """Of the whole run, as the engine tells them."""
+    looks: tuple[EngineLook, ...] = ()
+    """The engine from its start to the end of the window, every half second or, where that is longer, every event."""
+    dead: str = ""
+    """What killed the engine; empty while it lives."""
+
+    def around(self, start_s: float, end_s: float) -> tuple[EngineLook, EngineLook]:
+        """The last look before each of two times; their difference is what happened in between."""
+        before, after = (max((k for k in self.looks if k.at_s <= at), key=lambda k: k.at_s) for at in (start_s, end_s))
+        return before, after
 
 
 @dataclass(slots=True)
 class _Seen:
     request: PlannedRequest
     start_s: float
+    sequence: Sequence
     times: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    told: int = 0
+    """Tokens by `usage` so far."""
+    held: int = 0
+    """Engine steps since the last chunk."""
     done: bool = False
+    error: str | None = None
 
 
 def run_closed_loop(  # noqa: PLR0913 - a point is all of these
@@ -49,12 +68,17 @@ def run_closed_loop(  # noqa: PLR0913 - a point is all of these
     seed: int = 0,
     max_running: int | None = None,
     review: Callable[[Traffic], Review] | None = None,
+    fault: Fault = HEALTHY,
 ) -> VirtualRun:
     """Keep `concurrency` requests in flight until a window of `window_s` virtual seconds is over.
 
-    With a `review`, that is when the first look is taken, and the review says when the window is over.
+    With a `review`, that is when the first look is taken, and the review says when the window is over. When the engine
+    dies, the requests of that moment fail and no more are sent.
+
+    Raises:
+        EngineError: the engine does not start.
     """
-    core = EngineCore(preset, mtp=mtp, seed=seed, max_running=max_running)
+    core = EngineCore(preset, mtp=mtp, seed=seed, max_running=max_running, fault=fault)
     loop = _Loop(core=core, workload=workload, concurrency=concurrency)
     start = loop.run(math.inf, until_ramped=True) + settle_s
     end = start + window_s
@@ -66,7 +90,12 @@ def run_closed_loop(  # noqa: PLR0913 - a point is all of these
             break
         end += found.wait_s
         loop.run(end)
-    return VirtualRun(traffic=loop.traffic(start, end), counters=core.counters())
+    return VirtualRun(
+        traffic=loop.traffic(start, end),
+        counters=core.counters(),
+        looks=(*loop.looks, core.look(end)),
+        dead=core.dead,
+    )
 
 
 class _Loop:
@@ -78,6 +107,7 @@ class _Loop:
         self._seen: dict[int, _Seen] = {}
         self._arrivals: list[tuple[float, int]] = []
         self._ramping = set(range(concurrency))
+        self.looks = [core.look(0.0)]
         for _ in range(concurrency):
             self._plan(0.0)
 
@@ -88,11 +118,12 @@ class _Loop:
             event = self.core.next_event if self.core.next_event is not None else math.inf
             now = min(arriving, event)
             if now >= end_s:
-                return end_s
+                return end_s if end_s < math.inf else self.looks[-1].at_s
+            if now - self.looks[-1].at_s >= _LOOK_S:
+                self.looks.append(self.core.look(now))
             if arriving <= event:
                 _, index = heapq.heappop(self._arrivals)
-                request = self._seen[index].request
-                self.core.submit(Sequence(key=index, prompt_tokens=request.isl, max_tokens=request.osl), now)
+                self._submit(self._seen[index], now)
                 continue
             for emission in self.core.complete():
                 self._take(emission, now)
@@ -105,17 +136,45 @@ class _Loop:
 
     def _plan(self, at: float) -> None:
         request = next(self._planned)
-        self._seen[request.index] = _Seen(request, at)
+        serving = self.core.fault.serving
+        sequence = Sequence(
+            key=request.index,
+            prompt_tokens=request.isl + serving.prompt_tokens,
+            max_tokens=serving.length(request.osl),
+            prompt=request.prompt,
+        )
+        self._seen[request.index] = _Seen(request, at, sequence)
         heapq.heappush(self._arrivals, (at, request.index))
+
+    def _submit(self, one: _Seen, now: float) -> None:
+        if self.core.dead:
+            one.error = self.core.dead
+            self._ramping.discard(one.sequence.key)
+        else:
+            self.core.submit(one.sequence, now)
 
     def _take(self, emission: Emission, now: float) -> None:
         one = self._seen[emission.key]
-        one.times.append(now)
-        one.tokens.append(emission.tokens)
         self._ramping.discard(emission.key)
+        if emission.failed:
+            one.error = self.core.dead
+            return
+        self._show(one, now, last=emission.last)
         if emission.last:
             one.done = True
             self._plan(now + _TURNAROUND_S)
+
+    def _show(self, one: _Seen, now: float, *, last: bool) -> None:
+        """Send what there is as a chunk, unless the engine holds it back or it is lost."""
+        serving = self.core.fault.serving
+        one.held += 1
+        if one.times and one.held < serving.stream_interval and not last:
+            return
+        told = serving.counted(one.sequence.produced)
+        if told > one.told:
+            one.times.append(now)
+            one.tokens.append(told - one.told)
+            one.told, one.held = told, 0
 
 
 def _sample(one: _Seen) -> RequestSample:
@@ -124,6 +183,8 @@ def _sample(one: _Seen) -> RequestSample:
         start_s=one.start_s,
         chunk_s=np.array(one.times, dtype=np.float64),
         chunk_tokens=np.array(one.tokens, dtype=np.int64),
-        prompt_tokens=one.request.isl,
-        status="ok" if one.done else "cut",
+        prompt_tokens=one.sequence.prompt_tokens,
+        status="failed" if one.error else "ok" if one.done else "cut",
+        error=one.error,
+        speculation=one.sequence.speculation if one.done and one.sequence.steps else None,
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pytest_specdec.load.point import Limits, put_under_load
 from scipy import stats
 
 from pytest_specdec.acceptance import Acceptance, acceptance_from
@@ -18,6 +17,7 @@ from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.launch import LaunchedEngines
 from pytest_specdec.engine.recipes import RECIPES, Template
+from pytest_specdec.load.point import Limits, put_under_load
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
 from pytest_specdec.sample import Traffic

@@ -1,0 +1,198 @@
+"""Canaries: signs in single answers that something is broken, judged against how often the control shows them.
+
+Each looks at one answer, some beside the control's answer to the same prompt, and gives a quote. A healthy engine
+shows some of them now and then, so what counts is the excess over the control, and for what it hardly ever shows the
+background that is written beside each.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_specdec.output_verdict import (
+    ALPHA,
+    MUST_SEE,
+    SUSPECT,
+    OutputOutcome,
+    OutputVerdict,
+    Remark,
+    conclude,
+    same_length,
+    share_of,
+    sight,
+)
+from pytest_specdec.outputs import Answer
+from pytest_specdec.paired import Background, Paired
+from pytest_specdec.prompt_tags import tags_in
+from pytest_specdec.repetition import loop_in
+from pytest_specdec.text_signs import non_text, switched_script
+
+CHECK = "canaries"
+_SHOWN = 60
+_QUOTES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a canary saw in one answer."""
+
+    canary: str
+    quote: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An answer, what the other mode said to the same prompt, and the prompt's tag (empty: it has none)."""
+
+    answer: Answer
+    control: Answer
+    tag: str = ""
+
+
+def repetition(case: Case) -> str | None:
+    """Words over and over."""
+    return loop_in(case.answer.spoken)
+
+
+def garbage(case: Case) -> str | None:
+    """Characters that nobody writes, or text decoded wrongly."""
+    return non_text(case.answer.spoken, cut=case.answer.cut)
+
+
+def broken_utf8(case: Case) -> str | None:
+    """Bytes that are no UTF-8, in the response or in the tokens put together."""
+    if not case.answer.valid_utf8:
+        return f"the response is not UTF-8: {case.answer.spoken[:_SHOWN]!r}"
+    raw = [token.raw for token in case.answer.tokens]
+    content = b"".join(part for part in raw if part is not None)
+    if None in raw or not content:
+        return None
+    try:
+        # The last character of an answer that was cut may be incomplete.
+        codecs.getincrementaldecoder("utf-8")().decode(content, final=not case.answer.cut)
+    except UnicodeDecodeError as error:
+        return f"the tokens' bytes are not UTF-8: {content[max(error.start - 20, 0) : error.end + 20]!r}"
+    return None
+
+
+def ran_on(case: Case) -> str | None:
+    """It hit max_tokens where the control stopped by itself."""
+    if not case.answer.cut or case.control.finish_reason != "stop":
+        return None
+    return f"the control stopped by itself, this ran to max_tokens: {case.answer.spoken[-_SHOWN:]!r}"
+
+
+def foreign_text(case: Case) -> str | None:
+    """Another request's tag."""
+    if not case.tag:
+        return None
+    spoken = case.answer.spoken
+    for tag, at in tags_in(spoken):
+        if tag != case.tag:
+            return f"tag {tag} in the answer to {case.tag}: {spoken[max(at - 20, 0) : at + _SHOWN]!r}"
+    return None
+
+
+def lost_tag(case: Case) -> str | None:
+    """Its own tag is missing where the control repeats it."""
+    if not case.tag or case.tag in case.answer.spoken or case.tag not in case.control.spoken:
+        return None
+    return f"the control repeats {case.tag}, this does not: {case.answer.spoken[:_SHOWN]!r}"
+
+
+def empty(case: Case) -> str | None:
+    """Nothing, where the control said something."""
+    if case.answer.text.strip() or not case.control.text.strip():
+        return None
+    thought = f" after {len(case.answer.reasoning)} characters of reasoning" if case.answer.reasoning else ""
+    return f"nothing{thought}; the control said {case.control.text.strip()[:_SHOWN]!r}"
+
+
+def switched(case: Case) -> str | None:
+    """Another script or language than the control's."""
+    change = switched_script(case.answer.spoken, case.control.spoken)
+    return change and f"{change}: {case.answer.spoken[:_SHOWN]!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How to look, and how often healthy answers show it."""
+
+    look: Callable[[Case], str | None]
+    background: Background
+
+
+_NEVER = Background(found=0.5, seen=1e6)
+"""No healthy engine shows it: one finding is enough."""
+_SELDOM = Background(found=0.5, seen=500)
+"""Texts of healthy engines show it by chance: two findings among sixty answers are too many. An assumption."""
+
+CANARIES: Mapping[str, Canary] = {
+    "repetition loop": Canary(repetition, _SELDOM),
+    "no text": Canary(garbage, _SELDOM),
+    "broken UTF-8": Canary(broken_utf8, _NEVER),
+    "ran on": Canary(ran_on, _SELDOM),
+    "foreign text": Canary(foreign_text, _NEVER),
+    "lost tag": Canary(lost_tag, _SELDOM),
+    "empty answer": Canary(empty, _SELDOM),
+    "other language": Canary(switched, _SELDOM),
+}
+
+
+def findings(case: Case) -> list[Finding]:
+    """All that the canaries see in one answer."""
+    seen = ((name, canary.look(case)) for name, canary in CANARIES.items())
+    return [Finding(canary=name, quote=quote) for name, quote in seen if quote]
+
+
+def judge_canaries(
+    candidate: Sequence[Answer],
+    control: Sequence[Answer],
+    tags: Sequence[str] = (),
+    *,
+    alpha: float = ALPHA,
+    must_see: float = MUST_SEE,
+) -> OutputVerdict:
+    """Judge whether the candidate's answers show more than the control's; `tags` are those of the prompts.
+
+    The control is looked at with the roles exchanged, so that a canary which compares is fair to both.
+
+    Raises:
+        InvalidInputError: answers or tags are not of the same prompts.
+    """
+    same_length(candidate=len(candidate), control=len(control), **({"tags": len(tags)} if tags else {}))
+    rows = list(zip(candidate, control, tags or ("",) * len(candidate), strict=True))
+    cases = [(Case(answer=a, control=b, tag=tag), Case(answer=b, control=a, tag=tag)) for a, b, tag in rows]
+    each = alpha / len(CANARIES)
+    remarks: list[Remark] = []
+    numbers: dict[str, float | None] = {"prompts": len(cases)}
+    for name, canary in CANARIES.items():
+        quotes = [(canary.look(ours), canary.look(theirs)) for ours, theirs in cases]
+        counted = Paired.count((bool(ours), bool(theirs)) for ours, theirs in quotes)
+        numbers[name] = share_of(counted.candidate, counted.prompts)
+        numbers[f"{name} (control)"] = share_of(counted.control, counted.prompts)
+        remarks += _remark(name, canary, counted, each, [ours for ours, _ in quotes])
+    smallest = _SELDOM.smallest_visible(len(cases), each)
+    numbers["smallest_visible"] = smallest
+    remarks.append(sight(smallest, len(cases), must_see, "answers with a finding"))
+    return conclude(CHECK, remarks, numbers)
+
+
+def _remark(
+    name: str, canary: Canary, counted: Paired, alpha: float, quotes: Sequence[str | None]
+) -> list[Remark]:
+    if counted.candidate <= counted.control:
+        return []
+    p_value = canary.background.p_value(counted)
+    if p_value <= alpha:
+        outcome = OutputOutcome.FAILED
+    else:
+        outcome = OutputOutcome.INCONCLUSIVE if p_value <= SUSPECT else OutputOutcome.PASS
+    shown = [f"prompt {index}: {quote}" for index, quote in enumerate(quotes) if quote][:_QUOTES]
+    text = (
+        f"{name}: {counted.candidate} of {counted.prompts} answers with MTP, {counted.control} without "
+        f"(p = {p_value:.2g}): {'; '.join(shown)}"
+    )
+    return [(outcome, text)]

@@ -1,0 +1,85 @@
+"""Does a text go round in circles?
+
+Broken speculation shows as loops that run to max_tokens (vllm#47087, TensorRT-LLM#8615) or as one sign over and over
+(sglang#14063). Real texts repeat too: rules of tables, matrices of zeros, refrains, "ha ha ha", boilerplate. So a unit
+must come several times in a row *and* fill some length, less of it where the text ends in the loop, for a model that
+loops does not come out of it. The rules for web text (Gopher: 15 % in repeated 5-grams) would refuse most code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST_UNIT = 1000
+"""Characters of a repeated unit; longer ones are found by their words."""
+NGRAM_WORDS = 8
+NGRAM_SHARE = 0.6
+"""Share of n-grams that stood there before, for loops that vary or return."""
+
+_LEAST_WORDS = 150
+_TAIL_REPEATS, _TAIL_LENGTH, _TAIL_LENGTH_SIGNS = 4, 120, 200
+_INNER_REPEATS, _INNER_LENGTH, _INNER_LENGTH_SIGNS = 8, 320, 400
+_WIDE = 0x2E80
+"""From here on one character says about as much as two."""
+_WORD = re.compile(r"\w+")
+_SHOWN = 60
+
+
+def loop_in(text: str) -> str | None:
+    """Say which words a text repeats over and over; None where it does not."""
+    codes = np.frombuffer(text.encode("utf-32-le", errors="replace"), dtype="<u4")
+    for period in range(1, min(LONGEST_UNIT, len(codes) // _TAIL_REPEATS) + 1):
+        same = codes[period:] == codes[:-period]
+        start, length = _longest_run(same)
+        tail = _run_at_the_end(same)
+        for begin, span, at_end in (
+            (start, length + period, False),
+            (len(codes) - tail - period, tail + period, True),
+        ):
+            unit = text[begin : begin + period]
+            if _is_loop(unit, span, at_end=at_end):
+                return f"{span // period} times {unit[:_SHOWN]!r}"
+    return _returning_words(text)
+
+
+def _is_loop(unit: str, span: int, *, at_end: bool) -> bool:
+    repeats = span / len(unit)
+    if not any(map(str.isalpha, unit)):
+        # Zeros in a matrix are no loop unless nothing follows them.
+        return (at_end and repeats >= _TAIL_REPEATS and span >= _TAIL_LENGTH_SIGNS) or (
+            not any(map(str.isdigit, unit)) and span >= _INNER_LENGTH_SIGNS and repeats >= _INNER_REPEATS
+        )
+    weight = span * (1 + sum(ord(letter) >= _WIDE for letter in unit) / len(unit))
+    if at_end:
+        return repeats >= _TAIL_REPEATS and weight >= _TAIL_LENGTH
+    return repeats >= _INNER_REPEATS and weight >= _INNER_LENGTH
+
+
+def _longest_run(same: NDArray[np.bool_]) -> tuple[int, int]:
+    breaks = np.flatnonzero(~same)
+    edges = np.concatenate(([-1], breaks, [len(same)]))
+    gaps = np.diff(edges)
+    longest = int(np.argmax(gaps))
+    return int(edges[longest]) + 1, int(gaps[longest]) - 1
+
+
+def _run_at_the_end(same: NDArray[np.bool_]) -> int:
+    breaks = np.flatnonzero(~same)
+    return len(same) - 1 - int(breaks[-1]) if len(breaks) else len(same)
+
+
+def _returning_words(text: str) -> str | None:
+    words = _WORD.findall(text)
+    if len(words) < _LEAST_WORDS:
+        return None
+    grams = Counter(zip(*(words[start:] for start in range(NGRAM_WORDS)), strict=False))
+    total = grams.total()
+    repeated = total - len(grams)
+    if repeated < NGRAM_SHARE * total:
+        return None
+    gram, times = grams.most_common(1)[0]
+    return f"{repeated / total:.0%} of its runs of {NGRAM_WORDS} words stood there before, {times} times {' '.join(gram)!r}"

@@ -1,0 +1,271 @@
+"""What a measurement costs and how true its interval is, against the published recipe, on the simulated engine.
+
+    python tests/benchmark/precision.py coverage --runs 200     how often the 95 % interval holds the long run
+    python tests/benchmark/precision.py cost --seeds 10         GPU-seconds to a table of three levels x two modes
+
+Everything runs in virtual time: the machine's own speed changes nothing. `cost` sets this project's way (find the two
+neighbouring concurrencies of each level, measure both until they are sure) beside the recipe of the published tables
+(InferenceX: powers of two, 2 x C warm-up and 10 x C measured requests a point, all started at once, whole-run figures).
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from pytest_specdec.cell import Workload, parse_sequence
+from pytest_specdec.curve import Curve, Point
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.neighbours import next_concurrency
+from pytest_specdec.schedule import closed_loop_requests
+from pytest_specdec.simulator.core import EngineCore, Sequence
+from pytest_specdec.simulator.presets import find_preset
+from pytest_specdec.simulator.virtual import run_closed_loop
+from pytest_specdec.summary import Speeds, speeds
+from pytest_specdec.window import Reviewer, StopRule
+
+PRESET = find_preset("h200-qwen3.5-397b-fp8")
+GPUS = 8
+RULE = StopRule(floor_s=10.0, ceiling_s=120.0, precision=0.01)
+HALF = StopRule(floor_s=5.0, ceiling_s=120.0, precision=0.01 * math.sqrt(2))
+"""For two neighbours that are read together: their mean is sure to 1 %."""
+PROBE_S = 1.5
+"""Seconds that tell roughly where a level lies."""
+FIRST = 8
+"""Concurrency to begin with."""
+LONG = StopRule(floor_s=2000.0, ceiling_s=2000.0, precision=0.01)
+LEVELS = (55.0, 75.0, 96.0)
+GRID = (4, 8, 16, 32, 64)
+MODES = (0, 3)
+RESULTS = Path(__file__).parent / "results"
+
+
+def measure(workload: Workload, *, mtp: int, concurrency: int, seed: int, rule: StopRule) -> tuple[Speeds, float]:
+    """One point by this project's rule, and the seconds that the engine was busy for it."""
+    run = run_closed_loop(
+        PRESET,
+        mtp=mtp,
+        workload=workload,
+        concurrency=concurrency,
+        window_s=rule.floor_s,
+        seed=seed,
+        review=Reviewer(rule, workload),
+    )
+    return speeds(run.traffic, workload), run.traffic.window_end_s
+
+
+# ---- coverage
+
+
+def one_window(job: tuple[str, int, int, int]) -> tuple[float, ...]:
+    """Estimates and half-widths of one point, and how long it took."""
+    sequence, mtp, concurrency, seed = job
+    workload = parse_sequence(sequence, seed=seed)
+    found, seconds = measure(workload, mtp=mtp, concurrency=concurrency, seed=seed, rule=RULE)
+    halves = (found.output.half_width or 0.0, found.tpot.half_width or 0.0)
+    return found.output.value, halves[0], found.tpot.value, halves[1], seconds
+
+
+def long_run(job: tuple[str, int, int]) -> tuple[float, float]:
+    """Output tok/s and TPOT of a very long window."""
+    sequence, mtp, concurrency = job
+    workload = parse_sequence(sequence, seed=9999)
+    found, _ = measure(workload, mtp=mtp, concurrency=concurrency, seed=9999, rule=LONG)
+    return found.output.value, found.tpot.value
+
+
+def coverage(runs: int, pool: ProcessPoolExecutor) -> str:
+    """A table, one row per workload, mode and concurrency."""
+    points = list(product(("1k1k", "8k1k", "1k8k"), MODES, (8, 64)))
+    truths = list(pool.map(long_run, points))
+    rows = []
+    for (sequence, mtp, concurrency), truth in zip(points, truths, strict=True):
+        jobs = [(sequence, mtp, concurrency, seed) for seed in range(runs)]
+        found = np.array(list(pool.map(one_window, jobs, chunksize=8)))
+        row: list[object] = [sequence, f"MTP {mtp}" if mtp else "Off", concurrency, f"{found[:, 4].mean():.0f}"]
+        for column, true in enumerate(truth):
+            value, half = found[:, 2 * column], found[:, 2 * column + 1]
+            error = np.abs(value / true - 1)
+            row += [
+                f"{np.mean(half / value):.2%}",
+                f"{np.quantile(error, 0.95):.2%}",
+                f"{np.mean(value) / true - 1:+.2%}",
+                f"{np.mean(np.abs(value - true) <= half):.1%}",
+            ]
+        rows.append(row)
+    headers = ["sequence", "mode", "C", "seconds"]
+    for what in ("output tok/s", "TPOT"):
+        headers += [f"{what}: claimed ±", "95 % of errors below", "bias", "interval holds"]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+# ---- cost
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Throughput per GPU at each level, and what it took."""
+
+    at: dict[float, Estimate]
+    seconds: float
+
+
+def point(concurrency: int, output_tok_s: Estimate, tpot_s: Estimate, workload: Workload) -> Point:
+    """A point of a curve: total throughput per GPU over interactivity."""
+    credit = 1 + workload.mean_isl / workload.mean_osl
+    return Point(interactivity=tpot_s.inverse(), throughput=output_tok_s.scaled(credit / GPUS), concurrency=concurrency)
+
+
+def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = HALF) -> Answer:
+    """Probe for the neighbours of each level, measure both until they are sure, read between them."""
+    spent = 0.0
+    probed: dict[int, float] = {}
+    sure: dict[int, Point] = {}
+
+    def probe(concurrency: int) -> None:
+        nonlocal spent
+        run = run_closed_loop(
+            PRESET, mtp=mtp, workload=workload, concurrency=concurrency, window_s=PROBE_S, settle_s=0.5, seed=seed
+        )
+        spent += run.traffic.window_end_s
+        start, end = run.traffic.window_start_s, run.traffic.window_end_s
+        tokens = sum(s.chunk_tokens[(s.chunk_s >= start) & (s.chunk_s < end)].sum() for s in run.traffic.samples)
+        probed[concurrency] = float(tokens) / PROBE_S / concurrency
+
+    def settle(concurrency: int) -> None:
+        nonlocal spent
+        found, seconds = measure(workload, mtp=mtp, concurrency=concurrency, seed=seed, rule=rule)
+        spent += seconds
+        sure[concurrency] = point(concurrency, found.output, found.tpot, workload)
+        probed[concurrency] = 1 / found.tpot.value
+
+    probe(FIRST)
+    for level in LEVELS:
+        while (concurrency := next_concurrency(probed, level, most=128)) is not None:
+            probe(concurrency)
+        while True:
+            low = max(c for c, value in probed.items() if value >= level)
+            missing = [c for c in (low, low + 1) if c not in sure]
+            if not missing:
+                break
+            settle(missing[0])
+            # What was found out may move the bracket.
+            while (concurrency := next_concurrency(probed, level, most=128)) is not None:
+                settle(concurrency)
+    curve = Curve(sure.values())
+    return Answer(at={level: curve.at(level).throughput for level in LEVELS}, seconds=spent)
+
+
+def published(workload: Workload, mtp: int, seed: int) -> Answer:
+    """Powers of two, whole-run figures, one curve through all."""
+    spent, points = 0.0, []
+    for concurrency in GRID:
+        output, tpot, seconds = whole_run(workload, mtp, concurrency, seed)
+        spent += seconds
+        points.append(point(concurrency, Estimate(output), Estimate(tpot), workload))
+    curve = Curve(points)
+    return Answer(at={level: curve.at(level).throughput for level in LEVELS}, seconds=spent)
+
+
+def whole_run(workload: Workload, mtp: int, concurrency: int, seed: int) -> tuple[float, float, float]:
+    """10 x C requests after 2 x C of warm-up, all slots started at once: (output tok/s, median TPOT s, seconds)."""
+    core = EngineCore(PRESET, mtp=mtp, seed=seed)
+    planned = ((r.isl, r.osl) for r in islice(closed_loop_requests(workload, concurrency), concurrency, None))
+    _, warm_s = batch(core, planned, concurrency, 2 * concurrency, 0.0)
+    found, end_s = batch(core, planned, concurrency, 10 * concurrency, warm_s)
+    tokens = sum(count for _, _, count in found)
+    return tokens / (end_s - warm_s), float(np.median([(b - a) / (n - 1) for a, b, n in found])), end_s
+
+
+def batch(
+    core: EngineCore, planned: Iterator[tuple[int, int]], concurrency: int, count: int, start_s: float
+) -> tuple[list[tuple[float, float, int]], float]:
+    """Run so many requests: first token, last token, tokens of each, and when the last one ended."""
+    arrivals = [(start_s, key) for key in range(concurrency)]
+    sent, now = concurrency, start_s
+    first: dict[int, float] = {}
+    tokens: dict[int, int] = {}
+    done: list[tuple[float, float, int]] = []
+    offset = round(start_s * 1000) * 1000
+    while len(done) < count:
+        event = core.next_event if core.next_event is not None else math.inf
+        if arrivals and arrivals[0][0] <= event:
+            now, key = heapq.heappop(arrivals)
+            isl, osl = next(planned)
+            core.submit(Sequence(key=offset + key, prompt_tokens=isl, max_tokens=osl), now)
+            continue
+        now = event
+        for emission in core.complete():
+            first.setdefault(emission.key, now)
+            tokens[emission.key] = tokens.get(emission.key, 0) + emission.tokens
+            if emission.last:
+                done.append((first[emission.key], now, tokens[emission.key]))
+                if sent < count:
+                    heapq.heappush(arrivals, (now + 0.001, sent))
+                    sent += 1
+    return done, now
+
+
+def answer(job: tuple[str, int, int]) -> Answer:
+    """One way, one mode, one seed."""
+    way, mtp, seed = job
+    workload = parse_sequence("1k1k", seed=seed)
+    if way == "published":
+        return published(workload, mtp, seed)
+    return ours(workload, mtp, seed, LONG if way == "true" else HALF)
+
+
+def cost(seeds: int, pool: ProcessPoolExecutor) -> str:
+    """Answers, their errors and what they took, one row per mode and level."""
+    true = dict(zip(MODES, pool.map(answer, [("true", mtp, 9999) for mtp in MODES]), strict=True))
+    found = {
+        (way, mtp): list(pool.map(answer, [(way, mtp, seed) for seed in range(seeds)]))
+        for way, mtp in product(("ours", "published"), MODES)
+    }
+    rows = []
+    for mtp, level in product(MODES, LEVELS):
+        right = true[mtp].at[level].value
+        row: list[object] = [f"MTP {mtp}" if mtp else "Off", f"{level:g}", f"{right:.1f}"]
+        for way in ("ours", "published"):
+            values = np.array([a.at[level].value for a in found[way, mtp]])
+            row += [f"{values.mean():.1f}", f"{np.sqrt(np.mean((values / right - 1) ** 2)):.2%}"]
+        claimed = np.array([a.at[level].half_width or math.nan for a in found["ours", mtp]]) / right
+        inside = [abs(a.at[level].value - right) <= (a.at[level].half_width or 0) for a in found["ours", mtp]]
+        row += [f"±{claimed.mean():.2%}", f"{np.mean(inside):.0%}"]
+        rows.append(row)
+    headers = ["mode", "tok/s/user", "true tok/s/GPU", "ours", "RMS error", "published recipe", "RMS error"]
+    mine, theirs = (
+        sum(float(np.mean([a.seconds for a in found[way, mtp]])) for mtp in MODES) for way in ("ours", "published")
+    )
+    table = tabulate(rows, [*headers, "ours claims", "holds"], tablefmt="github", disable_numparse=True)
+    return (
+        f"{table}\n\nSeconds of the engine for the table, both modes, mean of {seeds} seeds: ours {mine:.0f} s, "
+        f"published recipe {theirs:.0f} s; ratio {mine / theirs:.3f}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("coverage", "cost"))
+    parser.add_argument("--runs", type=int, default=200, help="windows per row of `coverage` (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=10, help="tables of `cost` (default: %(default)s)")
+    options = parser.parse_args()
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        table = coverage(options.runs, pool) if options.what == "coverage" else cost(options.seeds, pool)
+    print(table)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{options.what}.md").write_text(f"{table}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

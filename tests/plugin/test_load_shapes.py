@@ -1,0 +1,200 @@
+"""How load comes and for how long: precision, rates, prompt files, goodput, refinement, headers, a limited client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from small_suite import HOLDS, PAYS, Suite
+
+from pytest_specdec import client
+
+Serve = Callable[..., str]
+READS = "def test_it(measurement):\n    assert measurement.throughput > 0\n"
+
+
+def test_a_point_is_measured_until_it_is_sure(suite: Suite) -> None:
+    suite.write(READS)
+    result = suite.run("--specdec-window=0.4..5", "--specdec-precision=20%", "-k", "off")
+    result.assert_outcomes(passed=2, deselected=2)
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points, about * to * s*", "*sure to*", "*±*%*"])
+    for found in suite.saved_run()["measurements"]:
+        certainty = found["certainty"]
+        assert (certainty["asked"], certainty["fixed"]) == (0.2, False)
+        assert certainty["reached"] <= 0.2
+        assert 0.3 < found["window_s"] < 5.1
+
+
+def test_a_precision_that_was_not_reached_is_told_with_the_point(suite: Suite) -> None:
+    suite.write(READS)
+    result = suite.run("--specdec-window=0.4..0.6", "--specdec-precision=0.001%", "-k", "off and c2")
+    result.assert_outcomes(passed=1, deselected=3)
+    result.stdout.fnmatch_lines(["*off-c2: precision is ±*% after * s, ±0.0% was asked"])
+
+
+def test_a_fixed_window_is_not_measured_against_a_precision(suite: Suite) -> None:
+    suite.write(READS)
+    result = suite.run("-k", "off and c2")
+    result.stdout.no_fnmatch_line("*was asked*")
+    assert suite.saved_run()["measurements"][0]["certainty"]["fixed"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--specdec-window=20..10", "'20..10': the longest window is shorter than the shortest one"),
+        ("--specdec-window=long", "'long' is not a positive number"),
+        ("--specdec-precision=0", "'0' is not a positive number"),
+        ("--specdec-precision=150%", "'150%' is not a percentage below 100"),
+        ("--specdec-slo=ttft", "'ttft' is not a bound; write it as ttft=500,tpot=50,e2e=30s"),
+        (
+            "--specdec-refine",
+            "--specdec-refine needs to know the interactivity levels to refine at: --specdec-at 55,75",
+        ),
+        ("--specdec-header=Nonsense", "it is not of the form 'NAME: VALUE'"),
+        ("--specdec-header=X-Key: @NOT_THERE", "X-Key: there is no environment variable NOT_THERE"),
+    ],
+)
+def test_an_option_that_cannot_be_used_says_what_would_do(suite: Suite, option: str, message: str) -> None:
+    suite.write(READS)
+    result = suite.run(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in result.stderr.str()
+
+
+def test_an_ini_value_that_cannot_be_used_names_its_key(suite: Suite) -> None:
+    suite.write(READS)
+    result = suite.run("-o", "specdec_precision=much")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ini key specdec_precision: 'much' is not a positive number" in result.stderr.str()
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_requests_come_by_the_clock(suite: Suite, arrivals: str) -> None:
+    suite.write(f"@pytest.mark.specdec(rate=20, arrivals='{arrivals}', mtp=3)\n" + HOLDS)
+    suite.run("--specdec-window=1", "--specdec-update").assert_outcomes(passed=1)
+    (found,) = suite.saved_run()["measurements"]
+    assert found["cell"]["rate"] == 20
+    # 20 requests a second of 38 to 48 tokens each, whatever the engine does.
+    assert found["values"]["output_tok_s_gpu"][0] == pytest.approx(20 * 43, rel=0.4)
+    assert list(suite.baselines) == [f"simulated-tp1-fp8-64x48-{arrivals}-mtp3.json"]
+    result = suite.run("--specdec-window=1", "-o", "specdec_inconclusive=warn")
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_a_rate_makes_no_comparison(suite: Suite) -> None:
+    suite.write("@pytest.mark.specdec(rate=20)\n" + PAYS.strip())
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "curves and comparisons are over concurrency" in result.stderr.str()
+
+
+def test_prompts_of_a_file_are_sent_as_they_are(suite: Suite) -> None:
+    rows = [{"turns": [f"Question {i}: how do tides work?", "And why?"], "category": "writing"} for i in range(20)]
+    suite.pytester.path.joinpath("mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    suite.write("@pytest.mark.specdec(prompts='mine.jsonl', sequence='file/48', mtp=3)\n" + HOLDS)
+    suite.run("--specdec-update").assert_outcomes(passed=2)
+    for found in suite.saved_run()["measurements"]:
+        assert found["cell"]["workload"]["prompts"].startswith("file-")
+        assert found["tokens"]["reason"] == ""
+        assert found["values"]["input_tok_s_gpu"][0] > 0
+    (name,) = suite.baselines
+    digits = name.split("-file")[1].split("x48")[0]
+    assert found["cell"]["workload"]["prompts"].startswith(f"file-{digits}")
+
+
+def test_other_prompts_have_another_baseline(suite: Suite) -> None:
+    file = suite.pytester.path / "mine.jsonl"
+    suite.write("@pytest.mark.specdec(prompts='mine.jsonl', sequence='file/48', mtp=3, concurrency=2)\n" + HOLDS)
+    for text in ("How do tides work?", "How do clouds form?"):
+        file.write_text(json.dumps({"prompt": text}))
+        suite.run("--specdec-update").assert_outcomes(passed=1)
+    assert len(suite.baselines) == 2
+
+
+def test_a_broken_prompt_file_is_a_usage_error_with_its_line(suite: Suite) -> None:
+    suite.pytester.path.joinpath("mine.jsonl").write_text('{"prompt": "fine"}\n{"prompt": \n')
+    suite.write("@pytest.mark.specdec(prompts='mine.jsonl', sequence='file/48')\n" + READS)
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "mine.jsonl, line 2" in result.stderr.str()
+
+
+def test_goodput_is_reported_under_an_slo(suite: Suite) -> None:
+    suite.write(READS)
+    for bound, share in (("ttft=60s,tpot=60s", 1.0), ("tpot=0.001", 0.0)):
+        result = suite.run("--specdec-window=1", f"--specdec-slo={bound}", "-k", "mtp3 and c2")
+        result.assert_outcomes(passed=1, deselected=3)
+        result.stdout.fnmatch_lines(["*goodput req/s*"])
+        (found,) = suite.saved_run()["measurements"]
+        assert found["values"]["goodput_share"][0] == share
+        assert found["slo"]
+
+
+def test_levels_are_refined_between_neighbouring_concurrencies(suite: Suite) -> None:
+    suite.write(PAYS)
+    first = suite.run()
+    first.assert_outcomes(passed=1)
+    points = {m["cell"]["concurrency"]: m for m in suite.saved_run()["measurements"] if m["cell"]["engine"]["mtp"]}
+    slow, fast = (points[c]["values"]["interactivity_tok_s_user"][0] for c in (4, 2))
+    level = (slow + fast) / 2
+    result = suite.run(f"--specdec-at={level:.1f}", "--specdec-refine")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*[[]+1[]] toy-fp8-64x48-*"])
+    run = suite.saved_run()
+    beside = [m for m in run["measurements"] if m["cell"]["concurrency"] not in (2, 4)]
+    assert beside
+    result.stdout.fnmatch_lines([f"*{level:.1f}*"])
+
+
+def test_refined_points_are_neither_judged_nor_stored(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-at=1", "--specdec-refine", "--specdec-update", "-k", "off").assert_outcomes(
+        passed=2, deselected=2
+    )
+    run = suite.saved_run()
+    assert len(run["measurements"]) > 2
+    assert len(run["verdicts"]) == 2
+    (path,) = suite.baselines.values()
+    assert sorted(json.loads(path.read_text())["points"]) == ["2", "4"]
+
+
+def test_a_header_reaches_every_request_and_no_report(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "Bearer open-sesame")
+    suite.write(READS)
+    endpoint = f"--specdec-endpoint=mtp=3={serve(mtp=3, api_key='open-sesame')}"
+    suite.run(endpoint, simulate=False).assert_outcomes(errors=2, deselected=2)
+    result = suite.run(endpoint, "--specdec-header=Authorization: @GATEWAY_KEY", simulate=False)
+    result.assert_outcomes(passed=2, deselected=2)
+    assert "open-sesame" not in result.stdout.str() + json.dumps(suite.saved_run())
+
+
+def test_a_limited_client_is_marked_and_not_judged(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update").assert_outcomes(passed=4)
+    # Any client is over this bound: the health is real, the bound is not.
+    monkeypatch.setattr(client, "MOST_CPU_SHARE", 0.0)
+    result = suite.run("-k", "mtp3")
+    result.assert_outcomes(failed=2, deselected=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*CLIENT-LIMITED: the client used *% of its CPU",
+            "*inconclusive: client-limited, so the numbers are not the server's: the client used*",
+        ]
+    )
+    refused = suite.run("--specdec-update=all")
+    refused.stdout.fnmatch_lines(["baselines were not updated: 4 points are client-limited, such as *"])
+
+
+def test_the_clients_health_is_kept_with_every_measurement(suite: Suite) -> None:
+    suite.write(READS)
+    suite.run("-k", "mtp3 and c2").assert_outcomes(passed=1, deselected=3)
+    (found,) = suite.saved_run()["measurements"]
+    health = found["client"]
+    assert health["clock"] in ("kernel", "process")
+    assert (health["arrival_lag_p99_ms"] is None) == (health["clock"] == "process")
+    assert health["send_lag_max_ms"] >= health["send_lag_p99_ms"] >= 0
+    assert 0 < health["cpu_share"] < 1.5
