@@ -180,9 +180,7 @@ def judge_canaries(
     return conclude(CHECK, remarks, numbers)
 
 
-def _remark(
-    name: str, canary: Canary, counted: Paired, alpha: float, quotes: Sequence[str | None]
-) -> list[Remark]:
+def _remark(name: str, canary: Canary, counted: Paired, alpha: float, quotes: Sequence[str | None]) -> list[Remark]:
     if counted.candidate <= counted.control:
         return []
     p_value = canary.background.p_value(counted)

@@ -15,6 +15,7 @@ import msgspec
 
 from pytest_specdec.baseline import BaselinePoint, why_not_comparable
 from pytest_specdec.cell import Cell
+from pytest_specdec.diagnosis import Diagnosis, diagnose
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
@@ -61,6 +62,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     metrics: tuple[MetricVerdict, ...] = ()
     reason: str = ""
     """Why there is nothing to compare."""
+    diagnosis: Diagnosis | None = None
+    """What the change of a point that regressed or improved is made of."""
 
 
 def judge_suite(
@@ -95,7 +98,10 @@ def _judge(measured: Measurement, baseline: BaselinePoint | None, tolerances: Ma
         )
     keys = [key for key in dict.fromkeys((*tolerances, *SHOWN)) if key in values and key in measured.values]
     metrics = tuple(_judge_metric(key, measured.values[key], values[key], tolerances.get(key)) for key in keys)
-    return Verdict(cell=measured.cell, outcome=_worst(metrics), metrics=metrics)
+    outcome = _worst(metrics)
+    changed = outcome in (Outcome.REGRESSED, Outcome.IMPROVED)
+    why = diagnose(values, measured.values) if changed else None
+    return Verdict(cell=measured.cell, outcome=outcome, metrics=metrics, diagnosis=why)
 
 
 def _judge_metric(key: str, measured: Estimate, baseline: Estimate, tolerance: float | None) -> MetricVerdict:

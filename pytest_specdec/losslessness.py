@@ -18,7 +18,6 @@ from statistics import fmean
 
 from pytest_specdec.output_verdict import (
     ALPHA,
-    MUST_SEE,
     SUSPECT,
     OutputOutcome,
     OutputVerdict,
@@ -32,6 +31,8 @@ from pytest_specdec.outputs import NEAR_TIE_NATS, Answer, Divergence, Fork, dive
 from pytest_specdec.paired import Background, Paired
 
 CHECK = "losslessness"
+SELDOM_HARD = Background(found=0.5, seen=500)
+"""Hard divergences of a healthy engine from itself; an assumption, to be replaced by what controls have shown."""
 _TESTS = 3
 _QUOTES = 3
 _EARLIER = 1e-9
@@ -46,8 +47,7 @@ class LosslessnessLimits:
     near_tie_nats: float = NEAR_TIE_NATS
     noisy_control: float = 0.5
     """Where more than this share of the control diverges, agreement shows nothing."""
-    hard: Background = Background(found=0.5, seen=500)
-    """Hard divergences of a healthy engine from itself; an assumption, to be replaced by what controls have shown."""
+    hard: Background = SELDOM_HARD
     alpha: float = ALPHA
     must_see: float = 0.35
     """Excess of diverging prompts that must be visible; the tolerance is a part of it."""

@@ -195,6 +195,23 @@ _TABLE = (
         digits=1,
         formula="output tokens / window / acceptance length, summed over sequences",
     ),
+    Metric(
+        key="step_time_ms",
+        title="step time",
+        unit="ms",
+        better="lower",
+        digits=2,
+        formula="acceptance length x time of streams between first and last token / their tokens; whatever stops a "
+        "stream is in it",
+    ),
+    Metric(
+        key="decoding_streams",
+        title="decoding streams",
+        unit="",
+        better="higher",
+        digits=1,
+        formula="streams between their first and last token, mean over the window",
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in _TABLE}

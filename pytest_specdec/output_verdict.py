@@ -71,13 +71,11 @@ def judge_losses(
     counted = Paired.count(pairs)
     p_value = counted.p_value()
     failed = p_value <= alpha
-    remarks = [
-        (
-            OutputOutcome.FAILED if failed else OutputOutcome.PASS,
-            f"{what}: {counted.candidate} of {counted.prompts} with MTP, {counted.control} without; "
-            f"{counted.only_candidate} only with MTP, {counted.only_control} only without (p = {p_value:.2g})",
-        )
-    ]
+    text = (
+        f"{what}: {counted.candidate} of {counted.prompts} with MTP, {counted.control} without; "
+        f"{counted.only_candidate} only with MTP, {counted.only_control} only without (p = {p_value:.2g})"
+    )
+    remarks = [(OutputOutcome.FAILED if failed else OutputOutcome.PASS, text)]
     if counted.prompts and counted.control > _CONTROL_FAILS * counted.prompts:
         share = counted.control / counted.prompts
         remarks.append((OutputOutcome.INCONCLUSIVE, f"{what}: {share:.0%} even without MTP, so little is left to lose"))

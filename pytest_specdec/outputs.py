@@ -22,7 +22,7 @@ NEAR_TIE_NATS = 0.5
 _QUOTED = 40
 _REPLACEMENT = "\ufffd"
 # Engines spell the end of an answer in their own ways, or not at all.
-_END = re.compile(r"<\|.*\|>|<｜.*｜>|</s>|<eos>|<end_of_turn>|")
+_END = re.compile("<[|\uff5c].*[|\uff5c]>|</s>|<eos>|<end_of_turn>|")
 
 
 class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,7 +147,7 @@ def read_answer(body: bytes) -> Answer:
         reasoning=choice.message.reasoning or choice.message.reasoning_content or "",
         tokens=tuple(map(_token, (choice.logprobs and choice.logprobs.content) or ())),
         finish_reason=choice.finish_reason or "",
-        completion_tokens=completion.usage and completion.usage.completion_tokens,
+        completion_tokens=completion.usage.completion_tokens if completion.usage else None,
         valid_utf8=valid,
     )
 

@@ -22,10 +22,11 @@ THINGS = (
     "a jar of seeds", "a list of names", "a wet ledger", "a one-way ticket", "a cracked bell", "a blue lantern",
 )  # fmt: skip
 DEEDS = (
-    "counted the boats twice", "refused to sign the protocol", "kept a second set of books", "mended the pump overnight",
-    "sold the last two tickets", "wrote everything down in pencil", "asked for a day's delay", "left the lights burning",
-    "carried the samples uphill", "misread the gauge", "paid in foreign coins", "opened the sluice too early",
-    "painted over the sign", "took the longer road", "would not speak to the inspector", "measured the wall again",
+    "counted the boats twice", "refused to sign the protocol", "kept a second set of books", "painted over the sign",
+    "sold the last two tickets", "wrote everything down in pencil", "asked for a day's delay", "took the longer road",
+    "mended the pump overnight", "left the lights burning", "carried the samples uphill", "misread the gauge",
+    "paid in foreign coins", "opened the sluice too early", "would not speak to the inspector",
+    "measured the wall again",
 )  # fmt: skip
 REASONS = (
     "because the frost came early", "although nobody had asked", "while the others were at lunch",
@@ -94,10 +95,10 @@ def paragraph(dice: Dice, sentences: int) -> str:
 def function(dice: Dice, number: int) -> str:
     """A Python function of the kind that business software is full of."""
     verb, noun, field, other = dice.pick(VERBS), dice.pick(NOUNS), dice.pick(FIELDS), dice.pick(FIELDS)
-    limit = dice.whole(2, 500)
+    most = dice.whole(2, 500)
     return (
-        f"def {verb}_{noun}_{number}({noun}s, limit={limit}):\n"
-        f'    """Return each {noun} whose {field} is within the limit, by {other}."""\n'
+        f"def {verb}_{noun}_{number}({noun}s, limit={most}):\n"
+        f'    """Return each {noun} whose {field} fits, sorted by {other}."""\n'
         f"    chosen = []\n"
         f"    for {noun} in {noun}s:\n"
         f'        if {noun}["{field}"] <= limit:\n'

@@ -1,8 +1,8 @@
 """Tags that tell whose text an answer is.
 
-Each prompt begins with its own tag, such as `7KQ2-M4XD`: no prefix cache knows the prompt then, and an answer that shows
-another prompt's tag has seen another request's text. Tags of one seed never repeat, the number of the prompt can be
-read back from them, and two check characters keep a miscopied tag, or a part number of the model's invention, from
+Each prompt begins with its own tag, such as `7KQ2-M4XD`: no prefix cache knows the prompt then, and an answer that
+shows another prompt's tag has seen another request's text. Tags of one seed never repeat, the number of the prompt can
+be read back from them, and two check characters keep a miscopied tag, or a part number of the model's invention, from
 looking like somebody's.
 """
 

@@ -151,8 +151,8 @@ def _code_low(dice: Dice, room: int) -> _Draft:
     old, new = dice.some(NOUNS, 2)
     module = "\n\n".join(_filled(room - 200, lambda number: function(dice, number)))
     task = (
-        f"In this module, rename `limit` to `{old}_{new}_limit` everywhere and change nothing else. Answer with the whole "
-        "module, in one code block."
+        f"In this module, rename `limit` to `{old}_{new}_limit` everywhere and change nothing else. Answer with the "
+        "whole module, in one code block."
     )
     changed = module.replace("limit", f"{old}_{new}_limit")
     return _Draft(f"{task}\n\n```python\n{module}```", f"```python\n{changed}```")
@@ -193,8 +193,8 @@ def _maths_high(dice: Dice, room: int) -> _Draft:
     puzzle = dice.pick(PUZZLES).format(n=dice.whole(5, 23))
     text = (
         f"{dice.pick(NAMES)} the {dice.pick(TRADES)} asks about {puzzle}. Say which question about it is worth asking, "
-        "state it precisely, solve it or say how far you get, and show where an intuitive argument goes wrong. Explain it "
-        "to somebody who likes mathematics and has forgotten most of it."
+        "state it precisely, solve it or say how far you get, and show where an intuitive argument goes wrong. Explain "
+        "it to somebody who likes mathematics and has forgotten most of it."
     )
     return _with_notes(dice, room, text, "This is how the question came up.")
 
@@ -202,8 +202,8 @@ def _maths_high(dice: Dice, room: int) -> _Draft:
 def _chat_low(dice: Dice, room: int) -> _Draft:
     notes = _filled(room - 200, lambda _: sentence(dice))
     text = (
-        f"Please turn {dice.pick(NAMES)}'s notes into a list: one sentence per line, a dash in front of each, the words "
-        "and their order unchanged, nothing before or after the list.\n\n"
+        f"Please turn {dice.pick(NAMES)}'s notes into a list: one sentence per line, a dash in front of each, the "
+        "words and their order unchanged, nothing before or after the list.\n\n"
     )
     return _Draft(text + " ".join(notes), "\n".join(f"- {note}" for note in notes))
 
@@ -212,8 +212,8 @@ def _chat_high(dice: Dice, room: int) -> _Draft:
     if dice.whole(0, 2):
         text = (
             f"Write {dice.pick(FORMS)} about a {dice.pick(TRADES)} called {dice.pick(NAMES)} who finds "
-            f"{dice.pick(THINGS)} at {dice.pick(PLACES)}. The tone is {dice.pick(MOODS)}. Surprise me in the middle, and "
-            "do not explain the ending."
+            f"{dice.pick(THINGS)} at {dice.pick(PLACES)}. The tone is {dice.pick(MOODS)}. Surprise me in the middle, "
+            "and do not explain the ending."
         )
     else:
         text = (
@@ -238,12 +238,14 @@ def _json_low(dice: Dice, room: int) -> _Draft:
     rows = _filled(room - 300, row)
     fields = ("id", "name", "city", "colour", "count")
     objects = [
-        json.dumps({key: int(cell) if key in ("id", "count") else cell for key, cell in zip(fields, cells, strict=True)})
+        json.dumps(
+            {key: int(cell) if key in ("id", "count") else cell for key, cell in zip(fields, cells, strict=True)}
+        )
         for cells in (line.split(" | ") for line in rows)
     ]
     text = (
-        f"Convert this table to a JSON array with one object per row, the keys being {', '.join(fields)} in this order, id "
-        "and count as numbers, and each object on a line of its own. Answer with the JSON only.\n\n"
+        f"Convert this table to a JSON array with one object per row, the keys being {', '.join(fields)} in this "
+        "order, id and count as numbers, and each object on a line of its own. Answer with the JSON only.\n\n"
     )
     table = "\n".join([" | ".join(fields), *rows])
     return _Draft(text + table, "[\n" + ",\n".join(objects) + "\n]")
@@ -251,10 +253,10 @@ def _json_low(dice: Dice, room: int) -> _Draft:
 
 def _json_high(dice: Dice, room: int) -> _Draft:
     text = (
-        f"Invent {dice.whole(3, 6)} people who work at {dice.pick(PLACES)}, and answer with a JSON array of objects with "
-        "the fields name, trade, secret (two sentences), first_words (what they say on entering a room) and quarrels (a "
-        f"list of names and causes). One of them is a {dice.pick(TRADES)}; the tone is {dice.pick(MOODS)}. No two secrets "
-        "may resemble each other."
+        f"Invent {dice.whole(3, 6)} people who work at {dice.pick(PLACES)}, and answer with a JSON array of objects "
+        "with the fields name, trade, secret (two sentences), first_words (what they say on entering a room) and "
+        "quarrels (a list of names and causes). "
+        f"One of them is a {dice.pick(TRADES)}; the tone is {dice.pick(MOODS)}. No two secrets may resemble each other."
     )
     return _with_notes(dice, room, text, "What is known of the place:")
 
@@ -272,7 +274,9 @@ def _document(dice: Dice, room: int, needle: str) -> tuple[list[str], int]:
 def _retrieval_low(dice: Dice, room: int) -> _Draft:
     code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
     sections, at = _document(dice, room, f"The code of the archive at {place} is {code}.")
-    task = f"One section names the code of the archive at {place}. Quote that section word for word, its number included."
+    task = (
+        f"One section names the code of the archive at {place}. Quote that section word for word, its number included."
+    )
     return _Draft(f"Here is a report.\n\n{_joined(sections)}\n\n{task}", sections[at], code)
 
 
@@ -280,9 +284,9 @@ def _retrieval_high(dice: Dice, room: int) -> _Draft:
     code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
     sections, _ = _document(dice, room, f"The code of the archive at {place} is {code}.")
     task = (
-        f"Which code does the archive at {place} have? Then tell, in your own words and in {dice.whole(4, 8)} paragraphs, "
-        f"what a {dice.pick(TRADES)} would make of this report: what is odd, who might hide something, and what you would "
-        "ask first."
+        f"Which code does the archive at {place} have? Then tell, in your own words and in {dice.whole(4, 8)} "
+        f"paragraphs, what a {dice.pick(TRADES)} would make of this report: what is odd, who might hide something, and "
+        "what you would ask first."
     )
     return _Draft(f"Here is a report.\n\n{_joined(sections)}\n\n{task}", needle=code)
 

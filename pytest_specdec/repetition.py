@@ -3,7 +3,8 @@
 Broken speculation shows as loops that run to max_tokens (vllm#47087, TensorRT-LLM#8615) or as one sign over and over
 (sglang#14063). Real texts repeat too: rules of tables, matrices of zeros, refrains, "ha ha ha", boilerplate. So a unit
 must come several times in a row *and* fill some length, less of it where the text ends in the loop, for a model that
-loops does not come out of it. The rules for web text (Gopher: 15 % in repeated 5-grams) would refuse most code.
+loops does not come out of it. One sign of which no rule is drawn needs little: `!` is token 0 of many vocabularies, and
+what broken logits choose. The rules for web text (Gopher: 15 % in repeated 5-grams) would refuse most code.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ NGRAM_SHARE = 0.6
 """Share of n-grams that stood there before, for loops that vary or return."""
 
 _LEAST_WORDS = 150
-_TAIL_REPEATS, _TAIL_LENGTH, _TAIL_LENGTH_SIGNS = 4, 120, 200
+_TAIL_REPEATS, _TAIL_LENGTH = 4, 120
+_TAIL_LENGTH_SIGNS, _TAIL_LENGTH_DIGITS = 200, 400
 _INNER_REPEATS, _INNER_LENGTH, _INNER_LENGTH_SIGNS = 8, 320, 400
+_ONE_SIGN_LENGTH = 24
+_DRAWN = frozenset(" \t\n-=_*#~.+:|/\\<>^`'\"─═━│┃█▓▒░▄▀■□●○•·…⋅＝ー—\u2013")
+"""Signs that rules, bars and frames are drawn with."""
 _WIDE = 0x2E80
 """From here on one character says about as much as two."""
 _WORD = re.compile(r"\w+")
@@ -48,11 +53,14 @@ def loop_in(text: str) -> str | None:
 
 def _is_loop(unit: str, span: int, *, at_end: bool) -> bool:
     repeats = span / len(unit)
+    if len(unit) == 1 and not unit.isalnum() and unit not in _DRAWN:
+        return span >= _ONE_SIGN_LENGTH
     if not any(map(str.isalpha, unit)):
+        digits = any(map(str.isdigit, unit))
+        if at_end:
+            return repeats >= _TAIL_REPEATS and span >= (_TAIL_LENGTH_DIGITS if digits else _TAIL_LENGTH_SIGNS)
         # Zeros in a matrix are no loop unless nothing follows them.
-        return (at_end and repeats >= _TAIL_REPEATS and span >= _TAIL_LENGTH_SIGNS) or (
-            not any(map(str.isdigit, unit)) and span >= _INNER_LENGTH_SIGNS and repeats >= _INNER_REPEATS
-        )
+        return not digits and repeats >= _INNER_REPEATS and span >= _INNER_LENGTH_SIGNS
     weight = span * (1 + sum(ord(letter) >= _WIDE for letter in unit) / len(unit))
     if at_end:
         return repeats >= _TAIL_REPEATS and weight >= _TAIL_LENGTH
@@ -82,4 +90,5 @@ def _returning_words(text: str) -> str | None:
     if repeated < NGRAM_SHARE * total:
         return None
     gram, times = grams.most_common(1)[0]
-    return f"{repeated / total:.0%} of its runs of {NGRAM_WORDS} words stood there before, {times} times {' '.join(gram)!r}"
+    share = f"{repeated / total:.0%} of its runs of {NGRAM_WORDS} words stood there before"
+    return f"{share}, {times} times {' '.join(gram)!r}"

@@ -87,6 +87,13 @@ def tpot_s(batches: Batches, mean_osl: float) -> Estimate:
     return Estimate(ratio + shift, _half_width(batches.prefills, residuals, prefills))
 
 
+def decoding_streams(batches: Batches) -> Estimate:
+    """Streams between their first and last token, mean over the window."""
+    nothing = np.zeros_like(batches.stream_s)
+    half = _half_width(nothing, batches.stream_s, 0.0)
+    return Estimate(float(batches.stream_s.mean()), half).scaled(1 / batches.seconds)
+
+
 def batch_mean(batches: Floats) -> Estimate:
     """Mean of equally long batches with the t interval of their scatter; shape (n,), n >= 2."""
     n = len(batches)

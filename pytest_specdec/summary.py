@@ -27,7 +27,7 @@ from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import RequestCounts
 from pytest_specdec.sample import RequestSample, Traffic
-from pytest_specdec.steady import PARTS, Batches, Floats, median_estimate, output_rate, tpot_s
+from pytest_specdec.steady import PARTS, Batches, Floats, decoding_streams, median_estimate, output_rate, tpot_s
 
 _SEEN_SHARE = 0.25
 _FEWEST_E2E = 5
@@ -44,6 +44,8 @@ class Speeds:
     """Median TPOT in seconds."""
     tpots: Floats
     """TPOT of each stream, seconds; shape (streams,)."""
+    mean_tpot: Estimate
+    """Mean TPOT in seconds: time of streams over their tokens."""
     batches: Batches
     mean_osl: float
     """Output tokens per request."""
@@ -70,10 +72,12 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
         )
     batches = _batches(streams, traffic)
     mean_osl = _mean_osl(batches, workload)
+    mean_tpot = tpot_s(batches, mean_osl)
     return Speeds(
         output=output_rate(batches, mean_osl),
-        tpot=_tpot(tpots, batches, mean_osl),
+        tpot=_tpot(tpots, batches, mean_tpot),
         tpots=tpots,
+        mean_tpot=mean_tpot,
         batches=batches,
         mean_osl=mean_osl,
     )
@@ -115,7 +119,19 @@ def summarize(
         values["acceptance_length"] = length
         values["acceptance_rate"] = Estimate(acceptance.rate, acceptance.rate * (length.relative or 0.0))
         values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
+    values |= _factors(found, values.get("acceptance_length"))
     return values, _counts(traffic.samples, len(tpots))
+
+
+def _factors(found: Speeds, length: Estimate | None) -> dict[str, Estimate]:
+    """What the output rate is made of, see `diagnosis`: their quotient is the rate, exactly."""
+    step = found.mean_tpot.scaled(1000)
+    if length is not None:
+        known = [e.relative for e in (step, length) if e.relative is not None]
+        value = step.value * length.value
+        step = Estimate(value, value * math.hypot(*known) if known else None)
+    half = decoding_streams(found.batches).half_width
+    return {"step_time_ms": step, "decoding_streams": Estimate(found.output.value * found.mean_tpot.value, half)}
 
 
 def refuse_failures(traffic: Traffic) -> None:
@@ -192,13 +208,12 @@ def _mean_osl(batches: Batches, workload: Workload) -> float:
     return workload.mean_osl if workload.ignore_eos or not prefills else float(batches.tokens.sum()) / prefills
 
 
-def _tpot(tpots: Floats, batches: Batches, mean_osl: float) -> Estimate:
+def _tpot(tpots: Floats, batches: Batches, shared: Estimate) -> Estimate:
     """Median over streams, moved by as much as the mean TPOT of the window is off the long run's.
 
     Its interval is the larger of two that see the same scatter: among the streams, and over the time that they share.
     """
     median = median_estimate(tpots)
-    shared = tpot_s(batches, mean_osl)
     value = median.value * shared.value * float(batches.tokens.sum() / batches.stream_s.sum())
     relative = [r for r in (median.relative, shared.relative) if r is not None]
     return Estimate(value, value * max(relative) if relative else None)

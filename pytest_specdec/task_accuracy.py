@@ -19,13 +19,14 @@ _BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])[ \t]+", re.MULTILINE)
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]*)\}")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?|[-+]?\.\d+")
-_THOUSANDS = re.compile(r"(?<=\d)[,\u00a0\u202f '’](?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(?<=\d)[,\u00a0\u202f '\u2019](?=\d{3}(?!\d))")
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d))")
 _ISO_DATE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?\.? (?:of )?([a-z]{3})[a-z]*\.?,? (\d{4})", re.IGNORECASE)
 _MONTH_FIRST = re.compile(r"([a-z]{3})[a-z]*\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})", re.IGNORECASE)
+_MINUS = "\u2212"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DECORATION = " \t*_`\"'“”‘’«»$.,;:!()[]{}"
+_DECORATION = " \t*_`\"'“”\u2018\u2019«»$.,;:!()[]{}"
 
 
 def extract(text: str) -> str:
@@ -79,7 +80,7 @@ def judge_accuracy(
 
 def _number(text: str) -> Decimal | None:
     """The number that a text gives: after its last equals sign, and of several the first."""
-    cleaned = _THOUSANDS.sub("", text.replace("−", "-").replace(r"\,", "").replace("{,}", "")).rpartition("=")[2]
+    cleaned = _THOUSANDS.sub("", text.replace(_MINUS, "-").replace(r"\,", "").replace("{,}", "")).rpartition("=")[2]
     found = _NUMBER.search(_DECIMAL_COMMA.sub(".", cleaned))
     try:
         return Decimal(found[0].replace(",", "")) if found else None
@@ -106,7 +107,7 @@ def _month(name: str) -> int:
 
 def _list(text: str) -> list[str]:
     separator = r"[,;>]|\s+and\s+" if re.search("[,;>]", text) else r"\s+"
-    parts = re.split(separator, text.replace("−", "-"))
+    parts = re.split(separator, text.replace(_MINUS, "-"))
     return [_text(part) for part in parts if _text(part)]
 
 

@@ -157,7 +157,7 @@ _PROGRAMS = (
     "word = '{w}'\nresult = len(word[::{b}]) * {a} + word.count(word[0])",
     "values = [n * n for n in range({b}, {b} + {a})]\nresult = sum(v for v in values if v % 2) - len(values)",
     "a, b = {a}, {b}\nfor _ in range({a}):\n    a, b = b, (a + b) % {c}\nresult = a + b",
-    "seen = {{}}\nfor letter in '{w}':\n    seen[letter] = seen.get(letter, 0) + {b}\nresult = max(seen.values()) + len(seen)",
+    "seen = {{}}\nfor x in '{w}':\n    seen[x] = seen.get(x, 0) + {b}\nresult = max(seen.values()) + len(seen) * {a}",
 )
 
 

@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 # The bytes 0x80 to 0xBF as Windows-1252 shows them. Without the quotes and dashes of `_AMBIGUOUS`, which may follow a
 # capital in proper text (German „MENÜ“), and without the no-break space.
 _HIGH = bytes(range(0x80, 0xC0)).decode("cp1252", errors="ignore")
-_AMBIGUOUS = "“”‘’‚„‹›«»…–—™®°·¹²³ªº\xa0"
+_AMBIGUOUS = "“”\u2018\u2019\u201a„\u2039\u203a«»…\u2013—™®°·¹²³ªº\xa0"
 _SURE = re.escape("".join(sign for sign in _HIGH if sign not in _AMBIGUOUS))
 _MOJIBAKE = re.compile(rf"â€.|ðŸ.|ï»¿|ï¿½|[ÃÂ][{_SURE}]")
 _FOREIGN_RUN = re.compile(rf"[{re.escape(_HIGH)}\xc0-\xff]{{4,}}")

@@ -19,7 +19,8 @@ import httptools
 from pytest_specdec.load.answer import Answer, refusal
 from pytest_specdec.load.route import Route
 
-_READ_BYTES = 2**16
+_READ_BYTES = 2**14
+"""One read. Many chunks of a stream fit, and the buffer is made anew each time: large ones cost more than they save."""
 _SO_TIMESTAMPNS = 35  # Linux; the socket module has no name for it
 _STAMP = struct.Struct("qq")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)

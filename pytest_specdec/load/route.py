@@ -86,9 +86,10 @@ def _split(text: str, schemes: tuple[str, ...]) -> SplitResult | None:
     """The parts of a URL that names a host to connect to; None where it does not."""
     try:
         url = urlsplit(text)
-        return url if url.scheme in schemes and url.hostname and url.port != 0 else None
+        named = url.scheme in schemes and url.hostname and url.port != 0  # it may be no number
     except ValueError:
         return None
+    return url if named else None
 
 
 def _place(url: SplitResult) -> tuple[str, int, str]:

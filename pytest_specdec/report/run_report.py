@@ -8,6 +8,7 @@ import msgspec
 import pandas as pd
 
 from pytest_specdec.comparison import Comparison
+from pytest_specdec.diagnosis import diagnose
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
 from pytest_specdec.facts import Facts
 from pytest_specdec.gate import Verdict
@@ -92,6 +93,7 @@ def compare_runs(
         matched = concurrency_table(comparison)
         if matched is not None:
             tables.append(matched)
+        tables += _why(before[key], after[key])
     only = {"old": before.keys() - after.keys(), "new": after.keys() - before.keys()}
     for name, keys in only.items():
         remarks += [f"only in the {name} run: {engine} {workload}" for engine, workload in sorted(keys)]
@@ -100,7 +102,7 @@ def compare_runs(
     return comparisons, tables, remarks
 
 
-def verdict_table(verdicts: Iterable[Verdict]) -> Table:
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """One row per cell, what changed in it most."""
     rows = []
     for verdict in verdicts:
@@ -110,7 +112,9 @@ def verdict_table(verdicts: Iterable[Verdict]) -> Table:
             if m.tolerance is not None
         ]
         rows.append([str(verdict.cell), verdict.outcome.value, ", ".join(changes) or verdict.reason])
-    return Table(title="verdicts against the stored baselines", headers=("cell", "verdict", "notes"), rows=rows)
+    why = tuple(f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None)
+    headers = ("cell", "verdict", "notes")
+    return Table(title="verdicts against the stored baselines", headers=headers, rows=rows, notes=why)
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
@@ -132,7 +136,22 @@ def verdict_lines(verdict: Verdict) -> list[str]:
             f"{info.title:<18}{metric.baseline.value:>12.{info.digits}f} -> {metric.measured.value:>12.{info.digits}f} "
             f"{info.unit:<11} {change:+.1%}{spread} ({limit}){outcome}"
         )
+    if verdict.diagnosis is not None:
+        lines.append(f"output {verdict.diagnosis.sentence}")
     return lines
+
+
+def _why(before: Sequence[Measurement], after: Sequence[Measurement]) -> list[Table]:
+    """What moved output throughput at each concurrency that both runs have; no table where nothing did."""
+    old = {m.cell.level: m for m in before}
+    rows = []
+    for measurement in after:
+        earlier = old.get(measurement.cell.level)
+        diagnosis = diagnose(earlier.values, measurement.values) if earlier else None
+        if diagnosis is not None and diagnosis.cause != "none":
+            rows.append([str(measurement.cell), diagnosis.sentence])
+    title = "why output throughput changed, new against old"
+    return [Table(title=title, headers=("cell", "diagnosis"), rows=rows)] if rows else []
 
 
 def point_table(measurements: Sequence[Measurement]) -> Table:

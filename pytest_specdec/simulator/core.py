@@ -60,6 +60,7 @@ class EngineCore:
         self._hanging = False
         self._recent: deque[float] = deque(maxlen=self.fault.drafting.off_window)
         self._off_for_good = False
+        self._keeps = self.fault.drafting != HEALTHY.drafting
 
     def submit(self, sequence: Sequence, now: float) -> None:
         """Take a request; an idle engine starts on it at once."""
@@ -90,8 +91,7 @@ class EngineCore:
         if self._hanging:
             return self._die("the watchdog killed the engine: a step took too long")
         emissions = self._end_prefill(now) if self._prefilling is not None else self._end_step(now)
-        contexts = [sequence.context for sequence in self.running.values()]
-        if contexts and self.fault.failing.crashes(contexts):
+        if self._crashes():
             return [*emissions, *self._die("CUDA error: an illegal memory access was encountered")]
         self._begin(now)
         return emissions
@@ -139,6 +139,12 @@ class EngineCore:
     @property
     def _told(self) -> Counts:
         return self.counts.told(self.fault.telling)
+
+    def _crashes(self) -> bool:
+        failing = self.fault.failing
+        if not self.running or (failing.crash_batch is None and failing.crash_context is None):
+            return False
+        return failing.crashes([sequence.context for sequence in self.running.values()])
 
     def _begin(self, now: float) -> None:
         """Prefill goes first and blocks decoding, one prompt at a time."""
@@ -241,11 +247,11 @@ class EngineCore:
             self.counts.per_position[position] += int((accepted > position).sum())
         return (int(extra) for extra in accepted)
 
-    def _chances(self, batch: list[Sequence], drafts: int, now: float) -> NDArray[np.float64]:
-        """Chance of each draft, given that all before it were accepted; shape (sequences, drafts)."""
+    def _chances(self, batch: list[Sequence], drafts: int, now: float) -> NDArray[np.float64] | None:
+        """Chance of each draft, given that all before it were accepted; None when all sequences have the common one."""
+        if not self._keeps and not self.preset.acceptance.prompt_spread:
+            return None
         chances = self.preset.acceptance.of_prompts(drafts, [sequence.prompt for sequence in batch])
-        if self.fault.drafting == HEALTHY.drafting:
-            return chances
         contexts, orders = np.array([(s.context, s.order) for s in batch]).T
         return chances * self.fault.drafting.kept(drafts, contexts, orders, now - self._loaded_since_s)
 

@@ -9,8 +9,6 @@ import dataclasses
 import gc
 import hashlib
 import itertools
-import json
-import os
 import socket
 import ssl
 import struct
@@ -63,9 +61,9 @@ def sockets() -> int:
     if sys.platform != "linux":
         return 0
     found = 0
-    for number in os.listdir("/proc/self/fd"):
+    for number in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            found += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+            found += str(number.readlink()).startswith("socket:")
     return found
 
 
@@ -339,7 +337,11 @@ def test_a_refusal_keeps_its_words_when_somebody_looks_for_tokens_meanwhile(run:
             Transport(target(served.url), no_progress_s=NEVER_S) as transport,
         ):
             answer, ended = Answer(), asyncio.Event()
-            answer.on_piece = lambda: bool(answer.has_tokens)  # type: ignore[assignment, return-value]
+
+            def look() -> None:
+                assert not answer.has_tokens
+
+            answer.on_piece = look
             transport.send(b"{}", answer, lambda _: ended.set())
             await ended.wait()
             return answer.error
@@ -454,9 +456,9 @@ def test_a_connection_closed_between_two_requests_is_no_failed_request(run: Run,
 def test_a_connection_that_was_closed_while_idle_is_not_used(run: Run) -> None:
     async def main() -> tuple[Answer, Answer, Served]:
         async def script(writer: asyncio.StreamWriter, _: int) -> None:
-            writer.write(framed(STREAM) + framed(b"late", status="408 Request Timeout"))
-            await writer.drain()
-            await asyncio.sleep(0.02)
+            writer.write(framed(STREAM))
+            await asyncio.sleep(0.03)
+            writer.write(framed(b"late", status="408 Request Timeout"))
             writer.close()
 
         async with serving(script) as served, Transport(target(served.url), no_progress_s=NEVER_S) as transport:
@@ -842,7 +844,7 @@ def test_no_credential_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     for scheme in ("https", "http"):
         url = f"{scheme}://user:urlsecret@model.invalid/v1"
         for key in ("sesame", None):
-            more = {"api_key": key, "more_headers": {"X-Key": "tenantsecret"}}
+            more: dict[str, Any] = {"api_key": key, "more_headers": {"X-Key": "tenantsecret"}}
             shown.append(repr(Route.to(target(url, **more))))
             (answer,) = run(fetched(url, **more))
             shown += [str(answer.error), repr(answer)]
@@ -904,7 +906,7 @@ Sent = list[tuple[float, float]]
 @contextlib.contextmanager
 def pacing(streams: int, chunks: int, *, pace_s: float) -> Iterator[tuple[int, Callable[[], Sent]]]:
     """A server of its own thread: port, and what makes it send chunk by chunk, in turn over the streams, and waits."""
-    begin, over = threading.Event(), threading.Event()
+    begin, over, leave = threading.Event(), threading.Event(), threading.Event()
     sent: Sent = []
 
     def serve() -> None:
@@ -924,6 +926,7 @@ def pacing(streams: int, chunks: int, *, pace_s: float) -> Iterator[tuple[int, C
                 clients[number % streams].send(b"x")
                 sent.append((before, time.perf_counter()))
             over.set()
+            leave.wait(NEVER_S)  # the end of a connection would bring a stamp of its own
 
     def send() -> Sent:
         begin.set()
@@ -938,6 +941,7 @@ def pacing(streams: int, chunks: int, *, pace_s: float) -> Iterator[tuple[int, C
             yield listener.getsockname()[1], send
         finally:
             begin.set()
+            leave.set()
             thread.join()
 
 
@@ -948,9 +952,10 @@ async def behind_a_block(streams: int, chunks: int) -> tuple[list[Answer], Sent]
             answers = [Answer() for _ in range(streams)]
             left = asyncio.Semaphore(0)
             for answer in answers:
+                begun = asyncio.Event()
+                answer.on_piece = begun.set
                 transport.send(b"{}", answer, lambda _: left.release())
-                while not answer.status:
-                    await asyncio.sleep(0.001)
+                await begun.wait()
                 answer.lag_s.clear()
             sent = send()
             time.sleep(0.15)  # noqa: ASYNC251 - it is to block
@@ -1197,3 +1202,134 @@ def test_when_one_connection_cannot_be_opened_the_others_are_given_up(run: Run, 
             assert not [task for task in asyncio.all_tasks() if "Transport" in repr(task)], "still opening"
 
     run(main())
+
+
+# ---- a whole point
+
+WORKLOAD = Workload(isl=64, osl=8)
+LIMITS = Limits(settle_s=0.05, warm_up_s=0.1, no_progress_s=5.0, deadline_s=NEVER_S)
+COUNTED = b'data: {"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":64,"completion_tokens":8}}\n\n'
+
+
+def cell_at(rate: float, arrivals: Arrivals = "constant", *, mtp: int = 0) -> Cell:
+    engine = EngineSpec(model="m", precision="fp8", mtp=mtp)
+    return Cell(engine, msgspec.structs.replace(WORKLOAD, arrivals=arrivals), 0, rate=rate)
+
+
+async def point_on(
+    script: Script, cell: Cell, *, limits: Limits = LIMITS, window_s: float = 0.3, continuous: bool = True
+) -> tuple[LoadResult, Served]:
+    async with serving(script) as served:
+        to = target(served.url).with_continuous_usage(continuous)
+        writer = PromptWriter(target=to, workload=cell.workload, frame=20, costs={"Go on.": 3})
+        rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.01)
+        return await put_under_load(to, cell, writer, limits=limits, review=Reviewer(rule, cell.workload)), served
+
+
+async def _counts_after_20_ms(writer: asyncio.StreamWriter, _: int) -> None:
+    await asyncio.sleep(0.02)
+    writer.write(framed(COUNTED))
+
+
+def test_constant_arrivals_are_due_at_exact_times_and_sent_no_earlier(run: Run) -> None:
+    result, served = run(point_on(_counts_after_20_ms, cell_at(70.0)))
+    samples = result.traffic.samples
+    assert len(samples) > 20
+    assert [s.request.due_s for s in samples] == [index / 70 for index in range(len(samples))]
+    lags = [s.start_s - (s.request.due_s or 0.0) for s in samples if s.status != "cut"]
+    assert min(lags) >= 0
+    assert np.median(lags) < 0.05
+    assert 0 < result.client.send_lag_p99_ms <= result.client.send_lag_max_ms
+    assert result.client.send_lag_max_ms <= 1000 * max(s.start_s - (s.request.due_s or 0.0) for s in samples) + 1e-6
+    assert len(served.requests) >= len(lags)
+
+
+@pytest.mark.parametrize("rate", [0.3, 7.0, 1000.0])
+def test_constant_arrivals_do_not_drift(rate: float) -> None:
+    due = [request.due_s for request in itertools.islice(requests_of(cell_at(rate)), 3000)]
+    assert due == [index / rate for index in range(3000)]
+
+
+@pytest.mark.parametrize("rate", [0.5, 20.0])
+def test_poisson_arrivals_have_exponential_gaps_of_the_right_mean_in_every_mode(rate: float) -> None:
+    def due(mtp: int) -> list[float | None]:
+        requests = requests_of(cell_at(rate, "poisson", mtp=mtp))
+        return [request.due_s for request in itertools.islice(requests, 20_000)]
+
+    off = due(0)
+    gaps = np.diff(np.array(off, dtype=np.float64)) * rate
+    assert off[0] == 0
+    assert gaps.min() >= 0
+    assert gaps.mean() == pytest.approx(1, abs=0.03)
+    assert gaps.std() == pytest.approx(1, abs=0.05)
+    assert (gaps > 1).mean() == pytest.approx(np.exp(-1), abs=0.02)
+    assert due(3) == off
+
+
+def test_an_open_loop_on_a_server_that_falls_behind_ends_with_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(point_module, "_MOST_IN_FLIGHT", 30)
+
+    async def drips(writer: asyncio.StreamWriter, _: int) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b": still there\n\n")
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(EngineError, match=r"^30 requests are in flight: the server cannot keep up with 200rps$"):
+        run(point_on(drips, cell_at(200.0)))
+
+
+async def _never_answers(_: asyncio.StreamWriter, __: int) -> None:
+    await asyncio.sleep(NEVER_S)
+
+
+def test_an_open_loop_on_a_server_that_never_answers_ends_with_words(run: Run) -> None:
+    limits = dataclasses.replace(LIMITS, no_progress_s=0.2)
+    with pytest.raises(EngineError, match=r"requests failed; the last one: no progress for 0.2 s$"):
+        run(point_on(_never_answers, cell_at(50.0), limits=limits))
+
+
+def test_an_open_loop_that_is_not_done_meets_its_deadline(run: Run) -> None:
+    limits = dataclasses.replace(LIMITS, deadline_s=0.5)
+    with pytest.raises(EngineError, match=r"deadline of 0.5 s: 0 requests had finished and \d+ were in flight$"):
+        run(point_on(_never_answers, cell_at(50.0), limits=limits))
+
+
+def test_an_open_loop_without_running_counts_drains(run: Run) -> None:
+    """Nothing more is sent once the window is over: at this rate something would always be in flight."""
+
+    async def slowly(writer: asyncio.StreamWriter, _: int) -> None:
+        await asyncio.sleep(0.1)
+        writer.write(framed(COUNTED))
+
+    limits = dataclasses.replace(LIMITS, deadline_s=4.0)
+    result, _ = run(point_on(slowly, cell_at(50.0), limits=limits, continuous=False))
+    assert {s.status for s in result.traffic.samples} == {"ok"}
+
+
+def test_a_closed_loop_sends_one_for_each_that_ends_on_the_same_connections(run: Run) -> None:
+    """The server answers one request only when all four are there: with fewer in flight this would never go on."""
+    flying, most = set[int](), 0
+
+    async def main() -> tuple[LoadResult, Served]:
+        full = asyncio.Condition()
+
+        async def one_at_a_time(writer: asyncio.StreamWriter, number: int) -> None:
+            nonlocal most
+            async with full:
+                flying.add(number)
+                most = max(most, len(flying))
+                full.notify_all()
+                await full.wait_for(lambda: len(flying) == 4 and number == min(flying))
+                flying.remove(number)
+                await asyncio.sleep(0.002)
+            writer.write(framed(COUNTED))
+
+        cell = Cell(EngineSpec(model="m", precision="fp8"), WORKLOAD, 4)
+        return await point_on(one_at_a_time, cell)
+
+    result, served = run(main())
+    assert most == 4
+    assert served.connections == 4
+    assert len(served.requests) > 20
+    assert {s.status for s in result.traffic.samples} == {"ok", "cut"}
