@@ -127,15 +127,17 @@ class Canary:
 _NEVER = Background(found=0.5, seen=1e6)
 """No healthy engine shows it: one finding is enough."""
 _SELDOM = Background(found=0.5, seen=500)
-"""Texts of healthy engines show it by chance: two findings among sixty answers are too many. An assumption."""
+"""Hardly ever in texts of healthy engines: one among sixty is looked at, three are too many. An assumption."""
+_SOMETIMES = Background(found=5, seen=250)
+"""Greedy answers do so now and then, small models' above all: seven among sixty are too many. An assumption."""
 
 CANARIES: Mapping[str, Canary] = {
-    "repetition loop": Canary(repetition, _SELDOM),
+    "repetition loop": Canary(repetition, _SOMETIMES),
     "no text": Canary(garbage, _SELDOM),
     "broken UTF-8": Canary(broken_utf8, _NEVER),
-    "ran on": Canary(ran_on, _SELDOM),
+    "ran on": Canary(ran_on, _SOMETIMES),
     "foreign text": Canary(foreign_text, _NEVER),
-    "lost tag": Canary(lost_tag, _SELDOM),
+    "lost tag": Canary(lost_tag, _SOMETIMES),
     "empty answer": Canary(empty, _SELDOM),
     "other language": Canary(switched, _SELDOM),
 }
@@ -174,7 +176,7 @@ def judge_canaries(
         numbers[name] = share_of(counted.candidate, counted.prompts)
         numbers[f"{name} (control)"] = share_of(counted.control, counted.prompts)
         remarks += _remark(name, canary, counted, each, [ours for ours, _ in quotes])
-    smallest = _SELDOM.smallest_visible(len(cases), each)
+    smallest = _SOMETIMES.smallest_visible(len(cases), each)
     numbers["smallest_visible"] = smallest
     remarks.append(sight(smallest, len(cases), must_see, "answers with a finding"))
     return conclude(CHECK, remarks, numbers)

@@ -89,6 +89,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
     parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
     parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
+    parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list` shows all")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
     parser.set_defaults(run=_simulate)
@@ -144,8 +145,13 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
+    from pytest_specdec.simulator.faults import FAULTS
     from pytest_specdec.simulator.server import SimulatorOptions, serve
 
+    if options.fault == "list":
+        for fault in FAULTS.values():
+            print(f"{fault.id:<30} {fault.what}: {fault.magnitude}")
+        return
     serve(
         SimulatorOptions(
             preset=options.preset,
@@ -162,6 +168,7 @@ def _simulate(options: argparse.Namespace) -> None:
             metrics=not options.no_metrics,
             control=not options.no_control,
             speed=options.speed,
+            fault=options.fault,
             exit_with_parent=options.exit_with_parent,
         )
     )

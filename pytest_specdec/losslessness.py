@@ -18,7 +18,6 @@ from statistics import fmean
 
 from pytest_specdec.output_verdict import (
     ALPHA,
-    SUSPECT,
     OutputOutcome,
     OutputVerdict,
     Remark,
@@ -31,7 +30,7 @@ from pytest_specdec.outputs import NEAR_TIE_NATS, Answer, Divergence, Fork, dive
 from pytest_specdec.paired import Background, Paired
 
 CHECK = "losslessness"
-SELDOM_HARD = Background(found=0.5, seen=500)
+SELDOM_HARD = Background(found=5, seen=500)
 """Hard divergences of a healthy engine from itself; an assumption, to be replaced by what controls have shown."""
 _TESTS = 3
 _QUOTES = 3
@@ -112,10 +111,8 @@ def _hard(
     p_value = limits.hard.p_value(counted)
     if p_value <= alpha:
         outcome = OutputOutcome.FAILED
-    elif p_value <= SUSPECT and counted.candidate > counted.control:
-        outcome = OutputOutcome.INCONCLUSIVE
-    else:
-        outcome = OutputOutcome.PASS
+    else:  # rounding does not explain even one, so none beyond the control is passed over
+        outcome = OutputOutcome.INCONCLUSIVE if counted.candidate > counted.control else OutputOutcome.PASS
     hard = [
         f"prompt {index} at {one.unit[:-1]} {one.position}: {one.quote} ({one.gap_nats:.2g} nats)"
         for index, one in enumerate(found)

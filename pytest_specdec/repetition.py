@@ -26,7 +26,7 @@ _TAIL_REPEATS, _TAIL_LENGTH = 4, 120
 _TAIL_LENGTH_SIGNS, _TAIL_LENGTH_DIGITS = 200, 400
 _INNER_REPEATS, _INNER_LENGTH, _INNER_LENGTH_SIGNS = 8, 320, 400
 _ONE_SIGN_LENGTH = 24
-_DRAWN = frozenset(" \t\n-=_*#~.+:|/\\<>^`'\"─═━│┃█▓▒░▄▀■□●○•·…⋅＝ー—\u2013")
+_DRAWN = frozenset(" \t\n-=_*#~%@;.+:|/\\<>^`'\"─═━│┃█▓▒░▄▀■□●○•·…⋅\uff1dー—\u2013")
 """Signs that rules, bars and frames are drawn with."""
 _WIDE = 0x2E80
 """From here on one character says about as much as two."""
@@ -84,9 +84,11 @@ def _returning_words(text: str) -> str | None:
     words = _WORD.findall(text)
     if len(words) < _LEAST_WORDS:
         return None
-    grams = Counter(zip(*(words[start:] for start in range(NGRAM_WORDS)), strict=False))
-    total = grams.total()
-    repeated = total - len(grams)
+    total = len(words) - NGRAM_WORDS + 1
+    # Of numbers alone, such as the zeros of a matrix, repetition says nothing.
+    runs = (words[at : at + NGRAM_WORDS] for at in range(total))
+    grams = Counter(tuple(run) for run in runs if not all(map(str.isdigit, run)))
+    repeated = grams.total() - len(grams)
     if repeated < NGRAM_SHARE * total:
         return None
     gram, times = grams.most_common(1)[0]

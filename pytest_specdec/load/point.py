@@ -210,7 +210,7 @@ class _Point:
 
     async def _send_by_the_clock(self) -> None:
         try:
-            while True:
+            while not self.closing:
                 due = self.origin + (self.bodies[0][0].due_s or 0.0)
                 await asyncio.sleep(max(due - time.perf_counter() - _SPIN_S, 0.0))
                 while time.perf_counter() < due:  # noqa: ASYNC110 - nothing but the clock says when
@@ -242,12 +242,14 @@ class _Point:
                 if review.done:
                     break
                 await self._pass("window", review.wait_s)
+            self.closing = True
             client = self._health(vitals, self.sent[first:], traffic.window_end_s + self.origin - opened)
-        self.closing = True
         if not self.target.continuous_usage:
             await self._until("drain", lambda: self.in_flight == 0)
-            await self._parse()
-            traffic = self._traffic(traffic.window_start_s, traffic.window_end_s)
+        await self._parse()
+        # Once more, with every request that was sent: the server counted those that began while the window was judged.
+        traffic = self._traffic(traffic.window_start_s, traffic.window_end_s)
+        if not self.target.continuous_usage:
             review = replace(review, precision=self.review(traffic).precision)
         return LoadResult(traffic=traffic, origin_s=self.origin, review=review, warm=warm, client=client)
 

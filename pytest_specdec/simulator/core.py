@@ -37,7 +37,8 @@ class EngineCore:
         self.mtp = mtp
         self.fault = fault.acting(mtp)
         self.fault.failing.refuse_start(seed)
-        self.max_running = min(max_running or preset.max_running, self.fault.serving.max_running or preset.max_running)
+        limits = (max_running or preset.max_running, self.fault.serving.max_running)
+        self.max_running = min(limit for limit in limits if limit is not None)
         self.counts = Counts(per_position=[0] * mtp, ended=Ended(histogram=[0] * (mtp + 1)))
         self.waiting: deque[Sequence] = deque()
         self.running: dict[int, Sequence] = {}

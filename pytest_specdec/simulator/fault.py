@@ -176,7 +176,7 @@ class Failing:
         Raises:
             EngineError: it fails.
         """
-        # One draw after the first: neighbouring seeds would give neighbouring numbers otherwise.
+        # Numbers of its own: the draws of acceptance stay what they are.
         if self.start_share and float(np.random.default_rng([seed, 1]).random()) < self.start_share:
             raise EngineError("the simulated engine failed to start: CUDA error: an illegal memory access")
 

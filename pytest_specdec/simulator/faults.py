@@ -70,7 +70,7 @@ UNSEEN = (
         thread="sglang#35822",
         row=21,
         what="GPU at 100 % and 25 W while it hangs",
-        reason="GPU telemetry sees it, no HTTP answer shows it, and the simulated engine has no GPU; a client sees hang",
+        reason="GPU telemetry sees it, no HTTP answer shows it, and there is no GPU here; a client sees hang",
     ),
     Unseen(
         thread="vllm#52536",

@@ -216,9 +216,9 @@ OTHERS = (
         engine="all",
         what="Now and then a step takes very long.",
         seen="all streams pause at once; medians hardly move",
-        magnitude="0.5 s every 5 s",
+        magnitude="0.2 s every 2 s",
         moves=(rises("itl_p99_ms"), falls("total_tok_s_gpu")),
-        timing=Timing(stall_s=0.5, stall_every_s=5.0),
+        timing=Timing(stall_s=0.2, stall_every_s=2.0),
     ),
     Fault(
         id="prefills-stall",

@@ -11,23 +11,20 @@ Prints, per round, whole-run figures by the peer's definition, and over the roun
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from live import HERE, PYTHON, Drained, drained, engine, paired_ratio, serving
+from live import Drained, drained, engine, paired_ratio, serving
 from tabulate import tabulate
+from vllm_bench import bench, write_prompts
 
 from pytest_specdec.cell import parse_sequence
 from pytest_specdec.crosscheck import Looks, observed_ttft
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
-from pytest_specdec.schedule import closed_loop_requests
 
 WORKLOAD = parse_sequence("256x128", shortest=1.0)
 CONCURRENCY = 4
@@ -39,44 +36,17 @@ async def calibrated(endpoint: Endpoint, model: str) -> PromptWriter:
     return await PromptWriter.calibrate(Target(base_url=endpoint.url, model=model), WORKLOAD)
 
 
-def peer(endpoint: Endpoint, model: str, prompts: Path) -> dict[str, Any]:
-    """One run of `vllm bench serve`, from the file that it saves."""
-    with tempfile.TemporaryDirectory() as folder:
-        entry = HERE.parents[1] / "pytest_specdec" / "engine" / "entry" / "vllm_entry.py"
-        command = [
-            *(PYTHON, str(entry), "bench", "serve", "--backend", "openai-chat", "--base-url", endpoint.root),
-            *("--endpoint", "/v1/chat/completions", "--model", model, "--dataset-name", "custom"),
-            *(
-                "--dataset-path",
-                str(prompts),
-                "--custom-output-len",
-                str(WORKLOAD.osl),
-                "--disable-shuffle",
-                "--skip-chat-template",
-            ),
-            *("--num-prompts", str(PROMPTS), "--max-concurrency", str(CONCURRENCY), "--ignore-eos"),
-            *("--temperature", "0", "--save-result", "--result-dir", folder, "--result-filename", "result.json"),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"vllm bench serve failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        result: dict[str, Any] = json.loads((Path(folder) / "result.json").read_text())
-        return result
-
-
 def main(rounds: int) -> None:
     spec = engine(3)
     with tempfile.TemporaryDirectory() as folder, serving(spec, Path(folder)) as endpoint:
         writer = asyncio.run(calibrated(endpoint, spec.model))
-        prompts = Path(folder) / "prompts.jsonl"
-        requests = [
-            r for r in islice(closed_loop_requests(WORKLOAD, CONCURRENCY), PROMPTS + CONCURRENCY) if not r.skipped
-        ]
-        prompts.write_text("".join(json.dumps({"prompt": writer.text(r)}) + "\n" for r in requests))
+        prompts = write_prompts(Path(folder) / "prompts.jsonl", writer, WORKLOAD, PROMPTS)
         ours: list[Drained] = []
         theirs: list[dict[str, Any]] = []
         for number in range(rounds):
-            theirs.append(peer(endpoint, spec.model, prompts))
+            theirs.append(
+                bench(endpoint, spec.model, prompts, WORKLOAD.osl, prompts_sent=PROMPTS, concurrency=CONCURRENCY)
+            )
             ours.append(
                 asyncio.run(drained(endpoint, spec.model, WORKLOAD, CONCURRENCY, seconds=SECONDS, writer=writer))
             )

@@ -123,7 +123,7 @@ ANSWERS = {
 """The right answers to prompts of low entropy: long copies, boilerplate and tables."""
 
 PROSE = {
-    f"prose of {category}": write_prompt(category, 5, entropy=Entropy.HIGH, size=Size.MEDIUM).text
+    f"prose of {category}": write_prompt(category, 5, entropy=Entropy.HIGH, size=Size.MEDIUM).text.partition("] ")[2]
     for category in Category
 }
 

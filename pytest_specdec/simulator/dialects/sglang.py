@@ -42,7 +42,7 @@ class SglangDialect:
         details = {
             "spec_accept_length": sequence.produced / sequence.steps,
             "spec_num_correct_drafts": correct,
-            "spec_num_proposed_drafts": sequence.steps * (len(sequence.histogram) - 1),
+            "spec_num_proposed_drafts": sequence.drafted,
             "spec_verify_ct": sequence.steps,
             # The real one grows to the longest acceptance that occurred.
             "spec_correct_drafts_histogram": _without_last_zeros(sequence.histogram),
@@ -78,6 +78,8 @@ def _exposition(view: View) -> str:
     out.add("sglang:prompt_tokens", "counter", counts.ended.prompt, is_streaming="true")
     out.add("sglang:generation_tokens", "counter", counts.ended.generated, is_streaming="true")
     out.add("sglang:num_requests", "counter", counts.ended.requests, is_streaming="true")
+    out.add("sglang:cached_tokens", "counter", counts.prefix_hits, cache_source="device")
+    out.add("sglang:num_retracted_requests", "counter", counts.preemptions)
     out.histogram("sglang:time_to_first_token_seconds", counts.ttft_s, counts.first_tokens)
     if core.mtp:
         out.add("sglang:spec_verify_calls", "counter", counts.ended.steps)

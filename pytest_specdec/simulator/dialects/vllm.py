@@ -64,9 +64,9 @@ def _exposition(view: View) -> str:
     out.add("vllm:prompt_tokens", "counter", counts.prompt)
     out.add("vllm:generation_tokens", "counter", counts.generated)
     out.add("vllm:request_success", "counter", counts.finished, finished_reason="length")
-    out.add("vllm:num_preemptions", "counter", 0)
+    out.add("vllm:num_preemptions", "counter", counts.preemptions)
     out.add("vllm:prefix_cache_queries", "counter", counts.prompt)
-    out.add("vllm:prefix_cache_hits", "counter", 0)
+    out.add("vllm:prefix_cache_hits", "counter", counts.prefix_hits)
     out.histogram("vllm:time_to_first_token_seconds", counts.ttft_s, counts.first_tokens)
     if core.mtp:
         # Families of speculation are there at 0 before the first request, and absent when it is off.
