@@ -89,7 +89,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
     parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
     parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
-    parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list` shows all")
+    parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list`: all")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
     parser.set_defaults(run=_simulate)

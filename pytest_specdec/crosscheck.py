@@ -20,15 +20,15 @@ from pytest_specdec.cell import Cell
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.errors import EngineError
 from pytest_specdec.facts import Facts
+from pytest_specdec.health import Finding, find
 from pytest_specdec.load.point import LoadResult
 from pytest_specdec.measurement import ServerTtft
 from pytest_specdec.sample import RequestSample
+from pytest_specdec.signs import Signs, signs_of
 from pytest_specdec.tokens import TokenTruth, token_truth
 
 PIN_TOLERANCE = 0.05
 """A measured acceptance length may be so far off a pinned one."""
-_ISL_TOLERANCE = 0.01
-_PREFIX_HITS = 0.01
 _TTFT_SHARE = 0.2
 _TTFT_S = 0.005
 
@@ -65,6 +65,8 @@ class Account:
     acceptance: Acceptance | None
     tokens: TokenTruth
     ttft: ServerTtft | None
+    signs: Signs
+    findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     """What a reader must know."""
 
@@ -80,8 +82,23 @@ def account_for(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> A
     refuse_other_acceptance(cell, acceptance)
     tokens = token_truth(samples, looks.change("generation_tokens"), looks.change("prompt_tokens"))
     ttft = observed_ttft(looks, samples)
-    notes = _notes(cell, facts, result, looks) + _disagreements(cell, acceptance, tokens, ttft)
-    return Account(acceptance=acceptance, tokens=tokens, ttft=ttft, notes=tuple(notes))
+    before, after = looks.before.speculation, looks.after.speculation
+    signs = signs_of(
+        result.traffic,
+        speculation=after - before if before is not None and after is not None else None,
+        generated=looks.change("generation_tokens"),
+        waiting=looks.waiting,
+        preemptions=looks.change("preemptions"),
+        prefix_queries=looks.change("prefix_queries"),
+        prefix_hits=looks.change("prefix_hits"),
+    )
+    findings = find(cell, acceptance, signs, tokens)
+    notes = [
+        *_notes(cell, facts, result, signs),
+        *(finding.words for finding in findings),
+        *_disagreements(cell, acceptance, ttft),
+    ]
+    return Account(acceptance=acceptance, tokens=tokens, ttft=ttft, signs=signs, findings=findings, notes=tuple(notes))
 
 
 def observed_acceptance(looks: Looks, samples: Sequence[RequestSample], facts: Facts, mtp: int) -> Acceptance | None:
@@ -141,30 +158,19 @@ def refuse_other_acceptance(cell: Cell, acceptance: Acceptance | None) -> None:
         )
 
 
-def _notes(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> list[str]:
+def _notes(cell: Cell, facts: Facts, result: LoadResult, signs: Signs) -> list[str]:
     """What a reader must know of the load that the server was under."""
     notes = []
     samples = result.traffic.samples
     failed = [s.error for s in samples if s.status == "failed"]
     if failed:
         notes.append(f"{len(failed)} of {len(samples)} requests failed: {failed[0]}")
-    # The ramp queues by design; a queue in most looks of the second half is the server's limit.
-    half = looks.waiting[len(looks.waiting) // 2 :]
-    if half and float(np.median(half)) >= 1:
-        notes.append(f"queue-limited: {np.median(half):.0f} requests were waiting, so concurrency was lower than asked")
-    elif facts.max_running is not None and facts.max_running < cell.concurrency:
+    if facts.max_running is not None and facts.max_running < cell.concurrency and not (signs.waiting or 0) >= 1:
         notes.append(f"queue-limited: the server runs at most {facts.max_running} requests at a time")
-    counted = [(s.prompt_tokens, s.request.isl) for s in samples if s.prompt_tokens is not None and s.request.isl]
-    deviation = sum(c for c, _ in counted) / sum(isl for _, isl in counted) - 1 if counted else 0.0
-    if abs(deviation) > _ISL_TOLERANCE:
-        notes.append(f"prompts are {deviation:+.1%} off the requested ISL as the server counts them")
-    asked, hits = looks.change("prefix_queries"), looks.change("prefix_hits")
-    if asked and hits and hits / asked > _PREFIX_HITS:
-        notes.append(f"prefix cache: {hits / asked:.1%} of the prompt tokens were hits; switch it off or reset it")
     return notes
 
 
-def _disagreements(cell: Cell, acceptance: Acceptance | None, tokens: TokenTruth, ttft: ServerTtft | None) -> list[str]:
+def _disagreements(cell: Cell, acceptance: Acceptance | None, ttft: ServerTtft | None) -> list[str]:
     """Where the server's account and the client's part, or one of them is missing."""
     notes = []
     if ttft is not None and _apart(ttft):
@@ -172,8 +178,6 @@ def _disagreements(cell: Cell, acceptance: Acceptance | None, tokens: TokenTruth
             f"mean TTFT is {ttft.client_mean_ms:.0f} ms here and {ttft.server_mean_ms:.0f} ms by the server's own "
             "histogram: the rest was spent outside of the engine (a busy client, server front end or network)"
         )
-    if tokens.reason:
-        notes.append(f"token truth: {tokens.reason}")
     if cell.engine.mtp and acceptance is None:
         notes.append("acceptance unknown: the engine has no counters or gauges of it")
     elif acceptance is not None and acceptance.source == "gauge":

@@ -24,6 +24,7 @@ TOLERANCES: Mapping[str, float] = {
     "total_tok_s_gpu": 0.05,
     "interactivity_tok_s_user": 0.05,
     "acceptance_length": 0.05,
+    "step_rate_s": 0.05,
 }
 """Gated metrics and the loss that each may show; the others are shown beside them. Cost follows from throughput."""
 
@@ -36,6 +37,8 @@ class Outcome(StrEnum):
     PASS = "pass"  # noqa: S105 - not a password
     IMPROVED = "improved"
     REGRESSED = "regressed"
+    UNHEALTHY = "unhealthy"
+    """Speculation is broken, off, or not what was asked: wrong by itself, whatever the baseline says."""
     INCONCLUSIVE = "inconclusive"
     NOT_COMPARABLE = "not comparable"
     NO_BASELINE = "no baseline"
@@ -80,6 +83,9 @@ def loss_of(metric: str, measured: Estimate, baseline: Estimate) -> Estimate:
 
 
 def _judge(measured: Measurement, baseline: BaselinePoint | None, tolerances: Mapping[str, float]) -> Verdict:
+    broken = [finding.words for finding in measured.findings if finding.severity == "broken"]
+    if broken:
+        return Verdict(cell=measured.cell, outcome=Outcome.UNHEALTHY, reason="; ".join(broken))
     if baseline is None:
         return Verdict(cell=measured.cell, outcome=Outcome.NO_BASELINE, reason="no baseline is stored for this cell")
     difference = why_not_comparable(measured, baseline)

@@ -35,6 +35,10 @@ class JudgedBaseline:
         if not isinstance(measurement, Measurement):
             return NotImplemented
         outcome = self.verdict.outcome
+        if outcome is Outcome.UNHEALTHY:
+            # Also when baselines are updated: a broken drafter must never become one.
+            self.failed = True
+            return False
         if self._updating == "all" or (self._updating == "new" and outcome is Outcome.NO_BASELINE):
             return True
         if outcome is Outcome.INCONCLUSIVE:

@@ -15,6 +15,8 @@ from pytest_specdec.curve import Curve, CurveIdentity, Point
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.gpu import GpuTelemetry
+from pytest_specdec.health import Finding
+from pytest_specdec.signs import Signs
 from pytest_specdec.tokens import TokenTruth
 
 UNKNOWN = "unknown"
@@ -96,6 +98,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tokens: TokenTruth | None = None
     """Usage against the server's own counters."""
     server_ttft: ServerTtft | None = None
+    signs: Signs | None = None
+    """How speculation fares, beside its speed."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with the point by itself, whatever its baseline says."""
     client: ClientHealth | None = None
     """How the client did; over its bounds the numbers are its own and not the server's, and the gate does not judge."""
     certainty: Certainty | None = None
@@ -109,6 +115,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Position in the randomised order of the run's points."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
+
+    @property
+    def why_no_baseline(self) -> str:
+        """Why it must not become a baseline; empty when it may."""
+        broken = [finding.words for finding in self.findings if finding.severity == "broken"]
+        limited = [f"client-limited: {self.client_limited}"] if self.client_limited else []
+        return "; ".join(broken + limited)
 
     @property
     def client_limited(self) -> str:

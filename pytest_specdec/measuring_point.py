@@ -114,6 +114,8 @@ async def measure_point(
         acceptance=account.acceptance,
         tokens=account.tokens,
         server_ttft=account.ttft,
+        signs=account.signs,
+        findings=account.findings,
         client=result.client,
         certainty=certainty,
         gpu=telemetry,

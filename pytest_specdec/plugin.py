@@ -311,6 +311,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str |
     word = getattr(report, _WORD, "")
     if word == "regressed":
         return "failed", "R", "REGRESSED"
+    if word == "unhealthy":
+        return "failed", "U", "UNHEALTHY"
     if word == "no baseline":
         return "failed", "B", "NO BASELINE"
     if word == "inconclusive":

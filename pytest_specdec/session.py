@@ -306,11 +306,11 @@ class SpecdecSession:
         if missing or not self.done:
             return {}, f"baselines were not updated: {missing} planned points were not measured"
         planned = [self.measured[cell] for cell in self.plan.cells]
-        limited = [m for m in planned if m.client_limited]
-        if limited:
+        refused = [m for m in planned if m.why_no_baseline]
+        if refused:
             return {}, (
-                f"baselines were not updated: {len(limited)} points are client-limited, such as {limited[0].cell}: "
-                f"{limited[0].client_limited}"
+                f"baselines were not updated: {len(refused)} of {len(planned)} points must not become one, such as "
+                f"{refused[0].cell}: {refused[0].why_no_baseline}"
             )
         written = self.baselines.update(planned, replace=self.settings.update == "all")
         return written, "" if written else "baselines were not updated: every point has one already"

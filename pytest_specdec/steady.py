@@ -62,17 +62,22 @@ def output_rate(batches: Batches, mean_osl: float) -> Estimate:
 
 
 def trend(batches: Batches) -> float:
-    """Relative change of the output rate from the beginning to the end of the window, 0 where it may be chance.
+    """Relative change of the output rate from the beginning to the end of the window, 0 where it may be chance."""
+    slope = min(_slope(batches.prefills, batches.tokens), 0.0)
+    tokens = batches.tokens - slope * (batches.prefills - batches.prefills.mean())
+    return drift(tokens) / float(tokens.mean())
+
+
+def drift(series: Floats) -> float:
+    """Change of a series from its beginning to its end, 0 where it may be chance.
 
     A trend is a slowest wave that stands out of the other slow ones.
     """
-    slope = min(_slope(batches.prefills, batches.tokens), 0.0)
-    tokens = batches.tokens - slope * (batches.prefills - batches.prefills.mean())
-    slowest, *others = _slow(tokens)
+    slowest, *others = _slow(series)
     if abs(slowest) <= stats.t.ppf(1 - _TREND_CHANCE / 2, len(others)) * math.sqrt(float(np.square(others).mean())):
         return 0.0
-    fit = np.polynomial.Polynomial.fit(np.arange(len(tokens)), tokens, 1)
-    return float(fit(len(tokens) - 1) - fit(0)) / float(tokens.mean())
+    fit = np.polynomial.Polynomial.fit(np.arange(len(series)), series, 1)
+    return float(fit(len(series) - 1) - fit(0))
 
 
 def tpot_s(batches: Batches, mean_osl: float) -> Estimate:

@@ -79,6 +79,8 @@ class EngineReading:
     """Finished requests."""
     generation_tokens: float | None = None
     prompt_tokens: float | None = None
+    preemptions: float | None = None
+    """Requests that lost their place and were computed anew."""
     prefix_queries: float | None = None
     """Prompt tokens that the prefix cache was asked for."""
     prefix_hits: float | None = None

@@ -44,6 +44,7 @@ class Sglang:
             requests=samples.total("sglang:num_requests_total"),
             generation_tokens=samples.total("sglang:generation_tokens_total"),
             prompt_tokens=samples.total("sglang:prompt_tokens_total"),
+            preemptions=samples.total("sglang:num_retracted_requests_total"),
             prefix_queries=samples.total("sglang:prompt_tokens_total"),
             prefix_hits=samples.total("sglang:cached_tokens_total"),
             ttft_s=histogram(samples, "sglang:time_to_first_token_seconds"),

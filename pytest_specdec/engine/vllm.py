@@ -54,6 +54,7 @@ class Vllm:
             requests=samples.total(f"{prefix}request_success_total"),
             generation_tokens=samples.total(f"{prefix}generation_tokens_total"),
             prompt_tokens=samples.total(f"{prefix}prompt_tokens_total"),
+            preemptions=samples.total(f"{prefix}num_preemptions_total"),
             prefix_queries=samples.total(f"{prefix}prefix_cache_queries_total"),
             prefix_hits=samples.total(f"{prefix}prefix_cache_hits_total"),
             ttft_s=histogram(samples, f"{prefix}time_to_first_token_seconds"),

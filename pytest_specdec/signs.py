@@ -1,0 +1,84 @@
+"""Signs of how speculation fares on a point, beside its speed: from the engine's counters and from the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from pytest_specdec.acceptance import SpecCounters
+from pytest_specdec.sample import Traffic
+from pytest_specdec.steady import PARTS, drift
+
+
+class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the engine and the stream show; None is unknown."""
+
+    verify_steps: float | None = None
+    """Verify steps of the point; 0 where nothing was drafted although the engine counts."""
+    drafts_per_step: float | None = None
+    """Draft tokens per verify step: the K that was realised."""
+    verify_share: float | None = None
+    """Share of the output tokens after the first that came from verify steps; a little above 1 where `max_tokens` cuts
+    accepted drafts off.
+    """
+    tokens_per_chunk: float | None = None
+    """Output tokens per chunk after the first, in the window: the acceptance length, where each step is a chunk."""
+    acceptance_drift: float = 0.0
+    """Relative change of tokens per chunk from the window's beginning to its end; 0 where it may be chance."""
+    waiting: float | None = None
+    """Requests in the server's queue, median over the later half of the looks."""
+    preemptions: float | None = None
+    """Requests that lost their place and were computed anew."""
+    prefix_hits: float | None = None
+    """Share of the prompt tokens that the prefix cache had."""
+    prompt_excess: float | None = None
+    """Prompt tokens by the server's count over those that were asked for, minus 1."""
+
+
+def signs_of(  # noqa: PLR0913 - one argument per thing that an engine may tell
+    traffic: Traffic,
+    *,
+    speculation: SpecCounters | None = None,
+    generated: float | None = None,
+    waiting: Sequence[float] = (),
+    preemptions: float | None = None,
+    prefix_queries: float | None = None,
+    prefix_hits: float | None = None,
+) -> Signs:
+    """Join what was seen with the changes of the engine's counters around the point."""
+    tokens, chunks = _parts(traffic)
+    first_tokens = sum(1 for sample in traffic.samples if len(sample.chunk_s))
+    later = waiting[len(waiting) // 2 :]
+    asked = [(s.prompt_tokens, s.request.isl) for s in traffic.samples if s.prompt_tokens is not None and s.request.isl]
+    steps = speculation.steps if speculation else None
+    share = None
+    if speculation is not None and generated is not None and generated > first_tokens:
+        share = (speculation.steps + speculation.accepted) / (generated - first_tokens)
+    return Signs(
+        verify_steps=steps,
+        drafts_per_step=speculation.drafted / steps if speculation and steps else None,
+        verify_share=share,
+        tokens_per_chunk=float(tokens.sum() / chunks.sum()) if chunks.sum() else None,
+        acceptance_drift=_drift(tokens, chunks),
+        waiting=float(np.median(later)) if len(later) else None,
+        preemptions=preemptions,
+        prefix_hits=prefix_hits / prefix_queries if prefix_queries and prefix_hits is not None else None,
+        prompt_excess=sum(c for c, _ in asked) / sum(isl for _, isl in asked) - 1 if asked else None,
+    )
+
+
+def _parts(traffic: Traffic) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and chunks after the first of each stream, by part of the window; shape (PARTS,) each."""
+    edges = np.linspace(traffic.window_start_s, traffic.window_end_s, PARTS + 1)
+    streams = [s for s in traffic.samples if s.status != "failed" and len(s.chunk_s) > 1]
+    times = np.concatenate([s.chunk_s[1:] for s in streams]) if streams else np.empty(0)
+    sizes = np.concatenate([s.chunk_tokens[1:] for s in streams]) if streams else np.empty(0)
+    return np.histogram(times, bins=edges, weights=sizes)[0], np.histogram(times, bins=edges)[0].astype(np.float64)
+
+
+def _drift(tokens: np.ndarray, chunks: np.ndarray) -> float:
+    if not tokens.sum():
+        return 0.0
+    return drift(tokens - tokens.sum() / chunks.sum() * chunks) / float(tokens.mean())
