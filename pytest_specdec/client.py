@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-MOST_LOST_LOAD = 0.02
+MOST_LOST_LOAD = 0.01
 """Share of the load that late sends may take away."""
 MOST_LAG_MS = 50.0
-"""How late (99th percentile) this process may look at what has come: a reader so slow holds the server back."""
+"""How late (99th percentile) this process may look at what has come: a reader so slow holds the server back, and what
+merges into one read meanwhile has the arrival of its last part.
+"""
 MOST_BLUR_MS = 20.0
 """The same where arrivals are stamped by this process itself: the lag is in every latency then."""
 MOST_CPU_SHARE = 0.9
@@ -47,6 +49,8 @@ def client_limited(health: ClientHealth) -> str:
         reasons.append(f"what had arrived waited {health.arrival_lag_p99_ms:.0f} ms (p99) to be read")
     elif health.arrival_lag_p99_ms is None and health.loop_lag_p99_ms > MOST_BLUR_MS:
         reasons.append(f"arrivals are stamped up to {health.loop_lag_p99_ms:.0f} ms (p99) late")
+    elif health.loop_lag_p99_ms > MOST_LAG_MS:
+        reasons.append(f"the event loop lagged {health.loop_lag_p99_ms:.0f} ms (p99)")
     if health.cpu_share > MOST_CPU_SHARE:
         reasons.append(f"the client used {health.cpu_share:.0%} of its CPU")
     if health.cpu_wait_share is not None and health.cpu_wait_share > MOST_CPU_WAIT_SHARE:

@@ -41,6 +41,14 @@ SUBJECT = pytest.StashKey["Subject"]()
 JUDGED = pytest.StashKey["JudgedBaseline"]()
 _WORD = "specdec"
 _SUBJECT_FIXTURE = "specdec_subject"
+_STATUS = {
+    "regressed": ("failed", "R", "REGRESSED"),
+    "unhealthy": ("failed", "U", "UNHEALTHY"),
+    "no baseline": ("failed", "B", "NO BASELINE"),
+    "engine trouble": ("error", "E", "ENGINE TROUBLE"),
+    "failed": ("failed", "F", "FAILED"),
+}
+"""Category, letter and word of each outcome of our own."""
 _LEVELS = ("comparison", "curve", "measurement")
 """Fixtures that decide what a test is about, the widest first."""
 
@@ -309,19 +317,9 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
     """Own words for own outcomes."""
     word = getattr(report, _WORD, "")
-    if word == "regressed":
-        return "failed", "R", "REGRESSED"
-    if word == "unhealthy":
-        return "failed", "U", "UNHEALTHY"
-    if word == "no baseline":
-        return "failed", "B", "NO BASELINE"
     if word == "inconclusive":
         return ("failed" if report.failed else "inconclusive"), "?", ("INCONCLUSIVE", {"yellow": True})
-    if word == "engine trouble":
-        return "error", "E", "ENGINE TROUBLE"
-    if word == "failed":
-        return "failed", "F", "FAILED"
-    return None
+    return _STATUS.get(word)
 
 
 # ---- end

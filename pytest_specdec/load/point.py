@@ -142,7 +142,7 @@ class _Point:
             try:
                 await self.transport.open(min(self.cell.concurrency, _MOST_IN_FLIGHT))
             except OSError as error:
-                raise EngineError(f"{self.target.base_url} cannot be reached: {error}") from error
+                raise EngineError(f"{self.target.shown} cannot be reached: {error}") from error
             background = [asyncio.create_task(self._build_ahead())]
             self.origin = time.perf_counter()
             if self.cell.rate:
@@ -204,17 +204,20 @@ class _Point:
         if not self.closing and not self.cell.rate:
             try:
                 self._check()
-                self._send(one.answer.read_s[-1] if one.answer.read_s else time.perf_counter())
+                # The client is late from the end of the answer on; where a failed one ended, nobody knows.
+                self._send(one.answer.read_s[-1] if one.answer.done else time.perf_counter())
             except BaseException as error:  # noqa: BLE001 - raised where somebody waits
                 self.broken = error
 
     async def _send_by_the_clock(self) -> None:
         try:
-            while not self.closing:
+            while True:
                 due = self.origin + (self.bodies[0][0].due_s or 0.0)
                 await asyncio.sleep(max(due - time.perf_counter() - _SPIN_S, 0.0))
                 while time.perf_counter() < due:  # noqa: ASYNC110 - nothing but the clock says when
                     await asyncio.sleep(0)
+                if self.closing:
+                    return
                 self._send(due)
                 if not self.bodies:
                     self._build()
@@ -295,11 +298,9 @@ class _Point:
 
     def _health(self, vitals: Vitals, sent: list[_Sent], seconds: float) -> ClientHealth:
         lags = [max(s.answer.start_s - s.answer.due_s, 0.0) for s in sent if s.answer.start_s]
-        # Of an open loop the requests in flight stand for the slots.
-        slots = self.cell.concurrency or max(self.in_flight, 1)
-        return vitals.health(
-            arrival_lags=self.arrival_lags, send_lags=lags, lost_load=sum(lags) / (slots * seconds) if seconds else 0.0
-        )
+        # By the clock no load is lost: what is late comes all the same.
+        lost = sum(lags) / (self.cell.concurrency * seconds) if self.cell.concurrency and seconds else 0.0
+        return vitals.health(arrival_lags=self.arrival_lags, send_lags=lags, lost_load=lost)
 
     async def _pass(self, phase: Phase, seconds: float) -> None:
         until = time.perf_counter() + seconds

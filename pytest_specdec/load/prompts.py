@@ -91,8 +91,12 @@ class PromptWriter:
 
             frame = await probe([])
             texts = (*SENTENCES, FILLER)
-            totals = await asyncio.gather(*(probe([text] * _REPEATS) for text in texts))
-            costs = {text: round((total - frame) / _REPEATS) for text, total in zip(texts, totals, strict=True)}
+            try:
+                async with asyncio.TaskGroup() as group:
+                    totals = [group.create_task(probe([text] * _REPEATS)) for text in texts]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            costs = {text: round((t.result() - frame) / _REPEATS) for text, t in zip(texts, totals, strict=True)}
             if min(costs.values()) < 1:
                 raise EngineError(
                     "the server counts the same prompt tokens for a longer prompt: usage is not to be trusted"

@@ -198,7 +198,7 @@ def _speculation(chunk: _Chunk) -> SpecCounters | None:
         (chunk.sglext, "spec_tokens_details", "spec_correct_drafts_histogram", *_SGLANG_COUNTS),
     ):
         found = extension.get(details) if isinstance(extension, dict) else None
-        if isinstance(found, dict) and found.get(histogram) and found.get(steps):
+        if isinstance(found, dict) and all(found.get(key) for key in (histogram, drafted, steps)):
             return counters_of_histogram(found[histogram], round(found[drafted] / found[steps]))
     return None
 

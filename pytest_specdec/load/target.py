@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit, urlunsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """An OpenAI-compatible endpoint and the model to ask it for."""
 
-    base_url: str
+    base_url: str = field(repr=False)
     """With or without a trailing `/v1`."""
     model: str
     api_key: str | None = field(default=None, repr=False)
@@ -25,6 +26,12 @@ class Target:
     def chat_url(self) -> str:
         """URL of the chat completions."""
         return f"{self.base_url.rstrip('/').removesuffix('/v1')}/v1/chat/completions"
+
+    @property
+    def shown(self) -> str:
+        """The URL without credentials, for messages."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
     @property
     def headers(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The catalogue of faults: published regressions of engines as faults of the simulated one, and healthy controls.
 
-`row` is the number of a regression in the project's list of published ones (`engines.md`, section 7). Every row has a
+`row` is the number of a regression in the project's list of published ones. Every row has a
 fault, or says in `UNSEEN` why a client cannot see it. Whatever those threads do not give is called `chosen`.
 """
 

@@ -12,7 +12,7 @@ OTHERS = (
     Fault(
         id="fewer-draft-tokens",
         cause="draft_tokens",
-        threads=("engines.md 1: draft_len_schedule, num_speculative_tokens_per_batch_size, --speculative-adaptive",),
+        threads=("settings: draft_len_schedule, num_speculative_tokens_per_batch_size, --speculative-adaptive",),
         engine="all",
         what="The engine drafts one token fewer than it is configured to.",
         seen="nothing is accepted at the last position, as nothing is drafted there",
@@ -23,7 +23,7 @@ OTHERS = (
     Fault(
         id="off-silently",
         cause="switched_off",
-        threads=("engines.md 1: num_speculative_tokens_per_batch_size with K = 0",),
+        threads=("setting: num_speculative_tokens_per_batch_size with K = 0",),
         engine="vLLM, SGLang, TensorRT-LLM",
         what="Speculation is configured and never used.",
         seen="counters of speculation are there and do not move; speed is that of Off",
@@ -34,7 +34,7 @@ OTHERS = (
     Fault(
         id="off-above-batch",
         cause="switched_off",
-        threads=("engines.md 1: max_concurrency", "vllm#32374"),
+        threads=("setting: max_concurrency", "vllm#32374"),
         engine="TensorRT-LLM, vLLM",
         what="Speculation is off in steps of many sequences.",
         seen="normal with few requests; with many the counters hardly move and speed is that of Off",
@@ -45,7 +45,7 @@ OTHERS = (
     Fault(
         id="off-for-good",
         cause="switched_off",
-        threads=("engines.md 1: acceptance_window, acceptance_length_threshold",),
+        threads=("settings: acceptance_window, acceptance_length_threshold",),
         engine="TensorRT-LLM",
         what="Acceptance dips under load, and a threshold switches speculation off until the engine starts again.",
         seen="acceptance falls, then the counters stop; whoever measures later measures Off",
@@ -79,7 +79,7 @@ OTHERS = (
     Fault(
         id="queued",
         cause="queueing",
-        threads=("engines.md, finding 5: speculative_hook.py of SGLang 0.5.23",),
+        threads=("SGLang 0.5.23, speculative_hook.py",),
         engine="SGLang 0.5.23",
         what="Speculation lowers the limit of running requests without a word.",
         seen="above 48 requests TTFT explodes, interactivity looks better",
@@ -91,7 +91,7 @@ OTHERS = (
     Fault(
         id="preempted",
         cause="preemption",
-        threads=("engines.md 2.1: num_preemptions, num_retracted_requests",),
+        threads=("counters: num_preemptions, num_retracted_requests",),
         engine="all",
         what="Memory for drafts leaves too little cache: sequences are thrown out and computed anew.",
         seen="gaps in streams, prefill work that no request asked for",
@@ -113,7 +113,7 @@ OTHERS = (
     Fault(
         id="prefix-hits",
         cause="prefix_cache",
-        threads=("engines.md 2.1: prefix_cache_hits, cached_tokens",),
+        threads=("counters: prefix_cache_hits, cached_tokens",),
         engine="all",
         what="A prefix cache that should be off or empty has a part of the prompts.",
         seen="the run looks faster than it is",
@@ -125,7 +125,7 @@ OTHERS = (
     Fault(
         id="template-changed",
         cause="prompt",
-        threads=("engines.md, finding 10: only the MTP arm uses the chat template",),
+        threads=("InferenceX: only the MTP arm uses the chat template",),
         engine="all",
         what="The chat template adds tokens to every prompt.",
         seen="prompts are longer than without speculation, and than asked",
@@ -136,7 +136,6 @@ OTHERS = (
     Fault(
         id="tokens-lost",
         cause="tokens",
-        threads=("engines.md 9: sum of usage against generation_tokens",),
         engine="all",
         what="Some tokens are generated and never sent.",
         seen="words are missing, `usage` is lower than asked and than the server's own counter",
@@ -147,7 +146,6 @@ OTHERS = (
     Fault(
         id="usage-inflated",
         cause="usage",
-        threads=("engines.md, finding 3",),
         engine="all",
         what="`usage` counts more tokens than were generated.",
         seen="the run looks faster than it is; the server's counter does not agree",
@@ -180,7 +178,6 @@ OTHERS = (
     Fault(
         id="replacement-characters",
         cause="text",
-        threads=("engines.md 5: canaries",),
         engine="all",
         what="Characters of several tokens are cut apart at the border of a verify step.",
         seen="U+FFFD in the text",
@@ -191,7 +188,6 @@ OTHERS = (
     Fault(
         id="invalid-utf8",
         cause="text",
-        threads=("engines.md 5: canaries",),
         engine="all",
         what="Bytes of cut characters reach the wire.",
         seen="an answer that is no UTF-8 and that strict clients cannot decode",
@@ -202,7 +198,6 @@ OTHERS = (
     Fault(
         id="structured-invalid",
         cause="structured",
-        threads=("engines.md 5: structured output under speculation",),
         engine="all",
         what="Drafts are not checked against the grammar.",
         seen="answers that must be JSON are not",
@@ -233,7 +228,7 @@ OTHERS = (
     Fault(
         id="gauge-lies",
         cause="metrics",
-        threads=("engines.md 2.1: sglang:spec_accept_length, trtllm_spec_decode_acceptance_length",),
+        threads=("gauges: sglang:spec_accept_length, trtllm_spec_decode_acceptance_length",),
         engine="SGLang, TensorRT-LLM",
         what="The gauge of the acceptance length is not the engine's.",
         seen="the gauge and the counters, or the gauge and the stream, do not agree",
@@ -254,7 +249,7 @@ OTHERS = (
     Fault(
         id="speculation-counted-twice",
         cause="metrics",
-        threads=("engines.md 2.1: specDecodingStats of rank 0 copied to all ranks",),
+        threads=("TensorRT-LLM: specDecodingStats of rank 0 copied to all ranks",),
         engine="TensorRT-LLM with attention DP",
         what="Every rank shows the counters of one rank.",
         seen="acceptance is right, but there are more accepted and bonus tokens than tokens",
@@ -323,7 +318,7 @@ CONTROLS = (
     Fault(
         id="control-stream-interval",
         cause="none",
-        threads=("engines.md 3: --stream-interval",),
+        threads=("setting: --stream-interval",),
         what="A chunk carries the tokens of two steps.",
         seen="chunks of twice the size at twice the distance; no token is slower on average",
         magnitude="2",
@@ -333,7 +328,7 @@ CONTROLS = (
     Fault(
         id="control-near-ties",
         cause="none",
-        threads=("engines.md 5: match of at least 80 % (MTP) in 10 tokens",),
+        threads=("vLLM's own tests: a match of at least 80 % in 10 tokens",),
         what="Rounding in batches of another shape flips near ties: some greedy texts leave Off's, as plausible.",
         seen="some texts differ, as they do between two runs of Off",
         magnitude="10 % of the prompts, anywhere in 64 tokens",

@@ -183,7 +183,8 @@ def _sample(one: _Seen) -> RequestSample:
         start_s=one.start_s,
         chunk_s=np.array(one.times, dtype=np.float64),
         chunk_tokens=np.array(one.tokens, dtype=np.int64),
-        prompt_tokens=one.sequence.prompt_tokens,
+        # A client learns it with the first chunk.
+        prompt_tokens=one.sequence.prompt_tokens if one.times else None,
         status="failed" if one.error else "ok" if one.done else "cut",
         error=one.error,
         speculation=one.sequence.speculation if one.done and one.sequence.steps else None,

@@ -2,8 +2,7 @@
 
     python tests/benchmark/footprint.py [ROUNDS]
 
-Alternating rounds of pytest on an empty test, with the plugin and without; then the size of what is installed, package by
-package.
+Alternating rounds of pytest on an empty test, with the plugin and without; then the size of what is installed.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     SPECDEC_VLLM_PYTHON=... python tests/engine/cost.py [ROUNDS]
 
 The deepened tiny model, Off and MTP 3, both served at once and loaded in turn. Ours finds the two neighbouring
-concurrencies of each level and measures both until they are sure; the recipe runs `vllm bench serve` at 1, 2, 4 and 8
-with 10 x C prompts after 2 x C of warm-up. Per round both give their answers; over the rounds the answers' ratio has a 95 %
-interval. On this kind of machine the engine itself repeats to 20 % only, so the interval is the evidence.
+concurrencies of each level and measures both until they are sure; the recipe runs `vllm bench serve` at 1, 2, 4 and 8,
+10 x C prompts after 2 x C of warm-up. Over the rounds the ratio of the answers has a 95 % interval: a shared machine
+repeats to 20 % only, so the interval is the evidence.
 """
 
 from __future__ import annotations

@@ -77,11 +77,6 @@ def test_every_reason_is_named() -> None:
     assert client_limited(changed(PROCESS, loop_lag_p99_ms=35.0)) == "arrivals are stamped up to 35 ms (p99) late"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="client_limited does not look at the loop's lag where the kernel stamps: what is read at once has the stamp "
-    "of its last segment, so a fast stream hides a blocked reader",
-)
 def test_a_loop_that_is_blocked_again_and_again_is_marked_also_where_the_kernel_stamps() -> None:
     """As measured: 100 ms of every 400 ms blocked, eight streams of 3.5 ms steps, requests of 4 s."""
     measured = changed(

@@ -1307,7 +1307,6 @@ def test_an_open_loop_without_running_counts_drains(run: Run) -> None:
     assert {s.status for s in result.traffic.samples} == {"ok"}
 
 
-@pytest.mark.xfail(strict=True, reason="point.py and Target's repr show the URL with its user and password")
 def test_a_server_that_cannot_be_reached_is_named_without_its_credentials() -> None:
     async def main() -> str:
         to = target(f"http://user:urlsecret@127.0.0.1:{closed_port()}/v1")
