@@ -71,6 +71,22 @@ class ComparisonSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSubject:
+    """What an MTP engine says against what the same engine says without speculation."""
+
+    engine: EngineSpec
+    thinking: bool | None = None
+
+    @property
+    def reference(self) -> EngineSpec:
+        """The same without speculation."""
+        return self.engine.off()
+
+    def __str__(self) -> str:
+        return f"{self.engine}-says-what-off-says"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
     """What a suite asks for; built from the arguments of its `specdec` markers."""
 
@@ -206,6 +222,23 @@ class Matrix:
             if candidate.engine.mtp
         ]
 
+    def outputs(self) -> list[OutputSubject]:
+        """Each MTP engine whose answers are to be compared with Off's.
+
+        Raises:
+            InvalidInputError: there is no MTP mode, or its acceptance is pinned.
+        """
+        engines = dict.fromkeys(curve.engine for curve in self.curves() if curve.engine.mtp)
+        if not engines:
+            raise InvalidInputError("outputs need an MTP mode: give the specdec marker mtp=3 or the like")
+        pinned = [engine for engine in engines if engine.pinned_length is not None]
+        if pinned:
+            raise InvalidInputError(
+                f"{pinned[0]}: with a pinned acceptance the engine accepts drafts by lot, so its text is not the "
+                "model's; outputs are checked with acceptance='natural'"
+            )
+        return [OutputSubject(engine=engine, thinking=self.thinking) for engine in engines]
+
     def _prompts_of(self, sequence: str) -> dict[str, str]:
         of_file = sequence.strip().lower().startswith("file")
         if of_file != (self.prompts is not None):
@@ -216,14 +249,20 @@ class Matrix:
         return {} if self.prompts is None else {"prompts": f"{FILE}{self.prompts.digest}"}
 
 
+def engine_axes(engine: EngineSpec) -> dict[str, str]:
+    """Value of each axis of an engine, as `--specdec-only` compares it."""
+    return {
+        "model": engine.model,
+        "precision": engine.precision,
+        "parallelism": engine.parallelism,
+        "mtp": str(engine.mtp),
+        "acceptance": engine.acceptance,
+    }
+
+
 def cell_axes(cell: Cell) -> dict[str, str]:
     """Value of each axis of a cell, as `--specdec-only` compares it."""
-    return {
-        "model": cell.engine.model,
-        "precision": cell.engine.precision,
-        "parallelism": cell.engine.parallelism,
-        "mtp": str(cell.engine.mtp),
-        "acceptance": cell.engine.acceptance,
+    return engine_axes(cell.engine) | {
         "sequence": cell.workload.sequence,
         "concurrency": str(cell.concurrency),
         "rate": f"{cell.rate:g}",

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 import uvloop
 
+from pytest_specdec.asking import Answers, ask_all
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
@@ -106,6 +107,12 @@ class Observer(Protocol):
     def measured(self, measurement: Measurement) -> None:
         """Take a finished point."""
 
+    def answered(self, engine: EngineSpec, answers: Answers) -> None:
+        """Take what an engine said."""
+
+    def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
+        """Take why an engine said nothing."""
+
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Take the cells that will have no measurement, and why; an InconclusiveError when the budget left them out."""
 
@@ -115,12 +122,13 @@ OpenEngineFor = Callable[[EngineSpec], AbstractContextManager[OpenEngine]]
 
 def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions, observer: Observer) -> None:
     """Measure every cell of a plan, engine by engine; trouble with one engine does not end the others."""
-    job = _Job(options=options, observer=observer)
+    job = _Job(options=options, observer=observer, asked=dict(plan.asked))
     for engine, cells in plan.by_engine():
         left = list(cells)
         spent = job.spent()
         if spent:
             observer.not_measured(left, InconclusiveError(spent))
+            job.give_up_asking(engine, InconclusiveError(spent))
             continue
         observer.engine_starting(engine)
         try:
@@ -131,7 +139,9 @@ def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions
             ):
                 runner.run(job.measure_engine(running, engine, left))
         except SpecdecError as error:
-            observer.not_measured(left, error)
+            if left:
+                observer.not_measured(left, error)
+            job.give_up_asking(engine, error)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,6 +150,8 @@ class _Job:
 
     options: MeasureOptions
     observer: Observer
+    asked: dict[EngineSpec, bool | None] = field(default_factory=dict)
+    """Engines whose answers are still wanted."""
     order: int = 0
     usd: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -195,6 +207,22 @@ class _Job:
                 measurement = await self._try(server, running.died, cell, beside)
                 if measurement is not None:
                     measured.append(measurement)
+            await self._ask(engine, target)
+
+    async def _ask(self, engine: EngineSpec, target: Target) -> None:
+        """Ask after the load, when whatever wears off has worn off."""
+        if engine not in self.asked:
+            return
+        self.observer.said(f"{engine}: asking for its answers")
+        answers = await ask_all(target, draft_tokens=engine.mtp, thinking=self.asked[engine])
+        del self.asked[engine]
+        self.observer.answered(engine, answers)
+
+    def give_up_asking(self, engine: EngineSpec, error: SpecdecError) -> None:
+        """Tell that an engine's answers will not come, where they were wanted."""
+        if engine in self.asked:
+            del self.asked[engine]
+            self.observer.not_answered(engine, error)
 
     async def _try(self, server: Server, died: Callable[[], str], cell: Cell, left: list[Cell]) -> Measurement | None:
         """Measure one cell and take it from `left`, together with all others when they cannot be measured any more."""

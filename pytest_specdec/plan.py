@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from pytest_specdec.cell import Cell, EngineSpec, engine_order
 from pytest_specdec.cost import Price
 
 _SECONDS_PER_PROMPT_TOKEN = 1e-4
 """For the estimate of the ramp only; an H200 node prefills a 400B MoE at about 13,000 tokens/s."""
+_SECONDS_TO_ASK = 60.0
+"""Roughly: some 300 short answers, a few at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +20,11 @@ class Plan:
     """Cells in the order in which they are measured."""
 
     cells: tuple[Cell, ...]
+    asked: Mapping[EngineSpec, bool | None] = field(default_factory=dict)
+    """Engines whose answers are wanted too, with whether they are to think."""
 
     @classmethod
-    def of(cls, cells: Iterable[Cell], seed: int) -> Plan:
+    def of(cls, cells: Iterable[Cell], seed: int, asked: Mapping[EngineSpec, bool | None] | None = None) -> Plan:
         """Order the engines so that each starts once, and shuffle the points of each.
 
         Drift of the machine then does not look like a trend over concurrency.
@@ -28,19 +32,21 @@ class Plan:
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ordered = engine_order(cells)
         ranks = {cell: rng.random() for cell in ordered}
-        return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))))
+        return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))), asked=asked or {})
 
     def by_engine(self) -> list[tuple[EngineSpec, list[Cell]]]:
         """Each engine once, with its points."""
-        groups: dict[EngineSpec, list[Cell]] = {}
+        engines = {cell.engine for cell in self.cells} | self.asked.keys()
+        groups: dict[EngineSpec, list[Cell]] = {engine: [] for engine in sorted(engines)}
         for cell in self.cells:
-            groups.setdefault(cell.engine, []).append(cell)
+            groups[cell.engine].append(cell)
         return list(groups.items())
 
     def seconds(self, *, window_s: float, settle_s: float, start_s: float) -> float:
         """Estimated duration: engine starts, then for each point ramp, settling and window."""
         ramps = sum(cell.concurrency * cell.workload.isl * _SECONDS_PER_PROMPT_TOKEN for cell in self.cells)
-        return len(self.by_engine()) * start_s + len(self.cells) * (window_s + settle_s) + ramps
+        asking = len(self.asked) * _SECONDS_TO_ASK
+        return len(self.by_engine()) * start_s + len(self.cells) * (window_s + settle_s) + ramps + asking
 
     def usd(self, seconds: float, price: Price) -> float:
         """Estimated cost of the GPUs for a duration, by the share of points that each engine has."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
+    from pytest_specdec.output_checks import Outputs
     from pytest_specdec.progress import TerminalProgress
     from pytest_specdec.session import SpecdecSession, Subject
 
@@ -49,7 +50,7 @@ _STATUS = {
     "failed": ("failed", "F", "FAILED"),
 }
 """Category, letter and word of each outcome of our own."""
-_LEVELS = ("comparison", "curve", "measurement")
+_LEVELS = ("comparison", "curve", "measurement", "outputs")
 """Fixtures that decide what a test is about, the widest first."""
 
 
@@ -253,6 +254,18 @@ def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comp
 
 
 @pytest.fixture
+def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs:
+    """What an MTP engine says against what it says without speculation: `assert outputs.same_text`, `.clean`, ...
+
+    Both engines answer the same questions greedily after the load; Off answers twice, as the control.
+    """
+    from pytest_specdec.matrix import OutputSubject
+
+    assert isinstance(specdec_subject, OutputSubject), "unreachable because generate_tests gives an output subject"
+    return _session(request).outputs(specdec_subject)
+
+
+@pytest.fixture
 def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
     """Measure one cell of your own now: `specdec_measure(mtp=3, sequence="4k256", concurrency=8)`.
 
@@ -380,6 +393,8 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
         )
     if used[0] == "comparison":
         return matrix.comparisons()
+    if used[0] == "outputs":
+        return matrix.outputs()
     return matrix.curves_over_concurrency() if used[0] == "curve" else matrix.cells()
 
 

@@ -9,6 +9,7 @@ from pytest_specdec.cell import Cell, EngineSpec
 from pytest_specdec.errors import SpecdecError
 
 if TYPE_CHECKING:
+    from pytest_specdec.asking import Answers
     from pytest_specdec.load.point import Progress
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.session import SpecdecSession
@@ -58,6 +59,15 @@ class Recorder:
         self.into[measurement.cell] = measurement
         self.session.save()
         self.listener.measured(measurement)
+
+    def answered(self, engine: EngineSpec, answers: Answers) -> None:
+        """Keep."""
+        self.session.answers[engine] = answers
+
+    def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
+        """Keep the reason."""
+        self.session.unanswered[engine] = error
+        self.listener.said(f"{engine} was not asked: {error}")
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Keep the reason."""

@@ -19,6 +19,7 @@ from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
 from pytest_specdec.gate import Verdict
 from pytest_specdec.measurement import STORED, Measurement, curve_of
+from pytest_specdec.output_verdict import OutputVerdict
 
 RUN_SCHEMA = "specdec-run/1"
 
@@ -40,6 +41,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The same cells with the servers exchanged between the hosts."""
     stored: tuple[Measurement, ...] = ()
     """Baselines that stood in for an Off mode that no endpoint served."""
+    outputs: dict[str, tuple[OutputVerdict, ...]] = {}
+    """Engine -> what its answers came to against Off's."""
 
     @property
     def simulated(self) -> bool:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from pytest_specdec import __version__
 from pytest_specdec.cell import Cell, EngineSpec
 from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError, SpecdecError
-from pytest_specdec.matrix import ComparisonSubject, CurveSubject, cell_axes
+from pytest_specdec.matrix import ComparisonSubject, CurveSubject, OutputSubject, cell_axes, engine_axes
 from pytest_specdec.recorder import Listener, Recorder
 from pytest_specdec.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_specdec.asking import Answers
     from pytest_specdec.baseline import BaselinePoint, Baselines
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.cost import Price
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.measuring import MeasureOptions, OpenEngine
+    from pytest_specdec.output_checks import Outputs
     from pytest_specdec.plan import Plan
     from pytest_specdec.prompt_file import PromptFile
     from pytest_specdec.run import Run
 
 _INTERRUPTED = "interrupted"
-Subject = Cell | CurveSubject | ComparisonSubject
+Subject = Cell | CurveSubject | ComparisonSubject | OutputSubject
 
 
 class SpecdecSession:
@@ -58,6 +60,9 @@ class SpecdecSession:
         self.stored: dict[Cell, Measurement] = {}
         """Baselines that stand in for the Off mode where no endpoint serves it."""
         self.verdicts: dict[Cell, Verdict] = {}
+        self.answers: dict[EngineSpec, Answers] = {}
+        self.unanswered: dict[EngineSpec, SpecdecError] = {}
+        self.judged_outputs: dict[OutputSubject, Outputs] = {}
         self.done = False
         self.run_path: Path | None = None
         self.deselection_reasons: list[str] = []
@@ -77,12 +82,11 @@ class SpecdecSession:
         Raises:
             InvalidInputError: two suites say different things of one engine.
         """
-        for cell in cells_of(subject):
-            earlier = self.hardware.setdefault(cell.engine, matrix.hardware)
+        for engine in engines_of(subject):
+            earlier = self.hardware.setdefault(engine, matrix.hardware)
             if earlier != matrix.hardware:
-                raise InvalidInputError(
-                    f"{cell.engine} is declared on {earlier!r} and on {matrix.hardware!r}: choose one"
-                )
+                raise InvalidInputError(f"{engine} is declared on {earlier!r} and on {matrix.hardware!r}: choose one")
+        for cell in cells_of(subject):
             if matrix.prompts is not None:
                 self.prompt_files[cell.workload.prompts] = matrix.prompts
 
@@ -90,6 +94,10 @@ class SpecdecSession:
         """Apply `--specdec-only`; None when nothing is left. An MTP filter keeps the Off side of a comparison."""
         if isinstance(subject, Cell):
             return subject if self._kept(subject) else None
+        if isinstance(subject, OutputSubject):
+            axes = engine_axes(subject.engine)
+            kept_engine = all(axes[axis] in values for axis, values in self.settings.only if axis in axes)
+            return subject if kept_engine else None
         if isinstance(subject, CurveSubject):
             kept = tuple(cell.concurrency for cell in subject.cells if self._kept(cell))
             return replace(subject, concurrencies=kept) if kept else None
@@ -133,7 +141,7 @@ class SpecdecSession:
         if self._source is None:
             from pytest_specdec.engines import engine_source
 
-            specs = list(dict.fromkeys(cell.engine for subject in subjects for cell in cells_of(subject)))
+            specs = list(dict.fromkeys(engine for subject in subjects for engine in engines_of(subject)))
             self._source = engine_source(self.settings, specs, self._say, self._ask_hook)
         return self._source
 
@@ -145,7 +153,18 @@ class SpecdecSession:
         source = self.source(self.subjects)
         cells = {cell for subject in self.subjects for cell in cells_of(subject)}
         # The Off side of a comparison may come from a stored baseline.
-        self.plan = Plan.of((cell for cell in cells if not source.refusal(cell.engine)), self.settings.seed)
+        asked = {
+            engine: subject.thinking
+            for subject in self.subjects
+            if isinstance(subject, OutputSubject)
+            for engine in engines_of(subject)
+        }
+        self.unanswered = {e: EngineError(source.refusal(e)) for e in asked if source.refusal(e)}
+        self.plan = Plan.of(
+            (cell for cell in cells if not source.refusal(cell.engine)),
+            self.settings.seed,
+            {engine: thinking for engine, thinking in asked.items() if engine not in self.unanswered},
+        )
         for cell in cells - set(self.plan.cells):
             self.unmeasured[cell] = EngineError(source.refusal(cell.engine))
 
@@ -180,7 +199,7 @@ class SpecdecSession:
                 exchanged = exchange_hosts(
                     self.source(self.subjects), settings, next(iter(self.hardware)).model, self._say
                 )
-                measure_plan(self.plan, self._opener(exchanged), options, recorder)
+                measure_plan(replace(self.plan, asked={}), self._opener(exchanged), options, recorder)
                 for cell in self.measured.keys() & self.swapped.keys():
                     self.measured[cell] = merge_swapped(self.measured[cell], self.swapped[cell])
         finally:
@@ -189,6 +208,7 @@ class SpecdecSession:
                 if cell not in self.measured:
                     self.unmeasured.setdefault(cell, InconclusiveError(_INTERRUPTED))
             self.verdicts = self._judge()
+            self.judged_outputs = self._judge_outputs()
             self._find_stored()
             self.done = not any(str(error) == _INTERRUPTED for error in self.unmeasured.values())
             self.save()
@@ -246,6 +266,7 @@ class SpecdecSession:
             not_measured={str(cell): str(error) for cell, error in self.unmeasured.items()},
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
             stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
+            outputs={str(subject): found.verdicts for subject, found in self.judged_outputs.items()},
         )
 
     # ---- what tests read
@@ -281,6 +302,17 @@ class SpecdecSession:
         if self.source(self.subjects).refusal(subject.reference.engine):
             return mtp_against_off(mtp, self._stored(subject.reference, mtp[0]))
         return mtp_against_off(mtp, self._points(subject.reference))
+
+    def outputs(self, subject: OutputSubject) -> Outputs:
+        """Judge what an MTP engine said against what Off said.
+
+        Raises:
+            EngineError: one of them could not be asked.
+        """
+        for engine in engines_of(subject):
+            if engine not in self.answers:
+                raise EngineError(f"{engine} was not asked: {self.unanswered.get(engine, _INTERRUPTED)}")
+        return self.judged_outputs[subject]
 
     @property
     def baselines(self) -> Baselines:
@@ -385,6 +417,16 @@ class SpecdecSession:
         measured = [self.measured[cell] for cell in sorted(self.plan.cells) if cell in self.measured]
         return judge_suite((m, self.baselines.find(m.cell, m.environment)) for m in measured)
 
+    def _judge_outputs(self) -> dict[OutputSubject, Outputs]:
+        from pytest_specdec.answers import judge_answers
+
+        wanted = [s for s in self.subjects if isinstance(s, OutputSubject) and s.engine in self.answers]
+        return {
+            subject: judge_answers(self.answers[subject.reference], self.answers[subject.engine])
+            for subject in dict.fromkeys(wanted)
+            if subject.reference in self.answers
+        }
+
     def _find_stored(self) -> None:
         """Look up the baselines of Off curves that a comparison needs and no endpoint serves."""
         source = self.source(self.subjects)
@@ -412,8 +454,17 @@ class SpecdecSession:
         return stored
 
 
+def engines_of(subject: Subject) -> tuple[EngineSpec, ...]:
+    """The engines that a subject needs, Off first."""
+    if isinstance(subject, OutputSubject):
+        return subject.reference, subject.engine
+    return tuple(dict.fromkeys(cell.engine for cell in cells_of(subject)))
+
+
 def cells_of(subject: Subject) -> tuple[Cell, ...]:
     """The cells that a subject needs."""
+    if isinstance(subject, OutputSubject):
+        return ()
     return (subject,) if isinstance(subject, Cell) else subject.cells
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "settings", "plugin", "session", "judged", "progress", "ending", "commands", "engines", "recorder",
-    "__main__", "measuring", "measuring_point", "crosscheck", "hookspec",
+    "__main__", "measuring", "measuring_point", "asking", "answers", "crosscheck", "hookspec",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry")
 STANDARD_IO = {"asyncio", "http", "socket", "subprocess", "urllib.request"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import pandas as pd
@@ -14,6 +14,7 @@ from pytest_specdec.facts import Facts
 from pytest_specdec.gate import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
+from pytest_specdec.output_verdict import OutputVerdict
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
 from pytest_specdec.report.render import Table, with_uncertainty
@@ -35,6 +36,8 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
     comparisons, tables, remarks = mode_tables((*run.measurements, *run.stored), levels)
     if run.verdicts:
         tables.append(verdict_table(run.verdicts))
+    if run.outputs:
+        tables.append(output_table(run.outputs))
     if run.measurements:
         tables.append(point_table(run.measurements))
     remarks += _not_measured(run) + _unknown_facts(run)
@@ -115,6 +118,16 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     why = tuple(f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None)
     headers = ("cell", "verdict", "notes")
     return Table(title="verdicts against the stored baselines", headers=headers, rows=rows, notes=why)
+
+
+def output_table(outputs: Mapping[str, Sequence[OutputVerdict]]) -> Table:
+    """What the answers came to, with the reason that decided."""
+    rows = [
+        [subject, verdict.check, verdict.outcome.value, verdict.reasons[0] if verdict.reasons else ""]
+        for subject, verdicts in outputs.items()
+        for verdict in verdicts
+    ]
+    return Table(title="what MTP says against Off", headers=("engine", "check", "verdict", "why"), rows=rows)
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:

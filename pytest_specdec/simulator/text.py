@@ -160,7 +160,15 @@ _WRONG: Mapping[str, Callable[[Script, int], str]] = {
 
 
 def example(schema: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 - any JSON value
-    """A value that a JSON schema of the simpler kind allows: types, properties, items, enum, const and bounds."""
+    """A value that a JSON schema of the simpler kind allows.
+
+    It knows types, properties, items, enum, const, bounds, dates, the first of `anyOf`, and references to `$defs`.
+    """
+    definitions = schema.get("$defs")
+    if definitions:
+        schema = _resolved({key: value for key, value in schema.items() if key != "$defs"}, definitions)
+    if "anyOf" in schema:
+        return example(schema["anyOf"][0], seed)
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if choices:
         return choices[seed % len(choices)]
@@ -168,7 +176,21 @@ def example(schema: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 - any 
     return None if make is None else make(schema, seed)
 
 
+def _resolved(part: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """The same with each reference replaced by what it refers to."""
+    if isinstance(part, list):
+        return [_resolved(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _resolved(definitions[part["$ref"].rpartition("/")[2]], definitions)
+    return {key: _resolved(value, definitions) for key, value in part.items()}
+
+
 def _object(schema: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    values = schema.get("additionalProperties")
+    if "properties" not in schema and isinstance(values, dict):
+        return {"any": example(values, seed)}
     properties = schema.get("properties", {"answer": {"type": "string"}})
     return {name: example(one, seed + i) for i, (name, one) in enumerate(properties.items())}
 
@@ -185,6 +207,8 @@ def _number(schema: Mapping[str, Any], seed: int) -> int:
 
 
 def _string(schema: Mapping[str, Any], seed: int) -> str:
+    if schema.get("format") == "date":
+        return f"2026-{seed % 12 + 1:02d}-{seed % 28 + 1:02d}"
     return output_text(seed, 0, _ANSWER_LONGEST).strip()[: schema.get("maxLength", _ANSWER_LONGEST)]
 
 

@@ -94,7 +94,7 @@ def read(curve: Curve, levels: list[float]) -> dict[float, Estimate]:
 
 async def levels_of(servers: Mapping[int, Server]) -> list[float]:
     """Three levels that both modes reach."""
-    ends = [[(await measure(server, c, PROBE))[0].interactivity.value for c in (8, 2)] for server in servers.values()]
+    ends = [[(await measure(server, c, PROBE))[0].interactivity.value for c in (4, 1)] for server in servers.values()]
     low, high = max(a for a, _ in ends), min(b for _, b in ends)
     return [low + share * (high - low) for share in (0.25, 0.5, 0.75)]
 

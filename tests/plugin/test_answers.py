@@ -1,0 +1,83 @@
+"""Speculation must not change what the model says: the fixture `outputs` on engines that do, and that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from small_suite import Suite
+
+Serve = Callable[..., str]
+SAYS = """
+@pytest.mark.specdec(mtp=3)
+def test_text(outputs):
+    assert outputs.same_text
+
+@pytest.mark.specdec(mtp=3)
+def test_clean(outputs):
+    assert outputs.clean
+
+@pytest.mark.specdec(mtp=3)
+def test_structure(outputs):
+    assert outputs.keeps_structure
+"""
+
+
+def run(suite: Suite, off: str, mtp: str, *more: str) -> pytest.RunResult:
+    return suite.run(f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}", *more, simulate=False)
+
+
+def test_a_healthy_engine_says_what_off_says(suite: Suite, serve: Serve) -> None:
+    suite.write(SAYS)
+    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0))
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*what MTP says against Off*", "*toy-fp8-mtp3-says-what-off-says*losslessness*pass*"])
+    checks = {v["check"]: v["outcome"] for v in suite.saved_run()["outputs"]["toy-fp8-mtp3-says-what-off-says"]}
+    assert checks["losslessness"] == checks["canaries"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("fault", "red", "words"),
+    [
+        ("text-differs", "test_text", "losslessness: failed"),
+        ("gibberish", "test_clean", "canaries: failed"),
+        ("invalid-utf8", "test_clean", "canaries: failed"),
+        ("structured-invalid", "test_structure", "invalid JSON"),
+    ],
+)
+def test_an_engine_that_says_something_else_is_red(
+    suite: Suite, serve: Serve, fault: str, red: str, words: str
+) -> None:
+    suite.write(SAYS)
+    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault=fault), "-k", red)
+    result.assert_outcomes(failed=1, deselected=2)
+    assert words in result.stdout.str()
+
+
+def test_tasks_that_nobody_solves_decide_nothing(suite: Suite, serve: Serve) -> None:
+    """The simulated engine solves none: the check says so instead of passing."""
+    suite.write("@pytest.mark.specdec(mtp=3)\ndef test_it(outputs):\n    assert outputs.solves_as_much\n")
+    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*inconclusive*even without MTP, so little is left to lose*"])
+
+
+def test_a_pinned_acceptance_has_no_text_of_its_own(suite: Suite) -> None:
+    suite.write("@pytest.mark.specdec(mtp=3, acceptance=2.5)\ndef test_it(outputs):\n    assert outputs.clean\n")
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "with a pinned acceptance the engine accepts drafts by lot" in result.stderr.str()
+
+
+def test_outputs_need_an_mtp_mode(suite: Suite) -> None:
+    suite.write("@pytest.mark.specdec(mtp=0)\ndef test_it(outputs):\n    assert outputs.clean\n")
+    result = suite.run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "outputs need an MTP mode" in result.stderr.str()
+
+
+def test_an_engine_that_is_not_there_is_engine_trouble(suite: Suite, serve: Serve) -> None:
+    suite.write(SAYS)
+    result = run(suite, serve(speed=20.0), "http://127.0.0.1:9/v1", "-k", "test_text")
+    result.assert_outcomes(errors=1, deselected=2)
+    result.stdout.fnmatch_lines(["*toy-fp8-mtp3 was not asked: *cannot be reached*"])
