@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import pandas as pd
 
+from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.diagnosis import diagnose
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
@@ -15,10 +16,11 @@ from pytest_specdec.gate import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.output_verdict import OutputVerdict
+from pytest_specdec.paying import Gain, best_draft_tokens, gains, limit
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
 from pytest_specdec.report.render import Table, with_uncertainty
-from pytest_specdec.run import Run, by_curve, compare_modes
+from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
 
 _POINT_METRICS = {
     "interactivity_tok_s_user": "tok/s/user",
@@ -34,6 +36,7 @@ _OPTIONAL_METRICS = {"goodput_req_s": "goodput req/s", "measured_j_tok": "GPU J/
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
     """Every table of a run, what they compare, and the remarks that belong to none of them."""
     comparisons, tables, remarks = mode_tables((*run.measurements, *run.stored), levels)
+    tables += paying_tables((*run.measurements, *run.stored))
     if run.verdicts:
         tables.append(verdict_table(run.verdicts))
     if run.outputs:
@@ -118,6 +121,40 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     why = tuple(f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None)
     headers = ("cell", "verdict", "notes")
     return Table(title="verdicts against the stored baselines", headers=headers, rows=rows, notes=why)
+
+
+def paying_tables(measurements: Iterable[Measurement]) -> list[Table]:
+    """Where MTP pays, at matched concurrency: one table per model and workload."""
+    curves = gains(measurements)
+    groups: dict[tuple[EngineSpec, Workload], list[list[Gain]]] = {}
+    for (engine, workload), points in curves.items():
+        groups.setdefault((engine.off(), workload), []).append(points)
+    return [_paying_table(engine, workload, found) for (engine, workload), found in groups.items()]
+
+
+def _paying_table(engine: EngineSpec, workload: Workload, curves: Sequence[Sequence[Gain]]) -> Table:
+    rows, sentences = [], []
+    for points in curves:
+        mode = mode_title(points[0].cell.engine)
+        sentences.append(f"{limit(points).sentence(mode)}.")
+        for gain in points:
+            length, least, headroom = gain.length, gain.break_even_length, gain.headroom
+            rows.append(
+                [
+                    gain.cell.level,
+                    mode,
+                    f"{with_uncertainty(gain.throughput_ratio, 2)}x",
+                    "" if length is None else with_uncertainty(length, 2),
+                    "" if least is None else with_uncertainty(least, 2),
+                    "" if headroom is None else f"{headroom:+.0%}",
+                ]
+            )
+    if len(curves) > 1:
+        best = best_draft_tokens(curves)
+        sentences.append(f"Best K: {', '.join(f'{g.cell.engine.mtp} at {c}' for c, g in best.items())} in flight.")
+    headers = ("concurrency", "mode", "throughput", "accept. length", "breaks even at", "headroom")
+    title = f"where MTP pays, at matched concurrency: {cell_prefix(engine, workload).removesuffix('-off')}"
+    return Table(title=title, headers=headers, rows=rows, sentences=sentences)
 
 
 def output_table(outputs: Mapping[str, Sequence[OutputVerdict]]) -> Table:

@@ -79,8 +79,32 @@ def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Pa
     done = measure(weak, "-k", "holds and mtp1-c4")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "REGRESSED suite_tiny.py" in done.stdout
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("E") and "acceptance length" in line]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("E") and "acceptance length   " in line]
     assert line.rstrip().endswith("regressed"), line
+    moved = parts(newest_run(weak))["acceptance_length"]
+    assert moved["effect"][0] == pytest.approx(1.6 / 1.95 - 1, abs=0.06)
+
+
+def test_slower_steps_are_a_regression_of_steps_and_not_of_acceptance(folder: Path, tmp_path: Path) -> None:
+    """Six more layers in the target change neither text nor acceptance, and every step takes longer."""
+    slow = tmp_path / "slow"
+    shutil.copytree(folder, slow)
+    shutil.rmtree(slow / MODEL)
+    subprocess.run([PYTHON, HERE / "deepen_target.py", HERE / MODEL, slow / MODEL, "6"], check=True)
+    done = measure(slow, "-k", "holds and mtp1-c4")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "REGRESSED suite_tiny.py" in done.stdout
+    run = newest_run(slow)
+    assert run["verdicts"][0]["diagnosis"]["cause"] in ("step time", "stalls")
+    assert abs(parts(run)["acceptance_length"]["effect"][0]) < 0.03
+    assert parts(run)["step_time_ms"]["effect"][0] < -0.1
+    assert "acceptance length unchanged" in run["verdicts"][0]["diagnosis"]["sentence"]
+
+
+def parts(run: dict[str, Any]) -> dict[str, Any]:
+    """The factors of the diagnosis of the one verdict, by metric."""
+    (verdict,) = run["verdicts"]
+    return {part["metric"]: part for part in verdict["diagnosis"]["parts"]}
 
 
 def test_mtp_and_off_say_the_same(tmp_path: Path) -> None:

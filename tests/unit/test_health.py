@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ HEALTHY = Signs(
 
 
 def found(
-    cell: Cell = MTP, counters: SpecCounters = COUNTERS, tokens: TokenTruth | None = None, **changes: float | None
+    cell: Cell = MTP, counters: SpecCounters = COUNTERS, tokens: TokenTruth | None = None, **changes: Any
 ) -> dict[str, Finding]:
     signs = msgspec.structs.replace(HEALTHY, **changes)
     return {finding.check: finding for finding in find(cell, acceptance_from(counters), signs, tokens)}
@@ -45,7 +47,7 @@ def test_a_healthy_point_has_no_finding() -> None:
         ({"tokens_per_chunk": 2.5}, "counters-lie", "a step brings 3.10 tokens, and a chunk, which holds at least one"),
     ],
 )
-def test_broken_speculation_breaks_the_point(changes: dict[str, float], check: str, words: str) -> None:
+def test_broken_speculation_breaks_the_point(changes: dict[str, Any], check: str, words: str) -> None:
     finding = found(**changes)[check]
     assert finding.severity == "broken"
     assert words in finding.words
@@ -54,10 +56,10 @@ def test_broken_speculation_breaks_the_point(changes: dict[str, float], check: s
 
 def test_a_broken_drafter_is_told_by_its_first_position_unless_it_is_pinned() -> None:
     broken = SpecCounters(steps=1000, drafted=3000, accepted=40, per_position=(39, 1, 0))
-    changes = {"tokens_per_chunk": 1.04}
-    assert found(MTP, broken, **changes)["drafter-broken"].severity == "broken"
-    assert "3.9%" in found(MTP, broken, **changes)["drafter-broken"].words
-    assert found(PINNED, broken, **changes) == {}
+    finding = found(MTP, broken, tokens_per_chunk=1.04)["drafter-broken"]
+    assert finding.severity == "broken"
+    assert "3.9%" in finding.words
+    assert found(PINNED, broken, tokens_per_chunk=1.04) == {}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_a_broken_drafter_is_told_by_its_first_position_unless_it_is_pinned() ->
         ({"prompt_excess": 0.06}, "prompt-tokens"),
     ],
 )
-def test_what_a_reader_must_know_is_a_warning(changes: dict[str, float], check: str) -> None:
+def test_what_a_reader_must_know_is_a_warning(changes: dict[str, Any], check: str) -> None:
     assert {name: finding.severity for name, finding in found(**changes).items()} == {check: "warning"}
 
 
@@ -95,7 +97,7 @@ def traffic(sizes: list[list[int]], gap: float = 0.02) -> Traffic:
         RequestSample(
             request=PlannedRequest(index=i, prompt=i, isl=100, osl=sum(chunks)),
             start_s=0.0,
-            chunk_s=0.1 + gap * np.arange(len(chunks)),
+            chunk_s=np.array([0.1 + gap * k for k in range(len(chunks))]),
             chunk_tokens=np.array(chunks),
             prompt_tokens=100,
             status="ok",
