@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, SpecdecError
-from pytest_specdec.settings import Settings, add_options
+from pytest_specdec.options import add_options
+from pytest_specdec.settings import Settings
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

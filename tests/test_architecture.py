@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
-    "settings", "plugin", "session", "judged", "progress", "ending", "commands", "engines", "recorder",
+    "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "engines", "recorder",
     "__main__", "measuring", "measuring_point", "asking", "answers", "crosscheck", "hookspec",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry")
@@ -69,4 +69,4 @@ def test_imports_go_one_way(path: Path) -> None:
 
 def test_only_hooks_and_settings_import_pytest() -> None:
     found = {path.stem for path in MODULES if "pytest" in {name.split(".")[0] for name in imports(path)}}
-    assert found == {"plugin", "settings", "hookspec"}
+    assert found == {"plugin", "settings", "options", "hookspec"}
