@@ -252,7 +252,8 @@ class _Job:
                 while True:
                     curve = [m for m in found if m.cell.workload == workload]
                     seen = {m.cell.concurrency: m.interactivity.value for m in curve}
-                    most = facts.max_running or _MOST_REFINED * max(m.cell.concurrency for m in planned)
+                    most = _MOST_REFINED * max(m.cell.concurrency for m in planned)
+                    most = min(most, facts.max_running or most)
                     concurrency = next_concurrency(seen, level, most=most)
                     if concurrency is None or concurrency in tried:
                         break

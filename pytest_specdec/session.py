@@ -334,9 +334,9 @@ class SpecdecSession:
         """
         if self.settings.update is None or self.plan is None:
             return {}, ""
-        missing = len(self.unmeasured)
+        missing = [cell for cell in self.plan.cells if cell not in self.measured]
         if missing or not self.done:
-            return {}, f"baselines were not updated: {missing} planned points were not measured"
+            return {}, f"baselines were not updated: {len(missing)} planned points were not measured"
         planned = [self.measured[cell] for cell in self.plan.cells]
         refused = [m for m in planned if m.why_no_baseline]
         if refused:

@@ -24,7 +24,9 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     accepted drafts off.
     """
     tokens_per_chunk: float | None = None
-    """Output tokens per chunk after the first, in the window: the acceptance length, where each step is a chunk."""
+    """Output tokens per chunk, of all requests of the point, without first chunks and those that `max_tokens` cuts: the
+    acceptance length, where each step is a chunk.
+    """
     acceptance_drift: float = 0.0
     """Relative change of tokens per chunk from the window's beginning to its end; 0 where it may be chance."""
     waiting: float | None = None
@@ -60,13 +62,20 @@ def signs_of(  # noqa: PLR0913 - one argument per thing that an engine may tell
         verify_steps=steps,
         drafts_per_step=speculation.drafted / steps if speculation and steps else None,
         verify_share=share,
-        tokens_per_chunk=float(tokens.sum() / chunks.sum()) if chunks.sum() else None,
+        tokens_per_chunk=_tokens_per_chunk(traffic),
         acceptance_drift=_drift(tokens, chunks),
         waiting=float(np.median(later)) if len(later) else None,
         preemptions=preemptions,
         prefix_hits=prefix_hits / prefix_queries if prefix_queries and prefix_hits is not None else None,
         prompt_excess=sum(c for c, _ in asked) / sum(isl for _, isl in asked) - 1 if asked else None,
     )
+
+
+def _tokens_per_chunk(traffic: Traffic) -> float | None:
+    streams = [s for s in traffic.samples if s.status != "failed"]
+    sizes = [s.chunk_tokens[1 : -1 if s.status == "ok" else None] for s in streams]
+    chunks = sum(map(len, sizes))
+    return float(sum(size.sum() for size in sizes) / chunks) if chunks else None
 
 
 def _parts(traffic: Traffic) -> tuple[np.ndarray, np.ndarray]:

@@ -213,6 +213,8 @@ async def wait_until_idle(endpoint: Endpoint, adapter: Adapter, *, seconds: floa
 
 def _reason(error: BaseException) -> str:
     """The innermost cause in few words."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_TIMEOUT_S:g} s"
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error) or type(error).__name__
