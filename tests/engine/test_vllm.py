@@ -22,15 +22,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-CONFTEST = """
-# Engine and client share two cores: whether the client was the limit is this machine's affair, and not what is tested.
-from pytest_specdec import client
-
-for bound in [name for name in vars(client) if name.startswith("MOST_")]:
-    setattr(client, bound, float("inf"))
-"""
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite on the tiny model, its baselines just written."""
@@ -38,7 +29,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HERE / MODEL, folder / MODEL)
     for name in ("tiny.ini", "suite_tiny.py"):
         shutil.copy(HERE / name, folder)
-    (folder / "conftest.py").write_text(CONFTEST)
     done = measure(folder, "--specdec-update")
     assert done.returncode == 0, done.stdout
     return folder

@@ -144,7 +144,7 @@ def catch(fault: Fault, seed: int) -> Caught:
     try:
         measured = measure(fault, workload, concurrency, seed)
     except SpecdecError as error:
-        return Caught((type(error).__name__,), "crash", failed=True)
+        return Caught((type(error).__name__,), "not measured", failed=True)
     stored = baseline(workload.isl, workload.osl, concurrency, seed)
     (verdict,) = judge_suite([(measured, stored)]).values()
     regressed = [m.metric for m in verdict.metrics if m.outcome is Outcome.REGRESSED]
@@ -181,11 +181,12 @@ def table(seeds: int) -> str:
                 ", ".join(fault.threads) or "-",
                 fault.magnitude or "-",
                 f"{flagged}/{len(runs)}",
+                f"{sum(c.failed for c in runs)}/{len(runs)}",
                 ", ".join(check for check, _ in checks.most_common(3)) or "nothing",
                 causes.most_common(1)[0][0] if causes else "-",
             ]
         )
-    headers = ["fault", "published as", "magnitude", "flagged", "by", "diagnosis"]
+    headers = ["fault", "published as", "magnitude", "flagged", "red", "by", "diagnosis"]
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 

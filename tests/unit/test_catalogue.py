@@ -24,10 +24,10 @@ RIGHT: dict[Cause, tuple[set[str], set[str]]] = {
     "prefill": ({"stalls", "waiting"}, {"total_tok_s_gpu"}),
     "prefix_cache": ({"stalls", "waiting", ""}, {"prefix-hits"}),
     "prompt": ({""}, {"prompt-tokens"}),
-    "tokens": ({"crash"}, {"NotMeasuredError"}),
+    "tokens": ({"not measured"}, {"NotMeasuredError"}),
     "usage": ({"stalls", "step time", "unexplained", ""}, {"token-truth"}),
     "stall": ({"stalls"}, {"total_tok_s_gpu"}),
-    "crash": ({"crash", "stalls", "waiting"}, {"EngineError", "total_tok_s_gpu"}),
+    "crash": ({"not measured", "stalls", "waiting"}, {"EngineError", "total_tok_s_gpu"}),
     "metrics": ({"counters-lie", ""}, {"counters-lie", "token-truth"}),
 }
 DIFFERS: dict[str, tuple[set[str], set[str]]] = {

@@ -20,7 +20,7 @@ from pytest_specdec.schedule import closed_loop_requests
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.steady import batch_mean, median_estimate
-from pytest_specdec.summary import acceptance_length, summarize
+from pytest_specdec.summary import acceptance_length, speeds, summarize
 
 PRICE = Price(usd_per_gpu_hour=1.0, kw_per_gpu=1.0)
 EXACT = Workload(isl=100, osl=100, shortest=1.0)
@@ -60,6 +60,7 @@ def test_a_steady_stream_gives_its_exact_numbers() -> None:
     rate = 8 * 100 / (0.1 + 0.02 * 99)
     assert found["output_tok_s_gpu"].value == pytest.approx(rate / 2, rel=0.005)
     assert found["total_tok_s_gpu"].value == pytest.approx(rate, rel=0.005)
+    assert np.median(speeds(steady(8), EXACT).tpots) == pytest.approx(0.020, rel=1e-6)
     # The median of the streams is exact; moving it to the long run sees that tokens come in grains.
     assert found["tpot_p50_ms"].value == pytest.approx(20, rel=5e-4)
     assert found["interactivity_tok_s_user"].value == pytest.approx(50, rel=5e-4)
