@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_specdec.errors import InconclusiveError, NotComparableError
-from pytest_specdec.gate import Outcome, Verdict
+from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 
 

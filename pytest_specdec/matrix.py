@@ -23,7 +23,7 @@ from pytest_specdec.cell import (
     parse_sequence,
 )
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.prompt_file import PromptFile, load_prompts
+from pytest_specdec.prompts.file import PromptFile, load_prompts
 
 TIERS = ("smoke", "nightly", "release")
 """Each tier holds the ones before it."""

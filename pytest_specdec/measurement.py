@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import msgspec
 
-from pytest_specdec.acceptance import Acceptance
 from pytest_specdec.cell import CLOSED, Cell, EngineSpec, Workload
 from pytest_specdec.client import ClientHealth, client_limited
 from pytest_specdec.cost import Price
 from pytest_specdec.curve import Curve, CurveIdentity, Point
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.gpu import GpuTelemetry
-from pytest_specdec.health import Finding
-from pytest_specdec.signs import Signs
+from pytest_specdec.gpu.readings import GpuTelemetry
+from pytest_specdec.speculation.acceptance import Acceptance
+from pytest_specdec.speculation.health import Finding
+from pytest_specdec.speculation.signs import Signs
 from pytest_specdec.tokens import TokenTruth
 
 UNKNOWN = "unknown"

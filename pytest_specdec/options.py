@@ -12,8 +12,8 @@ import pytest
 
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.matrix import AXES, TIERS
-from pytest_specdec.slo import Slo, parse_slo
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
-    from pytest_specdec.output_checks import Outputs
+    from pytest_specdec.outputs.checks import Outputs
     from pytest_specdec.progress import TerminalProgress
     from pytest_specdec.session import SpecdecSession, Subject
 

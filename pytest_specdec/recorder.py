@@ -9,9 +9,9 @@ from pytest_specdec.cell import Cell, EngineSpec
 from pytest_specdec.errors import SpecdecError
 
 if TYPE_CHECKING:
-    from pytest_specdec.asking import Answers
     from pytest_specdec.load.point import Progress
     from pytest_specdec.measurement import Measurement
+    from pytest_specdec.measuring.asking import Answers
     from pytest_specdec.session import SpecdecSession
 
 

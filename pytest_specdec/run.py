@@ -17,9 +17,9 @@ from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
-from pytest_specdec.gate import Verdict
+from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import STORED, Measurement, curve_of
-from pytest_specdec.output_verdict import OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 
 RUN_SCHEMA = "specdec-run/1"
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.acceptance import SpecCounters
+from pytest_specdec.speculation.acceptance import SpecCounters
 
 Status = Literal["ok", "failed", "cut"]
 """`cut`: still streaming when the window closed; its tokens count where they fell, its latencies do not."""

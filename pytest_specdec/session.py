@@ -20,20 +20,20 @@ from pytest_specdec.recorder import Listener, Recorder
 from pytest_specdec.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_specdec.asking import Answers
     from pytest_specdec.baseline import BaselinePoint, Baselines
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.cost import Price
     from pytest_specdec.curve import Curve
     from pytest_specdec.engine.sources import EngineSource
-    from pytest_specdec.engines import AskHook
-    from pytest_specdec.gate import Verdict
+    from pytest_specdec.gate.verdict import Verdict
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
-    from pytest_specdec.measuring import MeasureOptions, OpenEngine
-    from pytest_specdec.output_checks import Outputs
+    from pytest_specdec.measuring.asking import Answers
+    from pytest_specdec.measuring.carry_out import MeasureOptions, OpenEngine
+    from pytest_specdec.measuring.engines import AskHook
+    from pytest_specdec.outputs.checks import Outputs
     from pytest_specdec.plan import Plan
-    from pytest_specdec.prompt_file import PromptFile
+    from pytest_specdec.prompts.file import PromptFile
     from pytest_specdec.run import Run
 
 _INTERRUPTED = "interrupted"
@@ -139,7 +139,7 @@ class SpecdecSession:
             InvalidInputError: no such simulated preset.
         """
         if self._source is None:
-            from pytest_specdec.engines import engine_source
+            from pytest_specdec.measuring.engines import engine_source
 
             specs = list(dict.fromkeys(engine for subject in subjects for engine in engines_of(subject)))
             self._source = engine_source(self.settings, specs, self._say, self._ask_hook)
@@ -183,8 +183,8 @@ class SpecdecSession:
 
     def measure(self, listener: Listener) -> None:
         """Measure the whole plan once, then judge the suite once."""
-        from pytest_specdec.engines import exchange_hosts
-        from pytest_specdec.measuring import measure_plan
+        from pytest_specdec.measuring.carry_out import measure_plan
+        from pytest_specdec.measuring.engines import exchange_hosts
         from pytest_specdec.run import merge_swapped
 
         assert self.plan is not None, "unreachable because the plan is made first"
@@ -219,7 +219,7 @@ class SpecdecSession:
         Raises:
             EngineError: there is no such engine, or it could not be measured.
         """
-        from pytest_specdec.measuring import measure_plan
+        from pytest_specdec.measuring.carry_out import measure_plan
         from pytest_specdec.plan import Plan
 
         self.listener = listener
@@ -364,10 +364,10 @@ class SpecdecSession:
             self.listener.said(text)
 
     def _options(self) -> MeasureOptions:
+        from pytest_specdec.estimators.window import StopRule
         from pytest_specdec.load.point import Limits
-        from pytest_specdec.measuring import Budget, GpuOptions, MeasureOptions
-        from pytest_specdec.measuring_point import PointOptions
-        from pytest_specdec.window import StopRule
+        from pytest_specdec.measuring.carry_out import Budget, GpuOptions, MeasureOptions
+        from pytest_specdec.measuring.point import PointOptions
 
         settings = self.settings
         floor_s, ceiling_s = settings.window_s
@@ -392,7 +392,7 @@ class SpecdecSession:
 
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
         from pytest_specdec.facts import facts_for
-        from pytest_specdec.measuring import OpenEngine
+        from pytest_specdec.measuring.carry_out import OpenEngine
 
         @contextmanager
         def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
@@ -409,7 +409,7 @@ class SpecdecSession:
         return open_engine
 
     def _judge(self) -> dict[Cell, Verdict]:
-        from pytest_specdec.gate import judge_suite
+        from pytest_specdec.gate.verdict import judge_suite
 
         if not self.wants_baseline or self.plan is None:
             return {}
@@ -418,7 +418,7 @@ class SpecdecSession:
         return judge_suite((m, self.baselines.find(m.cell, m.environment)) for m in measured)
 
     def _judge_outputs(self) -> dict[OutputSubject, Outputs]:
-        from pytest_specdec.answers import judge_answers
+        from pytest_specdec.measuring.answers import judge_answers
 
         wanted = [s for s in self.subjects if isinstance(s, OutputSubject) and s.engine in self.answers]
         return {

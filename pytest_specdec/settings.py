@@ -13,10 +13,10 @@ from typing import TypeVar
 import pytest
 
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.facts import Facts, parse_facts
 from pytest_specdec.matrix import TIERS
 from pytest_specdec.options import API_KEY_VARIABLES, EndpointOption, percent, positive, window
-from pytest_specdec.slo import Slo
 
 T = TypeVar("T")
 

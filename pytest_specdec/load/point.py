@@ -17,6 +17,7 @@ from typing import Literal
 from pytest_specdec.cell import Cell, Workload
 from pytest_specdec.client import ClientHealth
 from pytest_specdec.errors import EngineError
+from pytest_specdec.estimators.window import Review, is_flat, median_gap_s
 from pytest_specdec.load.answer import Answer
 from pytest_specdec.load.prompts import Writer
 from pytest_specdec.load.sse import spread_tokens
@@ -25,7 +26,6 @@ from pytest_specdec.load.transport import Transport
 from pytest_specdec.load.vitals import Vitals
 from pytest_specdec.sample import PlannedRequest, RequestSample, Status, Traffic
 from pytest_specdec.schedule import requests_of
-from pytest_specdec.window import Review, is_flat, median_gap_s
 
 _PROGRESS_S = 0.25
 _TICK_S = 0.05

@@ -22,7 +22,7 @@ from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.load.sentences import CLOSING, FILLER, SENTENCES
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
-from pytest_specdec.prompt_file import Message, PromptFile
+from pytest_specdec.prompts.file import Message, PromptFile
 from pytest_specdec.sample import PlannedRequest
 from pytest_specdec.schedule import PROMPTS_PER_POINT
 

@@ -9,18 +9,18 @@ import pandas as pd
 
 from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.diagnosis import diagnose
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
 from pytest_specdec.facts import Facts
-from pytest_specdec.gate import Verdict
+from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
-from pytest_specdec.output_verdict import OutputVerdict
-from pytest_specdec.paying import Gain, best_draft_tokens, gains, limit
+from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
 from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
+from pytest_specdec.speculation.diagnosis import diagnose
+from pytest_specdec.speculation.paying import Gain, best_draft_tokens, gains, limit
 
 _POINT_METRICS = {
     "interactivity_tok_s_user": "tok/s/user",

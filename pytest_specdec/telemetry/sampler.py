@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Self
 
-from pytest_specdec.gpu import GpuTelemetry, Look, summarize_gpus
+from pytest_specdec.gpu.readings import GpuTelemetry, Look, summarize_gpus
 from pytest_specdec.telemetry.dcgm import open_dcgm
 from pytest_specdec.telemetry.nvml import open_nvml
 from pytest_specdec.telemetry.source import GpuSource, Wanted

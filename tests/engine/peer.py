@@ -21,10 +21,10 @@ from tabulate import tabulate
 from vllm_bench import bench, write_prompts
 
 from pytest_specdec.cell import parse_sequence
-from pytest_specdec.crosscheck import Looks, observed_ttft
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
+from pytest_specdec.measuring.crosscheck import Looks, observed_ttft
 
 WORKLOAD = parse_sequence("256x128", shortest=1.0)
 CONCURRENCY = 4

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from live import HERE, MODEL, PYTHON, engine, serving
 
-from pytest_specdec import asking
-from pytest_specdec.answers import judge_answers
-from pytest_specdec.asking import Answers, ask_all
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.target import Target
-from pytest_specdec.output_verdict import OutputOutcome
+from pytest_specdec.measuring import asking
+from pytest_specdec.measuring.answers import judge_answers
+from pytest_specdec.measuring.asking import Answers, ask_all
+from pytest_specdec.outputs.verdict import OutputOutcome
 
 ROOM = 4096
 """Tokens. The tiny tokenizer makes a token of two or three characters: prompts of real size need more than it was made

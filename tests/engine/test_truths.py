@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from live import HERE, MODEL, PYTHON, RECIPE, Drained, drained, engine, paired_ratio, serving
 
-from pytest_specdec.acceptance import SpecCounters
 from pytest_specdec.cell import parse_sequence
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.facts import Facts
+from pytest_specdec.speculation.acceptance import SpecCounters
 from pytest_specdec.tokens import token_truth
 
 WORKLOAD = parse_sequence("256x127", shortest=1.0)  # an odd length, so that max_tokens cuts drafts off

@@ -13,7 +13,7 @@ from small_suite import Suite
 # pytester puts sys.modules back after a run in this process, and numpy cannot be imported twice: have all of it first.
 import pytest_specdec.ending
 import pytest_specdec.judged
-import pytest_specdec.measuring  # noqa: F401 - imported for the side effect
+import pytest_specdec.measuring.carry_out  # noqa: F401 - imported for the side effect
 from pytest_specdec import client
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError

@@ -72,15 +72,16 @@ def test_an_ini_value_that_cannot_be_used_names_its_key(suite: Suite) -> None:
 
 @pytest.mark.parametrize("arrivals", ["constant", "poisson"])
 def test_requests_come_by_the_clock(suite: Suite, arrivals: str) -> None:
-    suite.write(f"@pytest.mark.specdec(rate=20, arrivals='{arrivals}', mtp=3)\n" + HOLDS)
-    suite.run("--specdec-window=1", "--specdec-update").assert_outcomes(passed=1)
+    suite.write(f"@pytest.mark.specdec(rate=60, arrivals='{arrivals}', mtp=3)\n" + HOLDS)
+    suite.run("--specdec-window=2", "--specdec-update").assert_outcomes(passed=1)
     (found,) = suite.saved_run()["measurements"]
-    assert found["cell"]["rate"] == 20
-    # 20 requests a second of 38 to 48 tokens each, whatever the engine does.
-    assert found["values"]["output_tok_s_gpu"][0] == pytest.approx(20 * 43, rel=0.4)
+    assert found["cell"]["rate"] == 60
+    # 60 requests a second of 38 to 48 tokens each, whatever the engine does; of a Poisson stream of 120 requests the
+    # spread is 9 %, so that the bound is more than five times that.
+    assert found["values"]["output_tok_s_gpu"][0] == pytest.approx(60 * 43, rel=0.5)
     assert list(suite.baselines) == [f"simulated-tp1-fp8-64x48-{arrivals}-mtp3.json"]
-    result = suite.run("--specdec-window=1", "-o", "specdec_inconclusive=warn")
-    assert result.ret == pytest.ExitCode.OK
+    # Found again under its key; what two seconds of chance arrivals come to is not this test's matter.
+    suite.run("--specdec-window=2").stdout.no_fnmatch_line("*no baseline*")
 
 
 def test_a_rate_makes_no_comparison(suite: Suite) -> None:

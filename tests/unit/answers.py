@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_specdec.outputs import Alternative, Answer, Token
+from pytest_specdec.outputs.answer import Alternative, Answer, Token
 
 LIKELY = -0.1
 

@@ -14,20 +14,20 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from pytest_specdec.acceptance import acceptance_from
 from pytest_specdec.baseline import BaselinePoint, BaselineRun
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.cost import Price
 from pytest_specdec.errors import SpecdecError
-from pytest_specdec.gate import Outcome, judge_suite
-from pytest_specdec.health import find
+from pytest_specdec.estimators.summary import summarize
+from pytest_specdec.gate.verdict import Outcome, judge_suite
 from pytest_specdec.measurement import Environment, Measurement
-from pytest_specdec.signs import signs_of
 from pytest_specdec.simulator.fault import HEALTHY, Fault
 from pytest_specdec.simulator.faults import FAULTS, HEALTHY_CONTROLS, UNSEEN, find_fault
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.summary import summarize
+from pytest_specdec.speculation.acceptance import acceptance_from
+from pytest_specdec.speculation.health import find
+from pytest_specdec.speculation.signs import signs_of
 from pytest_specdec.tokens import token_truth
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_specdec.canaries import CANARIES, Case, findings, judge_canaries
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.output_verdict import OutputOutcome
-from pytest_specdec.outputs import Answer, Token
-from pytest_specdec.prompt_tags import tag_of
-from pytest_specdec.repetition import loop_in
-from pytest_specdec.text_signs import non_text, switched_script
+from pytest_specdec.outputs.answer import Answer, Token
+from pytest_specdec.outputs.canaries import CANARIES, Case, findings, judge_canaries
+from pytest_specdec.outputs.repetition import loop_in
+from pytest_specdec.outputs.text_signs import non_text, switched_script
+from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.prompts.tags import tag_of
 
 PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
 OWN, OTHER = tag_of(0, 1), tag_of(0, 2)

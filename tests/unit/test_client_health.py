@@ -180,7 +180,7 @@ from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.load.point import Limits, put_under_load
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
-from pytest_specdec.window import Reviewer, StopRule
+from pytest_specdec.estimators.window import Reviewer, StopRule
 
 WORKLOAD = Workload(isl=256, osl=64)
 

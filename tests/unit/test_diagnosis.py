@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.acceptance import acceptance_from
 from pytest_specdec.cell import Workload
 from pytest_specdec.cost import Price
-from pytest_specdec.diagnosis import Cause, diagnose
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.summary import summarize
+from pytest_specdec.speculation.acceptance import acceptance_from
+from pytest_specdec.speculation.diagnosis import Cause, diagnose
 
 HEALTHY = {"acceptance_length": 2.61, "step_time_ms": 20.0, "decoding_streams": 15.0, "itl_p50_ms": 19.0}
 

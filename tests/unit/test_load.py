@@ -13,13 +13,13 @@ from aiohttp import web
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_load
 from pytest_specdec.load.prompts import PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.sample import PlannedRequest
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens
-from pytest_specdec.window import Reviewer, StopRule
 
 WORKLOAD = Workload(isl=256, osl=64)
 CELL = Cell(EngineSpec(model="m", precision="fp8"), WORKLOAD, 4)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_specdec.acceptance import SpecCounters
 from pytest_specdec.load.sse import Stream, parse_stream, spread_tokens
+from pytest_specdec.speculation.acceptance import SpecCounters
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 RECORDED = {path.stem: path.read_bytes() for path in sorted(SAMPLES.glob("*.sse"))}

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.losslessness import LosslessnessLimits, judge_losslessness
-from pytest_specdec.output_verdict import OutputOutcome, OutputVerdict
-from pytest_specdec.outputs import Answer
+from pytest_specdec.outputs.answer import Answer
+from pytest_specdec.outputs.losslessness import LosslessnessLimits, judge_losslessness
+from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 
 LENGTH = 8
 WORDS = [f"w{i}" for i in range(LENGTH)]

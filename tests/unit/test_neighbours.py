@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.neighbours import next_concurrency
+from pytest_specdec.estimators.neighbours import next_concurrency
 
 
 def refine(start: dict[int, float], truth: dict[int, float], target: float, most: int) -> dict[int, float]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_specdec.errors import EngineError
-from pytest_specdec.outputs import NEAR_TIE_NATS, Answer, Fork, Token, divergence, read_answer
+from pytest_specdec.outputs.answer import NEAR_TIE_NATS, Answer, Fork, Token, divergence, read_answer
 
 words = st.lists(st.sampled_from(["a", "b", "c", " d", "é", "\n"]), max_size=12)
 

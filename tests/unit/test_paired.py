@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_specdec.paired import POWER, Background, Paired
+from pytest_specdec.outputs.paired import POWER, Background, Paired
 
 ALPHA = 0.01
 TRIALS = 4000

@@ -10,7 +10,7 @@ from measured import measured
 
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Measurement
-from pytest_specdec.paying import Gain, best_draft_tokens, gains, limit
+from pytest_specdec.speculation.paying import Gain, best_draft_tokens, gains, limit
 
 
 def point(concurrency: int, *, mtp: int, throughput: float, step_ms: float, length: float | None = None) -> Measurement:

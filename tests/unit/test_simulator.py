@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_specdec.acceptance import acceptance_from
 from pytest_specdec.cell import Workload
 from pytest_specdec.cost import Price
 from pytest_specdec.engine.counters import Samples
 from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.model import closed_form
@@ -26,7 +26,7 @@ from pytest_specdec.simulator.presets import PRESETS, find_preset, preset_for_mo
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import count_tokens, output_text
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.summary import summarize
+from pytest_specdec.speculation.acceptance import acceptance_from
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 TINY = find_preset("tiny")

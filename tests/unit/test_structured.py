@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.output_verdict import OutputOutcome
-from pytest_specdec.structured import (
+from pytest_specdec.outputs.structured import (
     Cluster,
     Event,
     JsonTask,
@@ -23,6 +22,7 @@ from pytest_specdec.structured import (
     judge_structured,
     why_invalid,
 )
+from pytest_specdec.outputs.verdict import OutputOutcome
 
 GOOD: dict[type[msgspec.Struct], dict[str, Any]] = {
     Person: {"name": "Ada", "age": 36, "city": "Oslo", "email": None},

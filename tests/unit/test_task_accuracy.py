@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.output_verdict import OutputOutcome
-from pytest_specdec.task_accuracy import extract, judge_accuracy, solved
-from pytest_specdec.tasks import CLOSING, Form, Task, make_tasks
+from pytest_specdec.outputs.task_accuracy import extract, judge_accuracy, solved
+from pytest_specdec.outputs.tasks import CLOSING, Form, Task, make_tasks
+from pytest_specdec.outputs.verdict import OutputOutcome
 
 TASKS = make_tasks(0)
 RIGHT = [f"Answer: {task.answer}" for task in TASKS]

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.gpu import (
+from pytest_specdec.gpu.readings import (
     THROTTLE_BITS,
     GpuReading,
     GpuTelemetry,

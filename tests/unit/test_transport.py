@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from pytest_specdec.cell import Arrivals, Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load import connection as connection_module
 from pytest_specdec.load import point as point_module
 from pytest_specdec.load.answer import Answer
@@ -40,7 +41,6 @@ from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 from pytest_specdec.schedule import requests_of
-from pytest_specdec.window import Reviewer, StopRule
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 RECORDED = {path.stem: path.read_bytes() for path in sorted(SAMPLES.glob("*.sse"))}

@@ -20,14 +20,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.acceptance import Acceptance
 from pytest_specdec.cell import Workload
 from pytest_specdec.cost import Price, cost_usd_mtok, j_tok, tok_s_mw
 from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.steady import (
+    PARTS,
+    Batches,
+    Floats,
+    decoding_streams,
+    median_estimate,
+    output_rate,
+    tpot_s,
+)
 from pytest_specdec.measurement import RequestCounts
 from pytest_specdec.sample import RequestSample, Traffic
-from pytest_specdec.steady import PARTS, Batches, Floats, decoding_streams, median_estimate, output_rate, tpot_s
+from pytest_specdec.speculation.acceptance import Acceptance
 
 _SEEN_SHARE = 0.25
 _FEWEST_E2E = 5

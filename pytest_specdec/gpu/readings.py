@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.gpu_energy import CounterFault, EnergyOrigin, Track, energy_of, longest_gap
+from pytest_specdec.gpu.energy import CounterFault, EnergyOrigin, Track, energy_of, longest_gap
 
 GpuSourceName = Literal["nvml", "dcgm"]
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from pytest_specdec.dice import Dice
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.prompt_bank import (
+from pytest_specdec.prompts.bank import (
     CITIES,
     COLOURS,
     CONSTRAINTS,
@@ -36,7 +36,7 @@ from pytest_specdec.prompt_bank import (
     paragraph,
     sentence,
 )
-from pytest_specdec.prompt_tags import tag_of
+from pytest_specdec.prompts.tags import tag_of
 
 
 class Category(StrEnum):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
-from pytest_specdec.output_verdict import ALPHA, MUST_SEE, OutputVerdict, judge_losses, same_length
-from pytest_specdec.tasks import Form, Task
+from pytest_specdec.outputs.tasks import Form, Task
+from pytest_specdec.outputs.verdict import ALPHA, MUST_SEE, OutputVerdict, judge_losses, same_length
 
 CHECK = "task accuracy"
 

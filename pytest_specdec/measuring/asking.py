@@ -13,10 +13,10 @@ import msgspec
 from pytest_specdec.errors import EngineError
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
-from pytest_specdec.outputs import Answer, read_answer
-from pytest_specdec.prompt_text import Category, Entropy, TextPrompt, write_prompt
-from pytest_specdec.structured import JsonTask, json_tasks
-from pytest_specdec.tasks import Task, make_tasks
+from pytest_specdec.outputs.answer import Answer, read_answer
+from pytest_specdec.outputs.structured import JsonTask, json_tasks
+from pytest_specdec.outputs.tasks import Task, make_tasks
+from pytest_specdec.prompts.text import Category, Entropy, TextPrompt, write_prompt
 
 TEXTS = 100
 """Prompts whose answers are compared: fewer than about 50 can show nothing."""

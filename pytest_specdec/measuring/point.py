@@ -11,24 +11,24 @@ from typing import Self
 from pytest_specdec.cell import Cell
 from pytest_specdec.client import client_limited
 from pytest_specdec.cost import Price
-from pytest_specdec.crosscheck import Looks, account_for
 from pytest_specdec.engine.adapter import Adapter
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.errors import EngineError
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.goodput import goodput
+from pytest_specdec.estimators.slo import Slo
+from pytest_specdec.estimators.summary import summarize
+from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.facts import Facts
-from pytest_specdec.goodput import goodput
-from pytest_specdec.gpu import GpuTelemetry, cautions, measured_j_tok
+from pytest_specdec.gpu.readings import GpuTelemetry, cautions, measured_j_tok
 from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_load
 from pytest_specdec.load.prompts import Writer
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Certainty, Environment, Measurement
+from pytest_specdec.measuring.crosscheck import Looks, account_for
 from pytest_specdec.sample import Traffic
-from pytest_specdec.slo import Slo
-from pytest_specdec.summary import summarize
 from pytest_specdec.telemetry.sampler import GpuSampler
 from pytest_specdec.telemetry.source import GpuSource
-from pytest_specdec.window import Reviewer, StopRule
 
 _BUSY_S = 10.0
 _DRAIN_S = 60.0

@@ -15,10 +15,10 @@ import msgspec
 
 from pytest_specdec.baseline import BaselinePoint, why_not_comparable
 from pytest_specdec.cell import Cell
-from pytest_specdec.diagnosis import Diagnosis, diagnose
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
+from pytest_specdec.speculation.diagnosis import Diagnosis, diagnose
 
 TOLERANCES: Mapping[str, float] = {
     "total_tok_s_gpu": 0.05,

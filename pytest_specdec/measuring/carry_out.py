@@ -16,19 +16,19 @@ from typing import Protocol
 import msgspec
 import uvloop
 
-from pytest_specdec.asking import Answers, ask_all
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
+from pytest_specdec.estimators.neighbours import next_concurrency
 from pytest_specdec.facts import Facts, contradictions
 from pytest_specdec.load.point import Progress
 from pytest_specdec.load.prompts import FileWriter, PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Environment, Measurement
-from pytest_specdec.measuring_point import PointOptions, Server, measure_point
-from pytest_specdec.neighbours import next_concurrency
+from pytest_specdec.measuring.asking import Answers, ask_all
+from pytest_specdec.measuring.point import PointOptions, Server, measure_point
 from pytest_specdec.plan import Plan
-from pytest_specdec.prompt_file import PromptFile
+from pytest_specdec.prompts.file import PromptFile
 from pytest_specdec.sample import Traffic
 from pytest_specdec.telemetry.sampler import open_source
 from pytest_specdec.telemetry.source import GpuSource, on_this_host

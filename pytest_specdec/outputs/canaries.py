@@ -11,7 +11,11 @@ import codecs
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_specdec.output_verdict import (
+from pytest_specdec.outputs.answer import Answer
+from pytest_specdec.outputs.paired import Background, Paired
+from pytest_specdec.outputs.repetition import loop_in
+from pytest_specdec.outputs.text_signs import non_text, switched_script
+from pytest_specdec.outputs.verdict import (
     ALPHA,
     MUST_SEE,
     SUSPECT,
@@ -23,11 +27,7 @@ from pytest_specdec.output_verdict import (
     share_of,
     sight,
 )
-from pytest_specdec.outputs import Answer
-from pytest_specdec.paired import Background, Paired
-from pytest_specdec.prompt_tags import tags_in
-from pytest_specdec.repetition import loop_in
-from pytest_specdec.text_signs import non_text, switched_script
+from pytest_specdec.prompts.tags import tags_in
 
 CHECK = "canaries"
 _SHOWN = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_specdec.errors import InconclusiveError
-from pytest_specdec.output_verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 
 
 @dataclass(frozen=True, slots=True)

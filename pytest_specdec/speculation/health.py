@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from pytest_specdec.acceptance import Acceptance
 from pytest_specdec.cell import Cell
-from pytest_specdec.signs import Signs
+from pytest_specdec.speculation.acceptance import Acceptance
+from pytest_specdec.speculation.signs import Signs
 from pytest_specdec.tokens import TokenTruth
 
 Severity = Literal["broken", "warning"]

@@ -9,22 +9,22 @@ from operator import add
 
 import numpy as np
 
-from pytest_specdec.acceptance import (
+from pytest_specdec.cell import Cell
+from pytest_specdec.engine.counters import EngineReading
+from pytest_specdec.errors import EngineError
+from pytest_specdec.facts import Facts
+from pytest_specdec.load.point import LoadResult
+from pytest_specdec.measurement import ServerTtft
+from pytest_specdec.sample import RequestSample
+from pytest_specdec.speculation.acceptance import (
     Acceptance,
     SpecCounters,
     acceptance_from,
     counters_of_tokens,
     gauge_acceptance,
 )
-from pytest_specdec.cell import Cell
-from pytest_specdec.engine.counters import EngineReading
-from pytest_specdec.errors import EngineError
-from pytest_specdec.facts import Facts
-from pytest_specdec.health import Finding, find
-from pytest_specdec.load.point import LoadResult
-from pytest_specdec.measurement import ServerTtft
-from pytest_specdec.sample import RequestSample
-from pytest_specdec.signs import Signs, signs_of
+from pytest_specdec.speculation.health import Finding, find
+from pytest_specdec.speculation.signs import Signs, signs_of
 from pytest_specdec.tokens import TokenTruth, token_truth
 
 PIN_TOLERANCE = 0.05

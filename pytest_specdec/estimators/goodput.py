@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from scipy import stats
 
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.slo import Slo
+from pytest_specdec.estimators.steady import CONFIDENCE
 from pytest_specdec.sample import RequestSample, Traffic
-from pytest_specdec.slo import Slo
-from pytest_specdec.steady import CONFIDENCE
 
 _ROUNDING = 1e-9
 """Relative; differences of time stamps and sums of milliseconds are not exact, and on the bound is good."""

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pytest_specdec.output_verdict import (
+from pytest_specdec.outputs.answer import NEAR_TIE_NATS, Answer, Divergence, Fork, divergence
+from pytest_specdec.outputs.paired import Background, Paired
+from pytest_specdec.outputs.verdict import (
     ALPHA,
     OutputOutcome,
     OutputVerdict,
@@ -26,8 +28,6 @@ from pytest_specdec.output_verdict import (
     share_of,
     sight,
 )
-from pytest_specdec.outputs import NEAR_TIE_NATS, Answer, Divergence, Fork, divergence
-from pytest_specdec.paired import Background, Paired
 
 CHECK = "losslessness"
 SELDOM_HARD = Background(found=5, seen=500)

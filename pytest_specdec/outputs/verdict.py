@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.paired import POWER, Paired
+from pytest_specdec.outputs.paired import POWER, Paired
 
 ALPHA = 0.01
 """False alarms of one check, all of its tests together."""

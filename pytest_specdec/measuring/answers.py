@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_specdec.asking import Answers, structures, tasks, text_prompts
-from pytest_specdec.canaries import judge_canaries
-from pytest_specdec.losslessness import judge_losslessness
-from pytest_specdec.output_checks import Judgement, Outputs
-from pytest_specdec.structured import judge_structured
-from pytest_specdec.task_accuracy import judge_accuracy
+from pytest_specdec.measuring.asking import Answers, structures, tasks, text_prompts
+from pytest_specdec.outputs.canaries import judge_canaries
+from pytest_specdec.outputs.checks import Judgement, Outputs
+from pytest_specdec.outputs.losslessness import judge_losslessness
+from pytest_specdec.outputs.structured import judge_structured
+from pytest_specdec.outputs.task_accuracy import judge_accuracy
 
 
 def judge_answers(off: Answers, mtp: Answers) -> Outputs:

@@ -8,9 +8,9 @@ import numpy as np
 
 from pytest_specdec.cell import Workload
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.estimators.steady import Floats, trend
+from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.sample import Traffic
-from pytest_specdec.steady import Floats, trend
-from pytest_specdec.summary import speeds
 
 FLAT = 0.03
 """Two slices whose step times are so near are of one steady state."""

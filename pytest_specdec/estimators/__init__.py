@@ -1,0 +1,1 @@
+"""Facts about requests -> values with their uncertainty."""

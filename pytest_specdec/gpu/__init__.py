@@ -1,0 +1,1 @@
+"""What GPUs' own sensors said, as numbers; reading them is `telemetry`."""

@@ -1,0 +1,1 @@
+"""What the model says, with speculation and without: answers, signs in them, and verdicts."""

@@ -1,0 +1,1 @@
+"""Prompts: words, files and tags that the load is made of."""

@@ -1,0 +1,1 @@
+"""How speculation fares: acceptance, health, diagnosis, and whether it pays."""
