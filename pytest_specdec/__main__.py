@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pytest-specdec {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for add in (commands.add_compare, commands.add_report, commands.add_simulate):
+    for add in (commands.add_compare, commands.add_report, commands.add_history, commands.add_simulate):
         add(verbs)
     options = parser.parse_args(arguments)
     try:

@@ -1,27 +1,38 @@
 """The files in `baselines/`: one per curve, small, reviewable, in a stable order.
 
-`<hardware>/<model>/<engine>-<parallelism>-<precision>-<sequence>-<mode>.json`, points by concurrency, every run kept as
-`[value, half-width]` with four significant digits. A baseline moves only when someone asks for it.
+`<hardware>/<model>/<engine>-<parallelism>-<precision>-<sequence>-<mode>.json`, points by concurrency, every run of
+every session (a session is one start of the server) kept as `[value, half-width]` with four significant digits. A
+baseline moves only when someone asks for it (`baseline_update`).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
-from scipy import stats
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload, short_model
 from pytest_specdec.cost import Price
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
-from pytest_specdec.measurement import STORED, UNKNOWN, Environment, Measurement, RequestCounts, workload_words
+from pytest_specdec.fingerprint import likeness
+from pytest_specdec.measurement import (
+    ESTIMATOR_VERSION,
+    STORED,
+    UNKNOWN,
+    Environment,
+    Measurement,
+    RequestCounts,
+    workload_words,
+)
 from pytest_specdec.metric import METRICS
+from pytest_specdec.repeats import mean
+from pytest_specdec.speculation.acceptance import Acceptance
+from pytest_specdec.speculation.prompt_acceptance import PromptAcceptance
 
 BASELINE_SCHEMA = 1
 _DIGITS = 4
@@ -33,7 +44,33 @@ class BaselineRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     measured_at: str
     version: str
     """Engine version that was measured."""
+    session: str = ""
+    """Start of the server on which it ran; runs of one session share what that start happened to be."""
+    requests: int = 0
+    """Requests that finished in it."""
     values: dict[str, Estimate]
+    acceptance: Acceptance | None = None
+    """Of the whole run, by position."""
+    by_prompt: PromptAcceptance | None = None
+    """By prompt, where the engine counts by request."""
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a point was when it was first stored; it stays when the baseline moves, so that small losses add up."""
+
+    measured_at: str
+    version: str
+    values: dict[str, Estimate]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who moved a baseline, when, and why."""
+
+    when: str
+    who: str
+    reason: str
+    points: dict[str, str]
+    """What changed, by concurrency: `total -6.2 %`."""
 
 
 class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,8 +81,14 @@ class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     workload: Workload
     environment: Environment
     price: Price
+    estimator: str = "1"
+    """Version of the estimator, see `measurement.ESTIMATOR_VERSION`; files of the first one do not say it."""
     points: dict[str, list[BaselineRun]]
     """Runs by concurrency, or by rate: `16`, `2.5rps`."""
+    anchors: dict[str, Anchor] = {}
+    """First values by concurrency."""
+    accepted: list[Accepted] = []
+    """How the file came to be what it is, the newest last."""
 
 
 class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,14 +99,12 @@ class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
     price: Price
     runs: tuple[BaselineRun, ...]
     path: Path
+    anchor: Anchor | None = None
+    estimator: str = ESTIMATOR_VERSION
 
     def values(self) -> dict[str, Estimate]:
-        """Each metric over the stored runs: the mean, with the t interval of the runs where there are several."""
-        return {
-            key: _joined([run.values[key] for run in self.runs])
-            for key in METRICS
-            if all(key in run.values for run in self.runs)
-        }
+        """Each metric over the stored runs, see `values_of`."""
+        return values_of(self.runs)
 
     def measurement(self) -> Measurement:
         """The stored values in the shape of a measurement, for comparisons with a stored Off."""
@@ -100,9 +141,7 @@ class Baselines:
             BrokenFileError: the file exists and cannot be read.
         """
         path = self.path_of(cell, environment)
-        if path not in self._files:
-            self._files[path] = load_baseline(path) if path.exists() else None
-        file = self._files[path]
+        file = self._load(path)
         runs = file.points.get(cell.level) if file else None
         if not file or not runs:
             return None
@@ -112,36 +151,45 @@ class Baselines:
             price=file.price,
             runs=tuple(runs),
             path=path,
+            anchor=file.anchors.get(cell.level),
+            estimator=file.estimator,
         )
 
-    def update(self, measurements: Iterable[Measurement], *, replace: bool) -> dict[Path, list[Cell]]:
-        """Store measurements; an existing point is replaced only when `replace` is true.
+    def of_any_environment(self, cell: Cell) -> list[BaselinePoint]:
+        """What is stored for a cell whatever it was measured on; for planning, before an engine was asked.
 
-        Returns the cells written per file; files in which nothing changed are not touched.
+        Raises:
+            BrokenFileError: a file of the model's cannot be read.
         """
-        written: dict[Path, list[Cell]] = {}
-        groups: dict[Path, list[Measurement]] = {}
-        for measurement in sorted(measurements, key=lambda m: m.cell):
-            groups.setdefault(self.path_of(measurement.cell, measurement.environment), []).append(measurement)
-        for path, group in groups.items():
-            old = load_baseline(path) if path.exists() else None
-            stale = old is not None and any(why_not_comparable(m, _first_point(old, path)) for m in group)
-            keep = {} if old is None or (stale and replace) else old.points
-            fresh = {m.cell.level: m for m in group}
-            taken = {key: m for key, m in fresh.items() if replace or key not in keep}
-            if not taken or (stale and not replace):
-                continue
-            points = {**keep, **{key: [_accepted(m)] for key, m in taken.items()}}
-            save_baseline(_file_of(group[0], points), path)
-            self._files.pop(path, None)
-            written[path] = [m.cell for m in taken.values()]
-        return written
+        found = []
+        for path in sorted(self.folder.glob(f"*/{short_model(cell.engine.model)}/*.json")):
+            file = self._load(path)
+            if file is not None and (file.engine, file.workload) == (cell.engine, cell.workload):
+                found.append(self.find(cell, file.environment))
+        return [point for point in found if point is not None]
+
+    def all(self) -> list[tuple[Path, BaselineFile]]:
+        """Every file, by path.
+
+        Raises:
+            BrokenFileError: one of them cannot be read.
+        """
+        return [(path, load_baseline(path)) for path in sorted(self.folder.glob("*/*/*.json"))]
+
+    def forget(self, path: Path) -> None:
+        """Read a file anew when it is wanted again."""
+        self._files.pop(path, None)
+
+    def _load(self, path: Path) -> BaselineFile | None:
+        if path not in self._files:
+            self._files[path] = load_baseline(path) if path.exists() else None
+        return self._files[path]
 
 
-def why_not_comparable(measured: Measurement, baseline: BaselinePoint) -> str:
-    """Name the first field in which a measurement and a baseline are unlike; empty when they may be compared.
+def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required: Collection[str] = ()) -> str:
+    """Name what makes a measurement and a baseline unlike; empty when they may be compared.
 
-    The engine's version may differ: finding out what that does is what a baseline is for.
+    The engine's version may differ, and what comes with it: finding out what that does is what a baseline is for.
     """
     stored = baseline.cell
     fields = (
@@ -150,14 +198,11 @@ def why_not_comparable(measured: Measurement, baseline: BaselinePoint) -> str:
         ("acceptance", measured.cell.engine.acceptance, stored.engine.acceptance),
         ("verification", measured.cell.engine.verification, stored.engine.verification),
         ("workload", workload_words(measured.cell.workload), workload_words(stored.workload)),
-        ("hardware", measured.environment.hardware, baseline.environment.hardware),
-        ("engine", measured.environment.engine, baseline.environment.engine),
-        ("simulated preset", measured.environment.simulated, baseline.environment.simulated),
+        ("estimator", measured.estimator, baseline.estimator),
     )
-    for name, now, then in fields:
-        if now != then and UNKNOWN not in (now, then):
-            return f"{name} differs: measured {now!r}, baseline {then!r}"
-    return ""
+    unlike = [f"{name} differs: measured {now!r}, baseline {then!r}" for name, now, then in fields if now != then]
+    unlike += likeness(measured.environment, baseline.environment, required).refused
+    return unlike[0] if unlike else ""
 
 
 def load_baseline(path: Path) -> BaselineFile:
@@ -181,13 +226,13 @@ def load_baseline(path: Path) -> BaselineFile:
 
 
 def save_baseline(file: BaselineFile, path: Path) -> None:
-    """Write one baseline file, points by rising concurrency, a value and its half-width on one line."""
+    """Write one baseline file, points by rising concurrency, a list of numbers on one line."""
     ordered = msgspec.structs.replace(
         file, points=dict(sorted(file.points.items(), key=lambda item: float(item[0].removesuffix("rps"))))
     )
     text = msgspec.json.format(msgspec.json.encode(ordered), indent=1).decode()
-    pair = re.compile(r"\[\s*(-?[0-9.eE+-]+),\s*(null|-?[0-9.eE+-]+)\s*\]")
-    write_whole(path, pair.sub(r"[\1, \2]", text) + "\n")
+    numbers = re.compile(r"\[([\s0-9,.eE+-]+(?:null\s*)?)\]")
+    write_whole(path, numbers.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
 
 def significant(number: float, digits: int = _DIGITS) -> float:
@@ -197,44 +242,50 @@ def significant(number: float, digits: int = _DIGITS) -> float:
     return float(f"{number:.{digits - 1}e}")
 
 
-def _file_of(measurement: Measurement, points: Mapping[str, list[BaselineRun]]) -> BaselineFile:
-    # Where the server answers is a fact of the run, not of the baseline.
-    environment = msgspec.structs.replace(measurement.environment, endpoint="")
-    return BaselineFile(
-        engine=measurement.cell.engine,
-        workload=measurement.cell.workload,
-        environment=environment,
-        price=measurement.price,
-        points=dict(points),
-    )
+def by_session(runs: Iterable[BaselineRun]) -> list[list[BaselineRun]]:
+    """Runs by the start of the server that they ran on, in the order in which they were stored."""
+    found: dict[str, list[BaselineRun]] = {}
+    for run in runs:
+        found.setdefault(run.session, []).append(run)
+    return list(found.values())
 
 
-def _accepted(measurement: Measurement) -> BaselineRun:
+def values_of(runs: Sequence[BaselineRun]) -> dict[str, Estimate]:
+    """Each metric: the mean of the sessions' means, with their t interval where there are three sessions or more."""
+    sessions = by_session(runs)
+    return {
+        key: mean([mean([run.values[key] for run in session]) for session in sessions])
+        for key in METRICS
+        if all(key in run.values for run in runs)
+    }
+
+
+def baseline_run(measurement: Measurement) -> BaselineRun:
+    """A measurement as it is stored."""
     values = {
         key: Estimate(
             significant(estimate.value), None if estimate.half_width is None else significant(estimate.half_width, 2)
         )
         for key, estimate in measurement.values.items()
     }
-    return BaselineRun(measured_at=measurement.measured_at, version=measurement.environment.version, values=values)
-
-
-def _first_point(file: BaselineFile, path: Path) -> BaselinePoint:
-    return BaselinePoint(
-        cell=Cell(engine=file.engine, workload=file.workload, concurrency=1),
-        environment=file.environment,
-        price=file.price,
-        runs=(),
-        path=path,
+    return BaselineRun(
+        measured_at=measurement.measured_at,
+        version=measurement.environment.version,
+        session=measurement.session,
+        requests=measurement.requests.finished,
+        values=values,
+        acceptance=measurement.acceptance and _rounded(measurement.acceptance),
+        by_prompt=measurement.by_prompt,
     )
 
 
-def _joined(runs: list[Estimate]) -> Estimate:
-    if len(runs) == 1:
-        return runs[0]
-    values = np.array([run.value for run in runs])
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Estimate(float(values.mean()), half)
+def _rounded(acceptance: Acceptance) -> Acceptance:
+    return msgspec.structs.replace(
+        acceptance,
+        length=significant(acceptance.length),
+        rate=significant(acceptance.rate),
+        per_position=tuple(significant(rate) for rate in acceptance.per_position),
+    )
 
 
 def _safe(name: str) -> str:

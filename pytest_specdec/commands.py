@@ -11,16 +11,36 @@ from pytest_specdec.errors import InvalidInputError
 if TYPE_CHECKING:
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.cost import Price
+    from pytest_specdec.peers.meaning import Meaning
     from pytest_specdec.report.render import Table
     from pytest_specdec.sources.inferencex import PublishedPoint
     from pytest_specdec.sources.selection import Selection
 
 _COMPARE = """\
-Compare two saved runs (old engine, then new engine), or MTP with Off in published InferenceX result files.
+Compare two saved runs (old engine, then new engine), two results of one load generator, or MTP with Off in published
+InferenceX result files. A file is known by its content.
 
   specdec compare .specdec/runs/OLD.json .specdec/runs/NEW.json
+  specdec compare 'off_c*.json' 'mtp_c*.json' --gpus 8
+  specdec compare artifacts/old/ artifacts/new/ --gpus 8
   specdec compare benchmarks.json --where engine=sglang --where date=2026-05-17,2026-05-20 --at 50 --at 67 --at 84
   specdec compare benchmarks.json --where engine=sglang --off date=2026-05-17 --mtp date=2026-05-20
+
+Load generators: `vllm bench serve --save-result` (also --append-result, and the folder of a sweep), SGLang's
+bench_serving --output-file (JSON lines), and AIPerf's profile_export_aiperf.json. A sweep over concurrency is one
+side: a file with several results, a folder, or a quoted pattern. Runs at one concurrency are averaged. The two sides
+must be of one tool: tools count and time differently, so a mixture, also with a saved run, is refused with the reason
+(docs/importing.md). --gpus says how many GPUs there are where the files do not tell; --where, --off, --mtp and the
+like choose among InferenceX rows only.
+"""
+
+_HISTORY = """\
+Show a cell over engine versions and dates, from the runs that were saved in this checkout. Unlike things (workload,
+hardware, engine, its settings, price) are never in one series.
+
+  specdec history                       every cell, one line each
+  specdec history 8k1k-mtp3-c16         one cell, run by run
+  specdec history mtp3 c16 --metric acceptance_length
 """
 
 _FIELDS = "model, hardware, precision, parallelism, sequence, engine (framework), version, date"
@@ -30,11 +50,11 @@ def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """`specdec compare`."""
     parser = verbs.add_parser(
         "compare",
-        help="compare two saved runs, or MTP with Off in published results",
+        help="compare two saved runs, two results of one load generator, or MTP with Off in published results",
         description=_COMPARE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="two saved runs, or InferenceX results")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="two of one kind, or InferenceX results")
     parser.add_argument(
         "--at",
         action="append",
@@ -53,6 +73,7 @@ def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         )
     for name in ("model", "hardware", "precision", "sequence", "framework", "date"):
         parser.add_argument(f"--{name}", metavar="VALUE[,VALUE]", help=f"short for --where {name}=VALUE")
+    parser.add_argument("--gpus", type=_count, metavar="N", help="GPUs of the engine, for load generators' results")
     parser.add_argument("--gpu-hour-usd", type=_positive, metavar="USD", help="price per GPU-hour (with --gpu-kw)")
     parser.add_argument("--gpu-kw", type=_positive, metavar="KW", help="all-in kW per GPU (with --gpu-hour-usd)")
     _add_outputs(parser)
@@ -65,7 +86,42 @@ def add_report(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("saved_run", type=Path, metavar="RUN", help="a file in .specdec/runs/")
     parser.add_argument("--at", action="append", type=_positive, metavar="TOK_S_USER", help="levels to compare at")
     _add_outputs(parser)
+    for name, what in (
+        ("bmf", "Bencher Metric Format"),
+        ("bigger", "github-action-benchmark's customBiggerIsBetter"),
+        ("smaller", "github-action-benchmark's customSmallerIsBetter"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"also write {what}")
     parser.set_defaults(run=_report)
+
+
+def add_history(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """`specdec history`."""
+    parser = verbs.add_parser(
+        "history",
+        help="show cells over the saved runs: dates, engine versions, uncertainty, verdicts",
+        description=_HISTORY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "filters",
+        nargs="*",
+        metavar="CELL-FILTER",
+        help="whole parts of cells' names: mtp3, 8k1k-mtp3, c16; all must be",
+    )
+    parser.add_argument(
+        "--metric",
+        default="total_tok_s_gpu",
+        metavar="KEY",
+        help="what to show, see docs/glossary.md (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path(".specdec/runs"), metavar="FOLDER", help="saved runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--last", type=_count, default=20, metavar="N", help="newest runs of a cell (default: %(default)s)"
+    )
+    parser.set_defaults(run=_history)
 
 
 def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -89,6 +145,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
     parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
     parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
+    parser.add_argument("--no-details", action="store_true", help="no acceptance by request in the answers")
     parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list`: all")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
@@ -101,11 +158,14 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from pytest_specdec.run import is_run
+    from pytest_specdec.peers.meaning import SPECDEC
+    from pytest_specdec.sources.kinds import meaning_of
 
-    contents = [_head(path) for path in options.files]
-    runs = [is_run(content) for content in contents]
-    if any(runs):
+    meanings = [meaning_of(path) for path in options.files]
+    runs = [meaning == SPECDEC for meaning in meanings]
+    if None in meanings:
+        _compare_peers(options, meanings)
+    elif any(runs):
         if not all(runs) or len(runs) != 2:
             raise InvalidInputError(
                 "compare takes two saved runs, or published results only; got "
@@ -126,6 +186,26 @@ def _compare_runs(options: argparse.Namespace) -> None:
     _emit(options, *compare_runs(old, new, options.at))
 
 
+def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) -> None:
+    from pytest_specdec.peers.curves import compare_peers, join
+    from pytest_specdec.peers.meaning import refuse_other_tool
+    from pytest_specdec.report.peer_report import peer_report
+    from pytest_specdec.sources.kinds import load_peers
+
+    if len(options.files) != 2:
+        raise InvalidInputError(
+            f"compare takes two sides of one load generator, got {len(options.files)}; a side of several files is a "
+            "folder or a quoted pattern: specdec compare 'off_c*.json' 'mtp_c*.json'"
+        )
+    selection = _selection(options)
+    if selection.both or selection.off or selection.mtp:
+        raise InvalidInputError("--where, --off, --mtp, --model and the like choose among InferenceX rows only")
+    sides = [load_peers(path) if meaning is None else [] for path, meaning in zip(options.files, meanings, strict=True)]
+    refuse_other_tool(*(meaning or side[0].meaning for meaning, side in zip(meanings, sides, strict=True)))
+    old, new = (join(side, options.gpus) for side in sides)
+    _emit(options, *peer_report(compare_peers(old, new, _price(options)), old, new, options.at))
+
+
 def _compare_published(options: argparse.Namespace) -> None:
     from pytest_specdec.report.comparison_table import comparison_table
     from pytest_specdec.sources.inferencex import load_inferencex
@@ -138,10 +218,40 @@ def _compare_published(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    from pytest_specdec.files import write_whole
+    from pytest_specdec.report.pull_request import pull_request_page
     from pytest_specdec.report.run_report import report_run
+    from pytest_specdec.report.trackers import TRACKERS
     from pytest_specdec.run import load_run
 
-    _emit(options, *report_run(load_run(options.saved_run), options.at))
+    run = load_run(options.saved_run)
+    page, options.md = options.md, None
+    _emit(options, *report_run(run, options.at))
+    if page is not None:
+        write_whole(page, pull_request_page(run, options.at))
+        print(f"wrote {page}")
+    for ending, write in TRACKERS.items():
+        path: Path | None = getattr(options, ending.split(".")[1])
+        if path is not None:
+            write_whole(path, write(run))
+            print(f"wrote {path}")
+
+
+def _history(options: argparse.Namespace) -> None:
+    import shutil
+
+    from pytest_specdec.history import history_series, read_runs
+    from pytest_specdec.report.history_table import history_tables
+    from pytest_specdec.report.render import terminal
+
+    runs, skipped = read_runs(options.runs)
+    series = history_series(runs, options.metric, options.filters)
+    tables = history_tables(series, width=shutil.get_terminal_size().columns, last=options.last)
+    remarks = [f"skipped: {reason}" for reason in skipped]
+    if not series:
+        named = f" of a cell with {' and '.join(options.filters)} in its name" if options.filters else ""
+        remarks.insert(0, f"no {options.metric}{named} in the {len(runs)} runs of {options.runs}")
+    print("\n\n".join([*(terminal(table) for table in tables), *remarks]))
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -167,6 +277,7 @@ def _simulate(options: argparse.Namespace) -> None:
             max_running=options.max_running,
             metrics=not options.no_metrics,
             control=not options.no_control,
+            details=not options.no_details,
             speed=options.speed,
             fault=options.fault,
             exit_with_parent=options.exit_with_parent,
@@ -176,9 +287,10 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _emit(options: argparse.Namespace, comparisons: list[Comparison], tables: list[Table], remarks: list[str]) -> None:
     from pytest_specdec.report.export import write_outputs
-    from pytest_specdec.report.render import terminal
+    from pytest_specdec.report.render import screen_width, terminal
 
-    print("\n\n".join([*(terminal(table) for table in tables), *remarks]))
+    width = screen_width()
+    print("\n\n".join([*(terminal(table, width) for table in tables), *remarks]))
     outputs = {suffix: path for suffix in ("md", "csv", "json") if (path := getattr(options, suffix)) is not None}
     for path in write_outputs(outputs, comparisons, tables, remarks, options.at):
         print(f"wrote {path}")
@@ -215,16 +327,6 @@ def _price(options: argparse.Namespace) -> Price | None:
     return Price(usd_per_gpu_hour=given[0], kw_per_gpu=given[1])
 
 
-def _head(path: Path) -> bytes:
-    from pytest_specdec.errors import BrokenFileError
-
-    try:
-        with path.open("rb") as file:
-            return file.read(200)
-    except OSError as error:
-        raise BrokenFileError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _condition(text: str) -> tuple[str, list[str]]:
     from pytest_specdec.sources.selection import FILTERS
 
@@ -233,6 +335,12 @@ def _condition(text: str) -> tuple[str, list[str]]:
     if not sign or not values or name not in FILTERS:
         raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE with FIELD one of {', '.join(FILTERS)}")
     return name, values.split(",")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_specdec.accepting import accept
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.files import write_whole
-from pytest_specdec.report.export import markdown_page
-from pytest_specdec.report.render import terminal
+from pytest_specdec.report.pull_request import pull_request_page
+from pytest_specdec.report.render import screen_width, terminal
 from pytest_specdec.report.run_report import point_frame, report_run
+from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
+from pytest_specdec.report.trackers import tracker_for
 from pytest_specdec.run import Run, run_json
 
 if TYPE_CHECKING:
@@ -19,10 +24,10 @@ if TYPE_CHECKING:
 Line = tuple[str, dict[str, bool]]
 
 
-def finish(session: SpecdecSession) -> None:
+def finish(session: SpecdecSession, failed_tests: int = 0) -> None:
     """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost."""
     session.save()
-    for step in (_update, _write_reports):
+    for step in (_update, partial(_write_reports, failed_tests=failed_tests)):
         try:
             step(session)
         except SpecdecError as error:
@@ -33,7 +38,7 @@ def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
     """The tables of the run, then what was written where."""
     _, tables, remarks = report_run(session.run(), session.settings.levels or None)
     for table in tables:
-        yield from ((line, {}) for line in terminal(table).splitlines())
+        yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
         yield "", {}
     for remark in remarks:
         yield remark, {"yellow": True}
@@ -43,7 +48,7 @@ def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
 
 
 def _update(session: SpecdecSession) -> None:
-    written, refusal = session.accept()
+    written, refusal = accept(session)
     if refusal:
         session.ending.append((refusal, {"yellow": True}))
     for path, cells in written.items():
@@ -53,20 +58,25 @@ def _update(session: SpecdecSession) -> None:
         )
 
 
-def _write_reports(session: SpecdecSession) -> None:
+def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
     run = session.run()
+    summary = os.environ.get(VARIABLE)
+    if summary:
+        page = pull_request_page(run, session.settings.levels or None, failed_tests=failed_tests)
+        session.ending.append((append_step_summary(page, Path(summary)), {}))
     for path in session.settings.reports:
-        write_whole(path, _rendered(run, path.suffix, session.settings.levels))
+        tracker = tracker_for(path.name)
+        levels = session.settings.levels
+        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, failed_tests))
         session.ending.append((f"report written: {path}", {}))
 
 
-def _rendered(run: Run, suffix: str, levels: tuple[float, ...]) -> str:
+def _rendered(run: Run, suffix: str, levels: tuple[float, ...], failed_tests: int) -> str:
     if suffix == ".json":
         return run_json(run)
     if suffix == ".csv":
         return point_frame(run.measurements).to_csv(index=False)
-    _, tables, remarks = report_run(run, levels or None)
-    return markdown_page(tables, remarks)
+    return pull_request_page(run, levels or None, failed_tests=failed_tests)
 
 
 def _short(path: Path, root: Path) -> str:

@@ -16,13 +16,16 @@ class JudgedBaseline:
     `baseline <= measurement`.
     """
 
-    def __init__(self, verdict: Verdict, lines: Sequence[str], *, updating: str | None, command: str) -> None:
+    def __init__(
+        self, verdict: Verdict, lines: Sequence[str], *, updating: str | None, reason: str, command: str
+    ) -> None:
         self.verdict = verdict
         self.lines = tuple(lines)
         """The verdict as a table of metrics, its first line the summary."""
         self.failed = False
         """Whether a comparison in the test came out against the measurement."""
         self._updating = updating
+        self._reason = reason
         self._command = command
 
     def __le__(self, measurement: object) -> bool:
@@ -39,7 +42,10 @@ class JudgedBaseline:
             # Also when baselines are updated: a broken drafter must never become one.
             self.failed = True
             return False
-        if self._updating == "all" or (self._updating == "new" and outcome is Outcome.NO_BASELINE):
+        if self._updating and outcome is Outcome.NO_BASELINE:
+            return True
+        if self._updating == "all" and self._reason:
+            # Somebody answers for it, by name, in the file.
             return True
         if outcome is Outcome.INCONCLUSIVE:
             raise InconclusiveError("\n".join(self.lines))

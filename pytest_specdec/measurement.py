@@ -16,10 +16,13 @@ from pytest_specdec.estimate import Estimate
 from pytest_specdec.gpu.readings import GpuTelemetry
 from pytest_specdec.speculation.acceptance import Acceptance
 from pytest_specdec.speculation.health import Finding
+from pytest_specdec.speculation.prompt_acceptance import PromptAcceptance
 from pytest_specdec.speculation.signs import Signs
 from pytest_specdec.tokens import TokenTruth
 
 UNKNOWN = "unknown"
+ESTIMATOR_VERSION = "2"
+"""Bump when the same traffic would give other values: measurements of another version are not comparable."""
 STORED = "stored baseline, not measured in this run"
 """Note of a measurement that was read from a baseline."""
 
@@ -94,7 +97,11 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     requests: RequestCounts
     values: dict[str, Estimate]
     """By key of `metric.METRICS`."""
+    batches_s: tuple[float, ...] = ()
+    """Seconds that each of twenty batches of equally many output tokens took: the scatter within the window."""
     acceptance: Acceptance | None = None
+    by_prompt: PromptAcceptance | None = None
+    """Acceptance by prompt, where the engine counts by request: what another run of the cell can be paired with."""
     tokens: TokenTruth | None = None
     """Usage against the server's own counters."""
     server_ttft: ServerTtft | None = None
@@ -113,6 +120,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Start of the point, ISO 8601 with time zone."""
     order: int = 0
     """Position in the randomised order of the run's points."""
+    estimator: str = ESTIMATOR_VERSION
+    session: str = ""
+    """Start of the server on which it was taken, of this invocation's starts: `20261124-231333.2`."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
 

@@ -17,7 +17,7 @@ from pytest_specdec.matrix import AXES, TIERS
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
-REPORT_SUFFIXES = (".md", ".json", ".csv")
+REPORT_SUFFIXES = (".html", ".md", ".json", ".csv")
 API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
 
 _ENDPOINT = re.compile(
@@ -75,8 +75,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-simulate",
-        metavar="PRESET",
-        help="Simulated engine to use when no endpoint is given (default: by the suite's model)",
+        metavar="PRESET[@FAULT]",
+        help="Simulated engine to use when no endpoint is given (default: by the suite's model), with a published "
+        "regression if you like (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
     )
     option(
         "--specdec-launch",
@@ -110,8 +111,66 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-update",
         nargs="?",
         const="new",
-        choices=["new", "all"],
-        help="Store what was measured as baselines: new ones only (default), or all. Review the diff.",
+        choices=["new", "all", "merge"],
+        help="Store what was measured as baselines: points that have none (default), all, or merge: further sessions "
+        "beside the stored ones (of an attached server, which is not restarted, or of another day). Review the diff.",
+    )
+    option(
+        "--specdec-sessions",
+        type=sessions,
+        metavar="SxR",
+        help="For --specdec-update: S sessions (starts of the server) of R runs per point, so that a baseline knows "
+        "its own noise (ini: specdec_sessions, default 5x2; with fewer the noise is assumed)",
+    )
+    option(
+        "--specdec-reason",
+        default="",
+        metavar="TEXT",
+        help="Why a loss or an unconfirmed gain becomes the baseline; kept in the file with who and when",
+    )
+    option(
+        "--specdec-new-anchor",
+        action="store_true",
+        help="With --specdec-update=all: also forget the first baseline, from which small losses are added up",
+    )
+    option(
+        "--specdec-resume",
+        type=Path,
+        metavar="RUN",
+        help="Go on with an interrupted run (.specdec/runs/...json): what it measured is not measured again, after "
+        "checking that engine and facts are the same",
+    )
+    option(
+        "--specdec-gate",
+        choices=["suite", "fixed"],
+        help="How baselines judge: suite (default) keeps one promise about false alarms over all cells and says "
+        "inconclusive where it must; fixed compares means with a fixed margin, and reports how often that is wrong "
+        "(ini: specdec_gate)",
+    )
+    option(
+        "--specdec-exhaustive",
+        action="store_true",
+        help="Confirm every suspect, also when one regression is proven already",
+    )
+    option(
+        "--specdec-reference-endpoint",
+        action="append",
+        default=[],
+        type=_endpoint,
+        metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
+        help="The old engine, attached like --specdec-endpoint: suspects are confirmed on old and new in turn",
+    )
+    option(
+        "--specdec-reference-launch",
+        choices=LAUNCHERS,
+        metavar="ENGINE",
+        help="The old engine, started like --specdec-launch (ini keys specdec_reference_launch_*; what they leave out "
+        "is as for the new one)",
+    )
+    option(
+        "--specdec-reference-simulate",
+        metavar="PRESET",
+        help="The old engine, simulated like --specdec-simulate",
     )
     option(
         "--specdec-budget",
@@ -160,7 +219,8 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         type=_report,
         metavar="FILE",
-        help="Write a report; the format follows the name: .md, .json (the whole run) or .csv. Repeat for several.",
+        help="Write a report; the format follows the name: .md, .json (the whole run), .csv, and for trackers .bmf.json "
+        "(Bencher), .bigger.json and .smaller.json (github-action-benchmark). Repeat for several.",
     )
     option(
         "--specdec-inconclusive",
@@ -218,6 +278,15 @@ def add_options(parser: pytest.Parser) -> None:
         ("specdec_launch_arguments", "", "More arguments for the engine's start command"),
         ("specdec_launch_command", "", "A start command of your own with {model}, {mtp}, {port}, {tp} and so on"),
         ("specdec_launch_stop", "", "A command that stops what does not end with its process: docker stop {name}"),
+        ("specdec_reference_launch_python", "", "As specdec_launch_python, for the old engine"),
+        ("specdec_reference_launch_arguments", "", "As specdec_launch_arguments, for the old engine"),
+        ("specdec_reference_launch_command", "", "As specdec_launch_command, for the old engine"),
+        ("specdec_reference_launch_stop", "", "As specdec_launch_stop, for the old engine"),
+        ("specdec_sessions", "", "Sessions x runs of a new baseline (default 5x2)"),
+        ("specdec_gate", "suite", "How baselines judge: suite or fixed"),
+        ("specdec_fixed_margin", "5%", "Loss at which the fixed gate fails"),
+        ("specdec_alpha", "1%", "Chance of a false alarm in a whole suite"),
+        ("specdec_required_facts", "", "Facts that may not be unknown, such as: driver image gpu_clock_mhz"),
         ("specdec_launch_timeout_s", "", "Seconds until a launched engine must be healthy (default 1800)"),
     ):
         parser.addini(name, text, default=default)
@@ -240,6 +309,14 @@ def _alias(text: str) -> tuple[str, str]:
     if not (model and sign and name):
         raise argparse.ArgumentTypeError(f"{text!r} is not MODEL=NAME")
     return model, name
+
+
+def sessions(text: str) -> tuple[int, int]:
+    """Read `5x2`: sessions, and runs in each."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SESSIONSxRUNS, such as 5x2")
+    return int(match[1]), int(match[2])
 
 
 def _only(text: str) -> tuple[str, tuple[str, ...]]:

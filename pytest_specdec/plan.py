@@ -34,6 +34,14 @@ class Plan:
         ranks = {cell: rng.random() for cell in ordered}
         return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))), asked=asked or {})
 
+    def repeated(
+        self, times: Mapping[Cell, int], seed: int, asked: Mapping[EngineSpec, bool | None] | None = None
+    ) -> Plan:
+        """The same cells, each as often as said, in an order of their own."""
+        rng = random.Random(seed)  # noqa: S311 - an order, not a secret
+        ranked = [(cell.engine, rng.random(), cell) for cell in self.cells for _ in range(times.get(cell, 0))]
+        return Plan(cells=tuple(cell for *_, cell in sorted(ranked)), asked=asked or {})
+
     def by_engine(self) -> list[tuple[EngineSpec, list[Cell]]]:
         """Each engine once, with its points."""
         engines = {cell.engine for cell in self.cells} | self.asked.keys()
@@ -55,10 +63,13 @@ class Plan:
         gpus = sum(cell.engine.gpus for cell in self.cells) / len(self.cells)
         return seconds / 3600 * gpus * price.usd_per_gpu_hour
 
-    def words(self, *, least_s: float, most_s: float, price: Price, simulated: bool) -> str:
+    def words(self, *, least_s: float, most_s: float, price: Price, simulated: bool, sessions: int = 1) -> str:
         """`4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end when they are sure."""
         engines = len(self.by_engine())
-        counts = f"{engines} engine{'s' * (engines != 1)}, {len(self.cells)} point{'s' * (len(self.cells) != 1)}"
+        points = len(set(self.cells))
+        counts = f"{engines} engine{'s' * (engines != 1)}, {points} point{'s' * (points != 1)}"
+        if (runs := sessions * len(self.cells)) > points:
+            counts += f" measured {runs} times in {sessions} session{'s' * (sessions != 1)}"
         unit, one = (60, "min") if least_s >= 90 else (1, "s")
         duration = f"about {_span(f'{least_s / unit:.0f}', f'{most_s / unit:.0f}')} {one}"
         money = f"about {_span(*(f'${self.usd(seconds, price):.2f}' for seconds in (least_s, most_s)))}"

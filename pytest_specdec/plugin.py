@@ -14,6 +14,7 @@ import pytest
 from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, SpecdecError
 from pytest_specdec.options import add_options
 from pytest_specdec.settings import Settings
+from pytest_specdec.surfaces import Surfaces
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.outputs.checks import Outputs
     from pytest_specdec.progress import TerminalProgress
-    from pytest_specdec.session import SpecdecSession, Subject
+    from pytest_specdec.session import SpecdecSession
+    from pytest_specdec.subjects import Subject
 
 MARKER = (
     "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
@@ -39,6 +41,7 @@ MARKER = (
 )
 SESSION = pytest.StashKey["SpecdecSession"]()
 PROBLEMS = pytest.StashKey[list[str]]()
+SURFACES = pytest.StashKey[Surfaces]()
 SUBJECT = pytest.StashKey["Subject"]()
 JUDGED = pytest.StashKey["JudgedBaseline"]()
 _WORD = "specdec"
@@ -90,6 +93,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[SESSION] = SpecdecSession(settings, command, ask_hook)
     config.stash[PROBLEMS] = []
+    config.stash[SURFACES] = Surfaces(config.stash[SESSION])
+    config.pluginmanager.register(config.stash[SURFACES], "specdec-surfaces")
+    if config.pluginmanager.hasplugin("benchmark"):
+        from pytest_specdec.benchmark import BenchmarkBridge
+
+        config.pluginmanager.register(BenchmarkBridge(config.stash[SESSION]), "specdec-benchmark")
 
 
 # ---- collection
@@ -114,6 +123,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
+    from pytest_specdec.subjects import narrow
+
     problems = config.stash[PROBLEMS]
     if problems:
         raise pytest.UsageError("\n".join(problems))
@@ -124,7 +135,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         callspec = getattr(item, "callspec", None)
         if callspec is None or _SUBJECT_FIXTURE not in callspec.params:
             continue
-        subject = session.narrow(callspec.params[_SUBJECT_FIXTURE])
+        subject = narrow(callspec.params[_SUBJECT_FIXTURE], session.settings.only)
         if subject is None:
             deselected.append(item)
         else:
@@ -148,7 +159,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Plan the cells of the tests that are left, before the terminal reporter asks for the plan."""
     specdec = session.config.stash[SESSION]
-    items = [item for item in session.items if SUBJECT in item.stash]
+    # What is skipped, by its author or by --benchmark-only, takes no GPU time.
+    items = [item for item in session.items if SUBJECT in item.stash and item.get_closest_marker("skip") is None]
     if items and not _is_worker(session.config):
         specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
         try:
@@ -174,16 +186,15 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure the whole plan before the first test that needs it."""
     session = item.config.stash[SESSION]
-    if SUBJECT in item.stash and session.run_path is None and not _is_worker(item.config):
+    if SUBJECT in item.stash and session.run_path is None and session.plan is not None and not _is_worker(item.config):
         _measure(item.config, session)
     return (yield)
 
 
 def _measure(config: pytest.Config, session: SpecdecSession) -> None:
     assert session.plan is not None, "unreachable because the plan is made after collection"
-    planned = len(session.plan.cells) * (1 if session.settings.swap is None else 2)
     try:
-        session.measure(_progress(config, planned))
+        session.measure(_progress(config, session.planned))
     except SpecdecError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -193,14 +204,14 @@ def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
 
     reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
     assert reporter is not None, "unreachable because pytest always has a terminal reporter"
-    return TerminalProgress(reporter, planned)
+    return config.stash[SURFACES].follow(TerminalProgress(reporter, planned))
 
 
 # ---- fixtures
 
 
 @pytest.fixture
-def specdec_subject(request: pytest.FixtureRequest) -> Subject:
+def specdec_subject(request: pytest.FixtureRequest, _specdec_suite_properties: None) -> Subject:
     """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
     _session(request)
     return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
@@ -212,9 +223,7 @@ def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Mea
     from pytest_specdec.cell import Cell
 
     assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
-    measured = _session(request).measurement(specdec_subject)
-    request.node.user_properties += [(key, estimate.value) for key, estimate in measured.values.items()]
-    return measured
+    return _session(request).measurement(specdec_subject)
 
 
 @pytest.fixture
@@ -230,6 +239,7 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
         verdict,
         verdict_lines(verdict),
         updating=session.settings.update,
+        reason=session.settings.reason,
         command=f"pytest {arguments} --specdec-update=new",
     )
     request.node.stash[JUDGED] = judged
@@ -346,7 +356,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if specdec.run_path is not None:
         from pytest_specdec.ending import finish
 
-        finish(specdec)
+        finish(specdec, session.testsfailed)
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:

@@ -23,7 +23,10 @@ class TerminalProgress:
         self.reporter = reporter
         self.planned = planned
         self.finished = 0
+        self.spent: list[tuple[float, str]] = []
+        """Seconds, and what they were spent on."""
         self._point_started = time.monotonic()
+        self._starting: EngineSpec | None = None
         self._live = reporter.isatty
 
     def said(self, text: str) -> None:
@@ -34,9 +37,13 @@ class TerminalProgress:
         """Tell which engine comes next."""
         self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
         self._point_started = time.monotonic()
+        self._starting = engine
 
     def progress(self, cell: Cell, progress: Progress) -> None:
         """Rewrite the live line; nothing where there is no terminal."""
+        if self._starting is not None:
+            self._elapsed(f"starting {self._starting}")
+            self._starting = None
         if self._live:
             sure = "" if progress.precision is None else f", sure to ±{progress.precision:.1%}"
             self.reporter.rewrite(
@@ -54,7 +61,7 @@ class TerminalProgress:
         self._line(
             f"  {self._count()} {measurement.cell}  "
             f"{measurement.throughput.value:.1f} tok/s/GPU at {measurement.interactivity.value:.1f} tok/s/user"
-            f"{acceptance} ({self._elapsed():.0f} s){limited}",
+            f"{acceptance} ({self._elapsed(f'measuring {measurement.cell}'):.0f} s){limited}",
             yellow=bool(limited),
         )
 
@@ -71,9 +78,10 @@ class TerminalProgress:
         number = self.finished + ahead
         return f"[{number}/{self.planned}]" if number <= self.planned else f"[+{number - self.planned}]"
 
-    def _elapsed(self) -> float:
+    def _elapsed(self, what: str) -> float:
         now = time.monotonic()
         elapsed, self._point_started = now - self._point_started, now
+        self.spent.append((elapsed, what))
         return elapsed
 
     def _line(self, text: str, **markup: bool) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
+from pytest_specdec.bill import Cost
 from pytest_specdec.cell import LOSSLESS, EngineSpec, Workload
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import BrokenFileError
@@ -22,6 +24,23 @@ from pytest_specdec.measurement import STORED, Measurement, curve_of
 from pytest_specdec.outputs.verdict import OutputVerdict
 
 RUN_SCHEMA = "specdec-run/1"
+
+Arm = Literal["candidate", "reference"]
+Stage = Literal["sessions", "screen", "confirm"]
+
+
+class RawRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One run of one cell as it was measured, before anything is averaged."""
+
+    measurement: Measurement
+    arm: Arm = "candidate"
+    """Which engine: the one that is judged, or the old one beside it."""
+    stage: Stage = "screen"
+    """What for: a baseline's sessions, a first look, or a pair that confirms."""
+    block: int = 0
+    """Number of the session, or of the block of pairs."""
+    place: int = 0
+    """Place in a block: old, new, new, old."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +56,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     verdicts: tuple[Verdict, ...] = ()
     not_measured: dict[str, str] = {}
     """Cell -> why it was planned and yet not measured."""
+    raw: tuple[RawRun, ...] = ()
+    """Every run by itself."""
+    cost: Cost | None = None
+    """What the measuring took; None while it goes."""
     swapped: tuple[Measurement, ...] = ()
     """The same cells with the servers exchanged between the hosts."""
     stored: tuple[Measurement, ...] = ()

@@ -5,8 +5,10 @@ It holds no pytest hook and prints nothing; the hooks in `plugin` call it, and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from pytest_specdec import __version__
 from pytest_specdec.cell import Cell, EngineSpec
-from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotMeasuredError, SpecdecError
-from pytest_specdec.matrix import ComparisonSubject, CurveSubject, OutputSubject, cell_axes, engine_axes
-from pytest_specdec.recorder import Listener, Recorder
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, SpecdecError
+from pytest_specdec.matrix import ComparisonSubject, CurveSubject, OutputSubject
 from pytest_specdec.settings import Settings
+from pytest_specdec.subjects import Subject, cells_of, engines_of
 
 if TYPE_CHECKING:
     from pytest_specdec.baseline import BaselinePoint, Baselines
+    from pytest_specdec.campaign import Campaign, Listener
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.cost import Price
     from pytest_specdec.curve import Curve
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
     from pytest_specdec.gate.verdict import Verdict
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
-    from pytest_specdec.measuring.asking import Answers
-    from pytest_specdec.measuring.carry_out import MeasureOptions, OpenEngine
     from pytest_specdec.measuring.engines import AskHook
     from pytest_specdec.outputs.checks import Outputs
     from pytest_specdec.plan import Plan
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pytest_specdec.run import Run
 
 _INTERRUPTED = "interrupted"
-Subject = Cell | CurveSubject | ComparisonSubject | OutputSubject
 
 
 class SpecdecSession:
@@ -53,14 +53,18 @@ class SpecdecSession:
         self.subjects: list[Subject] = []
         self.wants_baseline = False
         self.plan: Plan | None = None
+        self.times: dict[Cell, int] = {}
+        """Runs of each planned cell in a session."""
+        self.sessions = 1
         self.measured: dict[Cell, Measurement] = {}
+        """Mean of a cell's runs."""
+        self.campaign: Campaign | None = None
         self.swapped: dict[Cell, Measurement] = {}
         self.unmeasured: dict[Cell, SpecdecError] = {}
         """Why a planned cell has no measurement: the engine, the user's input, or (inconclusive) the budget."""
         self.stored: dict[Cell, Measurement] = {}
         """Baselines that stand in for the Off mode where no endpoint serves it."""
         self.verdicts: dict[Cell, Verdict] = {}
-        self.answers: dict[EngineSpec, Answers] = {}
         self.unanswered: dict[EngineSpec, SpecdecError] = {}
         self.judged_outputs: dict[OutputSubject, Outputs] = {}
         self.done = False
@@ -68,9 +72,10 @@ class SpecdecSession:
         self.deselection_reasons: list[str] = []
         self.ending: list[tuple[str, dict[str, bool]]] = []
         """What was written at the end, and what could not be."""
-        self._started_at = datetime.now(UTC)
+        self.started_at = datetime.now(UTC)
         self._baselines: Baselines | None = None
         self._source: EngineSource | None = None
+        self._reference: EngineSource | None = None
         self.listener: Listener | None = None
         """Whoever shows how the measuring goes, while it goes."""
 
@@ -89,24 +94,6 @@ class SpecdecSession:
         for cell in cells_of(subject):
             if matrix.prompts is not None:
                 self.prompt_files[cell.workload.prompts] = matrix.prompts
-
-    def narrow(self, subject: Subject) -> Subject | None:
-        """Apply `--specdec-only`; None when nothing is left. An MTP filter keeps the Off side of a comparison."""
-        if isinstance(subject, Cell):
-            return subject if self._kept(subject) else None
-        if isinstance(subject, OutputSubject):
-            axes = engine_axes(subject.engine)
-            kept_engine = all(axes[axis] in values for axis, values in self.settings.only if axis in axes)
-            return subject if kept_engine else None
-        if isinstance(subject, CurveSubject):
-            kept = tuple(cell.concurrency for cell in subject.cells if self._kept(cell))
-            return replace(subject, concurrencies=kept) if kept else None
-        candidate = self.narrow(subject.candidate)
-        if not isinstance(candidate, CurveSubject):
-            return None
-        return ComparisonSubject(
-            candidate=candidate, reference=replace(subject.reference, concurrencies=candidate.concurrencies)
-        )
 
     def refusals(self, subjects: Sequence[Subject]) -> dict[Subject, str]:
         """Subjects for which there is no engine, with the reason.
@@ -145,6 +132,23 @@ class SpecdecSession:
             self._source = engine_source(self.settings, specs, self._say, self._ask_hook)
         return self._source
 
+    def reference_source(self) -> EngineSource | None:
+        """Where the old engine comes from; None where the user named none.
+
+        Raises:
+            EngineError: an endpoint cannot be asked for its mode.
+            InvalidInputError: no such simulated preset, or a launch command with an unknown placeholder.
+        """
+        settings = self.settings.reference()
+        if settings is None:
+            return None
+        if self._reference is None:
+            from pytest_specdec.measuring.engines import engine_source
+
+            specs = list(dict.fromkeys(engine for subject in self.subjects for engine in engines_of(subject)))
+            self._reference = engine_source(settings, specs, self._say, self._ask_hook)
+        return self._reference
+
     def make_plan(self, subjects: Iterable[Subject]) -> None:
         """Plan the cells of the tests that are left."""
         from pytest_specdec.plan import Plan
@@ -165,6 +169,7 @@ class SpecdecSession:
             self.settings.seed,
             {engine: thinking for engine, thinking in asked.items() if engine not in self.unanswered},
         )
+        self.times, self.sessions = self._plan_runs()
         for cell in cells - set(self.plan.cells):
             self.unmeasured[cell] = EngineError(source.refusal(cell.engine))
 
@@ -172,44 +177,58 @@ class SpecdecSession:
         """`4 engines, 20 points, about 6 min, about $1.90`."""
         assert self.plan is not None, "unreachable because the plan is made first"
         source = self.source(self.subjects)
-        rounds = 1 if self.settings.swap is None else 2
+        times, sessions = self.times, self.sessions
+        whole = self.plan.repeated(times, self.settings.seed, self.plan.asked)
+        rounds = sessions * (1 if self.settings.swap is None else 2)
         least, most = (
-            rounds * self.plan.seconds(window_s=window_s, settle_s=self.settings.settle_s, start_s=source.start_s)
+            rounds * whole.seconds(window_s=window_s, settle_s=self.settings.settle_s, start_s=source.start_s)
             for window_s in self.settings.window_s
         )
-        return self.plan.words(least_s=least, most_s=most, price=self.price(""), simulated=source.simulated)
+        return whole.words(
+            least_s=least, most_s=most, price=self.price(""), simulated=source.simulated, sessions=sessions
+        )
+
+    @property
+    def planned(self) -> int:
+        """Runs that are planned before anything is confirmed."""
+        times, sessions = self.times, self.sessions
+        return sum(times.values()) * sessions * (1 if self.settings.swap is None else 2)
 
     # ---- measuring
 
     def measure(self, listener: Listener) -> None:
         """Measure the whole plan once, then judge the suite once."""
-        from pytest_specdec.measuring.carry_out import measure_plan
-        from pytest_specdec.measuring.engines import exchange_hosts
-        from pytest_specdec.run import merge_swapped
+        from pytest_specdec.campaign_setup import new_campaign
+        from pytest_specdec.stored_off import find_stored
 
         assert self.plan is not None, "unreachable because the plan is made first"
-        settings, options = self.settings, self._options()
+        settings = self.settings
         self.listener = listener
-        self.run_path = _new_run_path(settings.runs, self._started_at)
-        recorder = Recorder(self, listener)
+        self.run_path = _new_run_path(settings.runs, self.started_at)
+        campaign = self.campaign = new_campaign(self, listener, keep=self._keep)
+        if settings.resume is not None:
+            campaign.resume(settings.resume)
+        times, sessions = self.times, self.sessions
         try:
-            measure_plan(self.plan, self._opener(self.source(self.subjects)), options, recorder)
-            if settings.swap is not None:
-                recorder.into = self.swapped
-                exchanged = exchange_hosts(
-                    self.source(self.subjects), settings, next(iter(self.hardware)).model, self._say
-                )
-                measure_plan(replace(self.plan, asked={}), self._opener(exchanged), options, recorder)
-                for cell in self.measured.keys() & self.swapped.keys():
-                    self.measured[cell] = merge_swapped(self.measured[cell], self.swapped[cell])
+            with _sigterm_interrupts():
+                campaign.sessions(self.plan, times, sessions)
+                if settings.swap is not None:
+                    self._measure_swapped(listener)
+                self._collect()
+                if self.wants_baseline:
+                    self._gate(campaign)
         finally:
             # Also after Ctrl-C: what was measured is judged and kept.
+            self._collect()
             for cell in self.plan.cells:
                 if cell not in self.measured:
                     self.unmeasured.setdefault(cell, InconclusiveError(_INTERRUPTED))
-            self.verdicts = self._judge()
+            if not self.verdicts:
+                self._judge_what_there_is()
             self.judged_outputs = self._judge_outputs()
-            self._find_stored()
+            for cell, stored in find_stored(self):
+                self.stored[cell] = stored
+                self.unmeasured.pop(cell, None)
             self.done = not any(str(error) == _INTERRUPTED for error in self.unmeasured.values())
             self.save()
 
@@ -219,19 +238,17 @@ class SpecdecSession:
         Raises:
             EngineError: there is no such engine, or it could not be measured.
         """
-        from pytest_specdec.measuring.carry_out import measure_plan
+        from pytest_specdec.campaign_setup import new_campaign
         from pytest_specdec.plan import Plan
 
         self.listener = listener
-        source = self.source([cell])
-        if reason := source.refusal(cell.engine):
+        if reason := self.source([cell]).refusal(cell.engine):
             raise EngineError(reason)
-        recorder = Recorder(self, listener)
-        recorder.into = {}
-        measure_plan(Plan(cells=(cell,)), self._opener(source), self._options(), recorder)
-        if cell not in recorder.into:
-            raise self.unmeasured.pop(cell)
-        return recorder.into[cell]
+        apart = new_campaign(self, listener, keep=lambda: None)
+        apart.sessions(Plan(cells=(cell,)), {cell: 1}, 1)
+        if cell in apart.unmeasured:
+            raise apart.unmeasured[cell]
+        return apart.runs(cell)[0]
 
     def price(self, hardware: str) -> Price:
         """Price that the user gave, else the list price of the hardware.
@@ -258,9 +275,11 @@ class SpecdecSession:
 
         return Run(
             tool_version=__version__,
-            started_at=self._started_at.isoformat(timespec="seconds"),
+            started_at=self.started_at.isoformat(timespec="seconds"),
             command=self.command,
             complete=self.done and not self.unmeasured,
+            raw=() if self.campaign is None else tuple(self.campaign.raw),
+            cost=None if self.campaign is None else self.campaign.cost(),
             measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
             not_measured={str(cell): str(error) for cell, error in self.unmeasured.items()},
@@ -297,10 +316,11 @@ class SpecdecSession:
             NotMeasuredError: Off was neither measured nor stored.
         """
         from pytest_specdec.run import mtp_against_off
+        from pytest_specdec.stored_off import stored_points
 
         mtp = self._points(subject.candidate)
         if self.source(self.subjects).refusal(subject.reference.engine):
-            return mtp_against_off(mtp, self._stored(subject.reference, mtp[0]))
+            return mtp_against_off(mtp, stored_points(self, self.stored, subject.reference, mtp[0]))
         return mtp_against_off(mtp, self._points(subject.reference))
 
     def outputs(self, subject: OutputSubject) -> Outputs:
@@ -310,7 +330,7 @@ class SpecdecSession:
             EngineError: one of them could not be asked.
         """
         for engine in engines_of(subject):
-            if engine not in self.answers:
+            if self.campaign is None or engine not in self.campaign.answers:
                 raise EngineError(f"{engine} was not asked: {self.unanswered.get(engine, _INTERRUPTED)}")
         return self.judged_outputs[subject]
 
@@ -327,31 +347,7 @@ class SpecdecSession:
         """What is stored for a cell that was measured."""
         return self.baselines.find(cell, self.measurement(cell).environment)
 
-    def accept(self) -> tuple[Mapping[Path, Sequence[Cell]], str]:
-        """Store the measurements as baselines when the user asked for it.
-
-        Returns what was written, and why nothing was (empty when it was).
-        """
-        if self.settings.update is None or self.plan is None:
-            return {}, ""
-        missing = [cell for cell in self.plan.cells if cell not in self.measured]
-        if missing or not self.done:
-            return {}, f"baselines were not updated: {len(missing)} planned points were not measured"
-        planned = [self.measured[cell] for cell in self.plan.cells]
-        refused = [m for m in planned if m.why_no_baseline]
-        if refused:
-            return {}, (
-                f"baselines were not updated: {len(refused)} of {len(planned)} points must not become one, such as "
-                f"{refused[0].cell}: {refused[0].why_no_baseline}"
-            )
-        written = self.baselines.update(planned, replace=self.settings.update == "all")
-        return written, "" if written else "baselines were not updated: every point has one already"
-
     # ---- helpers
-
-    def _kept(self, cell: Cell) -> bool:
-        axes = cell_axes(cell)
-        return all(axes[axis] in values for axis, values in self.settings.only)
 
     def _points(self, subject: CurveSubject) -> list[Measurement]:
         """The points of a curve, with those that were measured beside the plan."""
@@ -359,113 +355,98 @@ class SpecdecSession:
         key = subject.engine, subject.workload
         return planned + [m for m in self.measured.values() if m.curve_key == key and m not in planned]
 
+    def _plan_runs(self) -> tuple[dict[Cell, int], int]:
+        """Runs of each cell in a session, and sessions: many for a new baseline, a few for a first look at an old."""
+        assert self.plan is not None, "unreachable because the plan is made first"
+        settings = self.settings
+        if settings.update is None:
+            return {cell: self._screening_runs(cell) for cell in self.plan.cells}, 1
+        sessions, runs = settings.sessions
+        if not self.source(self.subjects).restarts:
+            sessions = 1  # a further session of an attached server is a further invocation
+        return dict.fromkeys(self.plan.cells, runs), sessions
+
+    def _screening_runs(self, cell: Cell) -> int:
+        """Runs of a first look, by the stored noise; one where nothing is stored."""
+        from pytest_specdec.gating import screening_runs
+
+        return screening_runs(self.baselines.of_any_environment(cell)) if self.wants_baseline else 1
+
+    def _measure_swapped(self, listener: Listener) -> None:
+        from pytest_specdec.campaign_setup import new_campaign
+        from pytest_specdec.measuring.engines import exchange_hosts
+
+        assert self.plan is not None, "unreachable because the plan is made first"
+        exchanged = exchange_hosts(
+            self.source(self.subjects), self.settings, next(iter(self.hardware)).model, self._say
+        )
+        swapped = new_campaign(self, listener, source=exchanged, keep=lambda: None)
+        swapped.sessions(replace(self.plan, asked={}), dict.fromkeys(self.plan.cells, 1), 1)
+        self.swapped = {cell: found[0] for cell in self.plan.cells if (found := swapped.runs(cell))}
+
+    def _keep(self) -> None:
+        self._collect()
+        self.save()
+
+    def _collect(self) -> None:
+        """Bring the runs of each cell to one measurement."""
+        from pytest_specdec.repeats import merge_runs
+        from pytest_specdec.run import merge_swapped
+
+        if self.campaign is None:
+            return
+        cells = dict.fromkeys(run.measurement.cell for run in self.campaign.raw)
+        self.measured = {cell: merge_runs(runs) for cell in cells if (runs := self.campaign.runs(cell))}
+        for cell in self.measured.keys() & self.swapped.keys():
+            self.measured[cell] = merge_swapped(self.measured[cell], self.swapped[cell])
+        self.unmeasured |= self.campaign.unmeasured
+        self.unanswered |= self.campaign.unanswered
+
     def _say(self, text: str) -> None:
         if self.listener is not None:
             self.listener.said(text)
 
-    def _options(self) -> MeasureOptions:
-        from pytest_specdec.estimators.window import StopRule
-        from pytest_specdec.load.point import Limits
-        from pytest_specdec.measuring.carry_out import Budget, GpuOptions, MeasureOptions
-        from pytest_specdec.measuring.point import PointOptions
+    def _gate(self, campaign: Campaign) -> None:
+        """Judge the suite, measuring what the decision still needs."""
+        from pytest_specdec.gating import gate
 
-        settings = self.settings
-        floor_s, ceiling_s = settings.window_s
-        point = PointOptions(
-            limits=Limits(
-                settle_s=settings.settle_s,
-                warm_up_s=settings.warm_up_s,
-                no_progress_s=settings.no_progress_s,
-                deadline_s=settings.deadline_s,
-            ),
-            rule=StopRule(floor_s=floor_s, ceiling_s=ceiling_s, precision=settings.precision),
-            price=self.price,
-            slo=settings.slo,
-        )
-        return MeasureOptions(
-            point=point,
-            budget=Budget(seconds=settings.budget_s, usd=settings.budget_usd),
-            prompt_files=self.prompt_files,
-            gpu=GpuOptions(dcgm_url=settings.dcgm_url, chosen=settings.gpus),
-            refine=settings.levels if settings.refine else (),
-        )
+        assert self.plan is not None, "unreachable because the plan is made first"
+        self.verdicts = gate(self, campaign)
 
-    def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
-        from pytest_specdec.facts import facts_for
-        from pytest_specdec.measuring.carry_out import OpenEngine
+    def _judge_what_there_is(self) -> None:
+        """Judge without measuring anything more: the run was interrupted."""
+        from pytest_specdec.gating import gate
 
-        @contextmanager
-        def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
-            with source.open(engine) as running:
-                yield OpenEngine(
-                    endpoint=running.endpoint,
-                    died=running.died,
-                    kind=self.settings.engine,
-                    declared=facts_for(self.settings.facts, engine),
-                    hardware=self.settings.hardware or self.hardware.get(engine, "") or "unknown",
-                    alias=self.settings.served_models.get(engine.model),
-                )
-
-        return open_engine
-
-    def _judge(self) -> dict[Cell, Verdict]:
-        from pytest_specdec.gate.verdict import judge_suite
-
-        if not self.wants_baseline or self.plan is None:
-            return {}
-        # Points beside the plan have no baseline to hold.
-        measured = [self.measured[cell] for cell in sorted(self.plan.cells) if cell in self.measured]
-        return judge_suite((m, self.baselines.find(m.cell, m.environment)) for m in measured)
+        if self.wants_baseline and self.plan is not None:
+            self.verdicts = gate(self, None)
 
     def _judge_outputs(self) -> dict[OutputSubject, Outputs]:
         from pytest_specdec.measuring.answers import judge_answers
 
-        wanted = [s for s in self.subjects if isinstance(s, OutputSubject) and s.engine in self.answers]
+        answers = {} if self.campaign is None else self.campaign.answers
+        wanted = [s for s in self.subjects if isinstance(s, OutputSubject) and s.engine in answers]
         return {
-            subject: judge_answers(self.answers[subject.reference], self.answers[subject.engine])
+            subject: judge_answers(answers[subject.reference], answers[subject.engine])
             for subject in dict.fromkeys(wanted)
-            if subject.reference in self.answers
+            if subject.reference in answers
         }
 
-    def _find_stored(self) -> None:
-        """Look up the baselines of Off curves that a comparison needs and no endpoint serves."""
-        source = self.source(self.subjects)
-        for subject in self.subjects:
-            if not isinstance(subject, ComparisonSubject) or not source.refusal(subject.reference.engine):
-                continue
-            like = next((self.measured[cell] for cell in subject.candidate.cells if cell in self.measured), None)
-            if like is None:
-                continue
-            for cell in subject.reference.cells:
-                point = self.baselines.find(cell, like.environment)
-                if point is not None:
-                    self.stored[cell] = point.measurement()
-                    self.unmeasured.pop(cell, None)
 
-    def _stored(self, subject: CurveSubject, like: Measurement) -> list[Measurement]:
-        stored = [self.stored[cell] for cell in subject.cells if cell in self.stored]
-        if not stored:
-            reason = self.source(self.subjects).refusal(subject.engine)
-            raise NotMeasuredError(
-                f"the comparison could not be made: {reason}, and no baseline of {subject} is stored in "
-                f"{self.baselines.path_of(subject.cells[0], like.environment)}; attach an Off endpoint, or store one "
-                "with --specdec-update=new"
-            )
-        return stored
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """A job scheduler's SIGTERM ends the measuring as Ctrl-C does: engines are stopped, what was measured is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
-def engines_of(subject: Subject) -> tuple[EngineSpec, ...]:
-    """The engines that a subject needs, Off first."""
-    if isinstance(subject, OutputSubject):
-        return subject.reference, subject.engine
-    return tuple(dict.fromkeys(cell.engine for cell in cells_of(subject)))
-
-
-def cells_of(subject: Subject) -> tuple[Cell, ...]:
-    """The cells that a subject needs."""
-    if isinstance(subject, OutputSubject):
-        return ()
-    return (subject,) if isinstance(subject, Cell) else subject.cells
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _new_run_path(folder: Path, started_at: datetime) -> Path:

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 
@@ -16,9 +16,25 @@ from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.facts import Facts, parse_facts
 from pytest_specdec.matrix import TIERS
-from pytest_specdec.options import API_KEY_VARIABLES, EndpointOption, percent, positive, window
+from pytest_specdec.options import API_KEY_VARIABLES, EndpointOption, percent, positive, sessions, window
 
 T = TypeVar("T")
+
+
+How = Literal["new", "all", "merge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldEngine:
+    """Where the old engine comes from: attached, launched or simulated."""
+
+    endpoints: tuple[EndpointOption, ...]
+    launch: str | None
+    launch_python: str
+    launch_arguments: str
+    launch_command: str
+    launch_stop: str
+    simulate: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +59,21 @@ class Settings:
     """Command that exchanges the servers of two hosts, empty to wait for a person, None not to."""
     only: tuple[tuple[str, tuple[str, ...]], ...]
     tier: str
-    update: str | None
+    update: How | None
+    sessions: tuple[int, int]
+    """Sessions, and runs in each, of a new baseline."""
+    reason: str
+    new_anchor: bool
+    resume: Path | None
+    gate: str
+    """`suite` or `fixed`."""
+    fixed_margin: float
+    alpha: float
+    """Chance of a false alarm in a whole suite."""
+    required_facts: tuple[str, ...]
+    exhaustive: bool
+    old: OldEngine | None
+    """Where the old engine comes from, to confirm suspects on both."""
     budget_s: float | None
     budget_usd: float | None
     window_s: tuple[float, float]
@@ -115,6 +145,16 @@ class Settings:
             only=tuple(option.specdec_only),
             tier=_choice(config, "specdec_tier", TIERS),
             update=option.specdec_update,
+            sessions=_read(config, "specdec_sessions", sessions) or (5, 2),
+            reason=option.specdec_reason,
+            new_anchor=option.specdec_new_anchor,
+            resume=option.specdec_resume,
+            gate=_choice(config, "specdec_gate", ("suite", "fixed")),
+            fixed_margin=_read(config, "specdec_fixed_margin", percent) or 0.05,
+            alpha=_read(config, "specdec_alpha", percent) or 0.01,
+            required_facts=_fact_names(config),
+            exhaustive=option.specdec_exhaustive,
+            old=_old_engine(config),
             budget_s=budget_s,
             budget_usd=budget_usd,
             window_s=_read(config, "specdec_window_s", window) or (10.0, 120.0),
@@ -138,6 +178,54 @@ class Settings:
             runs=_path(config, "specdec_runs"),
             seed=option.specdec_seed,
         )
+
+    def reference(self) -> Settings | None:
+        """The settings with the old engine in the place of the new one; None where there is none."""
+        if self.old is None:
+            return None
+        chosen = {field.name: getattr(self.old, field.name) for field in fields(OldEngine)}
+        return replace(self, **chosen, engine=self.old.launch or self.engine)
+
+
+def _old_engine(config: pytest.Config) -> OldEngine | None:
+    option = config.option
+    chosen = [
+        name
+        for name, value in (
+            ("--specdec-reference-endpoint", option.specdec_reference_endpoint),
+            ("--specdec-reference-launch", option.specdec_reference_launch),
+            ("--specdec-reference-simulate", option.specdec_reference_simulate),
+        )
+        if value
+    ]
+    if len(chosen) > 1:
+        raise InvalidInputError(f"{' and '.join(chosen)} cannot go together: each says where the old engine comes from")
+    if not chosen:
+        return None
+
+    def of_launch(key: str) -> str:
+        return _one_line(config, f"specdec_reference_launch_{key}") or _one_line(config, f"specdec_launch_{key}")
+
+    return OldEngine(
+        endpoints=tuple(option.specdec_reference_endpoint),
+        launch=option.specdec_reference_launch,
+        launch_python=of_launch("python") or sys.executable,
+        launch_arguments=of_launch("arguments"),
+        launch_command=of_launch("command"),
+        launch_stop=of_launch("stop"),
+        simulate=option.specdec_reference_simulate,
+    )
+
+
+def _fact_names(config: pytest.Config) -> tuple[str, ...]:
+    names = tuple(_one_line(config, "specdec_required_facts").replace(",", " ").split())
+    unknown = [name for name in names if name not in Facts.__struct_fields__]
+    if unknown:
+        raise InvalidInputError(
+            f"ini key specdec_required_facts: unknown fact {unknown[0]!r}; there are: "
+            f"{', '.join(Facts.__struct_fields__)}"
+        )
+    return names
 
 
 def _number(config: pytest.Config, name: str) -> float | None:

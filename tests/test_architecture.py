@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
-    "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "recorder", "__main__",
-    "measuring", "hookspec",
+    "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "__main__", "measuring",
+    "hookspec", "campaign", "campaign_setup", "gating", "accepting", "stored_off",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry", "report")
 STANDARD_IO = {"asyncio", "http", "socket", "subprocess", "urllib.request"}

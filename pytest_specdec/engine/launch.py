@@ -47,6 +47,7 @@ class LaunchedEngines:
     """Told how a start comes along."""
     simulated: bool = field(default=False, init=False)
     start_s: float = field(default=START_S, init=False)
+    restarts: bool = field(default=True, init=False)
 
     def check(self, engines: Iterable[EngineSpec]) -> None:
         """Refuse a template before anything starts.

@@ -19,7 +19,9 @@ _STOP_S = 5.0
 
 
 @contextmanager
-def simulated_engine(preset: str, engine: EngineSpec, *, seed: int = 0) -> Iterator[Endpoint]:
+def simulated_engine(
+    preset: str, engine: EngineSpec, *, seed: int = 0, fault: str | None = None
+) -> Iterator[Endpoint]:
     """Start the simulated engine on a free port, and stop it at the end whatever happens.
 
     Raises:
@@ -29,6 +31,8 @@ def simulated_engine(preset: str, engine: EngineSpec, *, seed: int = 0) -> Itera
     command += ["--model", engine.model, "--port", "0", "--seed", str(seed), "--exit-with-parent"]
     if engine.pinned_length is not None:
         command += ["--acceptance", engine.acceptance]
+    if fault is not None:
+        command += ["--fault", fault]
     process = subprocess.Popen(  # noqa: S603 - our own module
         command,
         stdin=subprocess.DEVNULL,

@@ -34,6 +34,10 @@ class EngineSource(Protocol):
     def start_s(self) -> float:
         """Seconds that a start takes, for the plan's estimate."""
 
+    @property
+    def restarts(self) -> bool:
+        """Whether opening an engine starts a server of its own."""
+
     def refusal(self, engine: EngineSpec) -> str:
         """Say why there is no such engine here; empty when there is."""
 
@@ -69,6 +73,7 @@ class AttachedEngines:
     attachments: Sequence[Attachment]
     simulated: bool = False
     start_s: float = 0.0
+    restarts: bool = False
 
     def refusal(self, engine: EngineSpec) -> str:
         """Say why none of the endpoints serves this engine; empty when one does."""
@@ -111,8 +116,11 @@ class SimulatedEngines:
 
     preset_of: Callable[[str], str | None]
     """Preset for a model; None where none is known."""
+    fault: str | None = None
+    """A published regression to show, see `specdec simulate --fault list`."""
     simulated: bool = True
     start_s: float = 2.0
+    restarts: bool = True
     seed: int = field(default=0)
 
     def refusal(self, engine: EngineSpec) -> str:
@@ -127,7 +135,7 @@ class SimulatedEngines:
         preset = self.preset_of(engine.model)
         if preset is None:
             raise EngineError(self.refusal(engine))
-        with simulated_engine(preset, engine, seed=self.seed) as endpoint:
+        with simulated_engine(preset, engine, seed=self.seed, fault=self.fault) as endpoint:
             yield Running(endpoint=endpoint)
 
 

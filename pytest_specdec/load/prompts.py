@@ -9,6 +9,7 @@ that no prefix cache knows it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from pytest_specdec.sample import PlannedRequest
 from pytest_specdec.schedule import PROMPTS_PER_POINT
 
 _TAG_DIGITS = 10
+_DIGEST_DIGITS = 12
 _REPEATS = 8
 _PROBES_IN_FLIGHT = 8
 _PROBE_S = 60.0
@@ -42,6 +44,10 @@ class Writer(Protocol):
     def retargeted(self, target: Target) -> Writer:
         """The same prompts for another server."""
 
+    @property
+    def wording(self) -> str:
+        """Digest of what prompts are put together from: where it is equal, one request of one workload is one text."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileWriter:
@@ -54,6 +60,11 @@ class FileWriter:
     def retargeted(self, target: Target) -> FileWriter:
         """The same prompts for another server."""
         return replace(self, target=target)
+
+    @property
+    def wording(self) -> str:
+        """The file's digest."""
+        return self.file.digest
 
     def body(self, request: PlannedRequest) -> bytes:
         """The whole request, serialised."""
@@ -108,6 +119,12 @@ class PromptWriter:
     def retargeted(self, target: Target) -> PromptWriter:
         """The same prompts for another server."""
         return replace(self, target=target)
+
+    @property
+    def wording(self) -> str:
+        """Digest of the sentences and what the server counts for each, which decides how many a prompt has."""
+        pieces = msgspec.json.encode([self.frame, dict(self.costs), CLOSING])
+        return hashlib.sha256(pieces).hexdigest()[:_DIGEST_DIGITS]
 
     def text(self, request: PlannedRequest) -> str:
         """The prompt of a request: always the same for the same workload and request.

@@ -198,8 +198,14 @@ def _speculation(chunk: _Chunk) -> SpecCounters | None:
         (chunk.sglext, "spec_tokens_details", "spec_correct_drafts_histogram", *_SGLANG_COUNTS),
     ):
         found = extension.get(details) if isinstance(extension, dict) else None
-        if isinstance(found, dict) and all(found.get(key) for key in (histogram, drafted, steps)):
-            return counters_of_histogram(found[histogram], round(found[drafted] / found[steps]))
+        if not isinstance(found, dict):
+            continue
+        if found.get(steps) == 0:
+            return SpecCounters(steps=0, drafted=0, accepted=0)  # speculation was off for all of this request
+        if all(found.get(key) for key in (histogram, drafted, steps)):
+            counters = counters_of_histogram(found[histogram], round(found[drafted] / found[steps]))
+            # As it was told: a K that changed with the load is no whole number.
+            return msgspec.structs.replace(counters, drafted=found[drafted])
     return None
 
 

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import product
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
 from pytest_specdec.errors import EngineError
+from pytest_specdec.load.answer import Answer as Received
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 from pytest_specdec.outputs.answer import Answer, read_answer
-from pytest_specdec.outputs.structured import JsonTask, json_tasks
-from pytest_specdec.outputs.tasks import Task, make_tasks
-from pytest_specdec.prompts.text import Category, Entropy, TextPrompt, write_prompt
+from pytest_specdec.outputs.questions import Questions, make_questions
+from pytest_specdec.prompts.text import TextPrompt
 
-TEXTS = 100
-"""Prompts whose answers are compared: fewer than about 50 can show nothing."""
-TASKS = 60
 TEXT_TOKENS = 96
 TASK_TOKENS = 256
+LONG_TOKENS = 128
 STRUCTURE_TOKENS = 1024
 """Room enough for any of the objects: a cut one would be called invalid."""
 CONCURRENCY = 8
+LEAST_PATIENCE_S = 10.0
+PATIENCE = 10.0
+"""An answer with a grammar may take so many times as long per token as answers without take on average."""
+MOST_LATE = 8
+"""After so many answers that did not come no more are waited for: as many decide the test."""
 _NO_PROGRESS_S = 120.0
 _LOGPROBS = {"logprobs": True, "top_logprobs": 5}
+
+
+class Fetcher(Protocol):
+    """Whoever brings answers."""
+
+    async def fetch(self, body: bytes) -> Received:
+        """Send a request and wait for its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,82 +48,103 @@ class Answers:
     again: tuple[Answer, ...]
     """The same once more in another batch: the control of how much the engine differs from itself; asked of Off."""
     tasks: tuple[Answer, ...]
-    structured: tuple[Answer, ...]
-
-
-@cache
-def text_prompts() -> tuple[TextPrompt, ...]:
-    """Prompts of every category and entropy; each asks for an answer that begins with its own tag."""
-    kinds = list(product(Category, Entropy))
-    return tuple(
-        write_prompt(category, index, entropy=entropy, echo=True)
-        for index in range(-(-TEXTS // len(kinds)))
-        for category, entropy in kinds
-    )[:TEXTS]
-
-
-@cache
-def tasks() -> tuple[Task, ...]:
-    """Questions with one right answer."""
-    return tuple(make_tasks(0, TASKS))
-
-
-@cache
-def structures() -> tuple[JsonTask, ...]:
-    """Requests for JSON of a given shape."""
-    return tuple(json_tasks(0, TASKS))
+    conversations: tuple[tuple[Answer, ...], ...]
+    """Turn by turn; one that was refused, and those after it, are missing."""
+    long: tuple[Answer, ...]
+    """None where the engine refuses prompts of that length."""
+    structured: tuple[Answer | None, ...]
+    """None: not asked any more, as too many before had no answer."""
+    refused: str = ""
+    """The engine's words where it refused long prompts, or later turns; empty where it took them all."""
 
 
 async def ask_all(target: Target, *, draft_tokens: int, thinking: bool | None) -> Answers:
     """Ask everything.
 
+    Raises:
+        EngineError: a request failed, or an answer is no chat completion.
+    """
+    async with Transport(target, no_progress_s=_NO_PROGRESS_S) as transport:
+        return await ask_through(transport, target.model, draft_tokens=draft_tokens, thinking=thinking)
+
+
+async def ask_through(  # noqa: PLR0913 - tests choose the questions and the patience
+    fetcher: Fetcher,
+    model: str,
+    *,
+    draft_tokens: int,
+    thinking: bool | None = None,
+    questions: Questions | None = None,
+    least_patience_s: float = LEAST_PATIENCE_S,
+) -> Answers:
+    """Ask everything through an open connection.
+
     Off is asked its texts twice, the second time with as many requests at a time as K + 1 rows per request make of the
-    first: a control that repeats the same batch shows no divergence at all.
+    first: a control that repeats the same batch shows no divergence at all. What may hang comes last.
 
     Raises:
         EngineError: a request failed, or an answer is no chat completion.
     """
-    common: dict[str, object] = {"model": target.model, "temperature": 0, "stream": False}
+    asked = questions or make_questions()
+    common: dict[str, object] = {"model": model, "temperature": 0, "stream": False}
     if thinking is not None:
         common["chat_template_kwargs"] = {"enable_thinking": thinking}
-    async with Transport(target, no_progress_s=_NO_PROGRESS_S) as transport:
-        asker = _Asker(transport, common)
-        await asker.try_logprobs()
-        texts = [asker.body(prompt.text, TEXT_TOKENS, **asker.logprobs) for prompt in text_prompts()]
-        shaped = [asker.body(t.prompt, STRUCTURE_TOKENS, response_format=t.response_format) for t in structures()]
-        return Answers(
-            texts=await asker.ask(texts, CONCURRENCY),
-            again=await asker.ask(texts, CONCURRENCY * 4) if not draft_tokens else (),
-            tasks=await asker.ask([asker.body(task.prompt, TASK_TOKENS) for task in tasks()], CONCURRENCY),
-            structured=await asker.ask(shaped, CONCURRENCY),
-        )
+    asker = _Asker(fetcher=fetcher, common=common)
+    await asker.try_logprobs()
+    texts = [asker.body(_user(prompt.text), TEXT_TOKENS, **asker.logprobs) for prompt in asked.texts]
+    began = time.monotonic()
+    answered = await asker.ask(texts, CONCURRENCY)
+    token_s = (time.monotonic() - began) * CONCURRENCY / len(texts) / TEXT_TOKENS
+    return Answers(
+        texts=answered,
+        again=await asker.ask(texts, CONCURRENCY * 4) if not draft_tokens else (),
+        tasks=await asker.ask([asker.body(_user(task.prompt), TASK_TOKENS) for task in asked.tasks], CONCURRENCY),
+        conversations=await asker.converse(asked.conversations),
+        long=await asker.ask_long([asker.body(_user(prompt.text), LONG_TOKENS) for prompt in asked.long]),
+        structured=await asker.ask_patiently(
+            [
+                asker.body(_user(task.prompt), STRUCTURE_TOKENS, response_format=task.response_format)
+                for task in asked.structures
+            ],
+            patience_s=min(max(least_patience_s, PATIENCE * STRUCTURE_TOKENS * token_s), _NO_PROGRESS_S),
+        ),
+        refused=asker.refused,
+    )
 
 
+class _RefusedError(EngineError):
+    """The engine does not take a request: it is too long, or has what the engine does not know."""
+
+
+@dataclass(slots=True, kw_only=True)
 class _Asker:
-    def __init__(self, transport: Transport, common: Mapping[str, object]) -> None:
-        self.transport = transport
-        self.common = common
-        self.logprobs: dict[str, object] = {}
-        """Fields that ask for log-probabilities, where the engine knows them."""
+    fetcher: Fetcher
+    common: Mapping[str, object]
+    logprobs: dict[str, object] = field(default_factory=dict)
+    """Fields that ask for log-probabilities, where the engine knows them."""
+    refused: str = ""
 
-    def body(self, prompt: str, max_tokens: int, **more: object) -> bytes:
-        messages = [{"role": "user", "content": prompt}]
+    def body(self, messages: Sequence[Mapping[str, str]], max_tokens: int, **more: object) -> bytes:
         return msgspec.json.encode({**self.common, "messages": messages, "max_tokens": max_tokens, **more})
 
     async def try_logprobs(self) -> None:
         """Ask for them once: an engine that does not have them refuses."""
-        answer = await self.transport.fetch(self.body("Say yes.", 2, **_LOGPROBS))
+        answer = await self.fetcher.fetch(self.body(_user("Say yes."), 2, **_LOGPROBS))
         self.logprobs = {} if answer.error else dict(_LOGPROBS)
+
+    async def one(self, body: bytes) -> Answer:
+        answer = await self.fetcher.fetch(body)
+        if answer.error:
+            error = _RefusedError if answer.error.startswith("HTTP 4") else EngineError
+            raise error(f"a question could not be asked: {answer.error}")
+        return read_answer(answer.body)
 
     async def ask(self, bodies: Sequence[bytes], concurrency: int) -> tuple[Answer, ...]:
         gate = asyncio.Semaphore(concurrency)
 
         async def one(body: bytes) -> Answer:
             async with gate:
-                answer = await self.transport.fetch(body)
-            if answer.error:
-                raise EngineError(f"a question could not be asked: {answer.error}")
-            return read_answer(answer.body)
+                return await self.one(body)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -121,3 +152,62 @@ class _Asker:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return tuple(task.result() for task in asked)
+
+    async def ask_long(self, bodies: Sequence[bytes]) -> tuple[Answer, ...]:
+        """Ask what an engine with little room may refuse."""
+        try:
+            return await self.ask(bodies, CONCURRENCY)
+        except _RefusedError as error:
+            self.refused = self.refused or str(error)
+            return ()
+
+    async def converse(self, conversations: Sequence[Sequence[TextPrompt]]) -> tuple[tuple[Answer, ...], ...]:
+        """Ask the turns of each conversation one after the other, all conversations at once."""
+
+        async def one(turns: Sequence[TextPrompt]) -> tuple[Answer, ...]:
+            messages: list[dict[str, str]] = []
+            answers: list[Answer] = []
+            for turn in turns:
+                messages += _user(turn.text)
+                try:
+                    answers.append(await self.one(self.body(messages, TEXT_TOKENS)))
+                except _RefusedError as error:
+                    self.refused = self.refused or str(error)
+                    break
+                messages.append({"role": "assistant", "content": answers[-1].text})
+            return tuple(answers)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(one(turns)) for turns in conversations]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return tuple(task.result() for task in asked)
+
+    async def ask_patiently(self, bodies: Sequence[bytes], patience_s: float) -> tuple[Answer | None, ...]:
+        """Ask what may never be answered, and wait for as long as such an answer can take and no longer."""
+        gate = asyncio.Semaphore(CONCURRENCY)
+        late = 0
+
+        async def one(body: bytes) -> Answer | None:
+            nonlocal late
+            async with gate:
+                if late >= MOST_LATE:
+                    return None
+                try:
+                    async with asyncio.timeout(patience_s):
+                        return await self.one(body)
+                except TimeoutError:
+                    late += 1
+                    return Answer(text="", finish_reason="", late=True)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(one(body)) for body in bodies]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return tuple(task.result() for task in asked)
+
+
+def _user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]

@@ -7,15 +7,15 @@ that an interruption loses the point in flight and nothing else.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 import uvloop
 
+from pytest_specdec.bill import Bill
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
@@ -51,22 +51,8 @@ class OpenEngine:
     """What the user declared of it."""
     died: Callable[[], str] = str
     """Says how the engine ended; empty while it runs, and for engines that are not ours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How much may be spent; None is no limit."""
-
-    seconds: float | None = None
-    usd: float | None = None
-
-    def exhausted(self, seconds: float, usd: float) -> str:
-        """Name the limit that was reached; empty while there is some left."""
-        if self.seconds is not None and seconds >= self.seconds:
-            return f"the budget of {self.seconds / 60:g} min is spent"
-        if self.usd is not None and usd >= self.usd:
-            return f"the budget of ${self.usd:g} is spent"
-        return ""
+    session: str = ""
+    """Name of this start of the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +70,6 @@ class MeasureOptions:
     """How to carry a plan out."""
 
     point: PointOptions
-    budget: Budget = field(default_factory=Budget)
     prompt_files: Mapping[str, PromptFile] = field(default_factory=dict)
     """By the workload's name of its prompts."""
     gpu: GpuOptions = field(default_factory=GpuOptions)
@@ -97,6 +82,9 @@ class Observer(Protocol):
 
     def engine_starting(self, engine: EngineSpec) -> None:
         """Tell that an engine is being started or looked at."""
+
+    def engine_known(self, engine: EngineSpec, environment: Environment) -> None:
+        """Tell what an engine says of itself, before its first point; may refuse it by raising a SpecdecError."""
 
     def said(self, text: str) -> None:
         """Tell something that is not about a point."""
@@ -120,65 +108,48 @@ class Observer(Protocol):
 OpenEngineFor = Callable[[EngineSpec], AbstractContextManager[OpenEngine]]
 
 
-def measure_plan(plan: Plan, open_engine: OpenEngineFor, options: MeasureOptions, observer: Observer) -> None:
-    """Measure every cell of a plan, engine by engine; trouble with one engine does not end the others."""
-    job = _Job(options=options, observer=observer, asked=dict(plan.asked))
-    for engine, cells in plan.by_engine():
-        left = list(cells)
-        spent = job.spent()
-        if spent:
-            observer.not_measured(left, InconclusiveError(spent))
-            job.give_up_asking(engine, InconclusiveError(spent))
-            continue
-        observer.engine_starting(engine)
-        try:
-            with (
-                open_engine(engine) as running,
-                job.on_clock(engine),
-                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-            ):
-                runner.run(job.measure_engine(running, engine, left))
-        except SpecdecError as error:
-            if left:
-                observer.not_measured(left, error)
-            job.give_up_asking(engine, error)
-
-
 @dataclass(slots=True, kw_only=True)
-class _Job:
-    """What outlives an engine: spending, the order of points, how the prompts of a workload were counted."""
+class Measuring:
+    """Carries plans out, and keeps what outlives an engine: the bill, the order of points, the prompts' counts."""
 
     options: MeasureOptions
     observer: Observer
+    bill: Bill
     asked: dict[EngineSpec, bool | None] = field(default_factory=dict)
     """Engines whose answers are still wanted."""
     order: int = 0
-    usd: float = 0.0
-    started: float = field(default_factory=time.monotonic)
     counted: dict[tuple[str, Workload, str], tuple[EngineSpec, dict[int, int]]] = field(default_factory=dict)
     writers: dict[tuple[str, Workload], Writer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     """What the observer was told once and need not hear for every engine."""
-    _engine_started: float = 0.0
-    _usd_per_s: float = 0.0
 
-    @contextmanager
-    def on_clock(self, engine: EngineSpec) -> Iterator[None]:
-        """Charge the GPUs while an engine is up."""
-        self._engine_started = time.monotonic()
-        self._usd_per_s = engine.gpus * self.options.point.price("").usd_per_gpu_hour / 3600
-        try:
-            yield
-        finally:
-            self.usd += (time.monotonic() - self._engine_started) * self._usd_per_s
-            self._usd_per_s = 0.0
+    def measure(self, plan: Plan, open_engine: OpenEngineFor, *, starts: bool) -> None:
+        """Measure every cell of a plan, engine by engine; trouble with one engine does not end the others.
 
-    def spent(self) -> str:
-        """Name the budget that is spent; empty while there is some left."""
-        running = (time.monotonic() - self._engine_started) * self._usd_per_s
-        return self.options.budget.exhausted(time.monotonic() - self.started, self.usd + running)
+        A cell that stands in the plan several times is measured as often. `starts`: opening an engine starts a server.
+        """
+        self.asked = dict(plan.asked)
+        for engine, cells in plan.by_engine():
+            left = list(cells)
+            spent = self.bill.spent()
+            if spent:
+                self.observer.not_measured(left, InconclusiveError(spent))
+                self._give_up_asking(engine, InconclusiveError(spent))
+                continue
+            self.observer.engine_starting(engine)
+            try:
+                with (
+                    self.bill.on_clock(engine, starts=starts),
+                    open_engine(engine) as running,
+                    asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+                ):
+                    runner.run(self._measure_engine(running, engine, left))
+            except SpecdecError as error:
+                if left:
+                    self.observer.not_measured(left, error)
+                self._give_up_asking(engine, error)
 
-    async def measure_engine(self, running: OpenEngine, engine: EngineSpec, left: list[Cell]) -> None:
+    async def _measure_engine(self, running: OpenEngine, engine: EngineSpec, left: list[Cell]) -> None:
         """Measure the cells of one engine, removing each from `left` when it is done or lost."""
         endpoint = running.endpoint
         served = await endpoint.look(engine.model, running.alias, running.kind)
@@ -196,15 +167,16 @@ class _Job:
         )
         target = target.with_continuous_usage(await supports_continuous_usage(target))
         environment = _environment(running, served, facts)
+        self.observer.engine_known(engine, environment)
         async with self._gpus(running, served) as gpus:
             server = Server(
                 endpoint=endpoint, target=target, served=served, facts=facts, environment=environment, gpus=gpus
             )
-            found = [await self._try(server, running.died, cell, left) for cell in list(left) if cell in left]
+            found = [await self._try(server, running, cell, left) for cell in list(left) if cell in left]
             measured = [measurement for measurement in found if measurement is not None]
             for cell in self._refining(measured, facts):
                 beside = [cell]
-                measurement = await self._try(server, running.died, cell, beside)
+                measurement = await self._try(server, running, cell, beside)
                 if measurement is not None:
                     measured.append(measurement)
             await self._ask(engine, target)
@@ -218,23 +190,23 @@ class _Job:
         del self.asked[engine]
         self.observer.answered(engine, answers)
 
-    def give_up_asking(self, engine: EngineSpec, error: SpecdecError) -> None:
+    def _give_up_asking(self, engine: EngineSpec, error: SpecdecError) -> None:
         """Tell that an engine's answers will not come, where they were wanted."""
         if engine in self.asked:
             del self.asked[engine]
             self.observer.not_answered(engine, error)
 
-    async def _try(self, server: Server, died: Callable[[], str], cell: Cell, left: list[Cell]) -> Measurement | None:
+    async def _try(self, server: Server, running: OpenEngine, cell: Cell, left: list[Cell]) -> Measurement | None:
         """Measure one cell and take it from `left`, together with all others when they cannot be measured any more."""
-        spent = self.spent()
+        spent = self.bill.spent()
         if spent:
             self.observer.not_measured(list(left), InconclusiveError(spent))
             left.clear()
             return None
         try:
-            measurement = await self._measure(server, cell)
+            measurement = await self._measure(server, running.session, cell)
         except SpecdecError as error:
-            death = died() if isinstance(error, EngineError) else ""
+            death = running.died() if isinstance(error, EngineError) else ""
             lost = list(left) if death else [cell]
             self.observer.not_measured(lost, EngineError(death) if death else error)
             left[:] = [other for other in left if other not in lost]
@@ -277,14 +249,14 @@ class _Job:
             if source is not None:
                 await source.close()
 
-    async def _measure(self, server: Server, cell: Cell) -> Measurement:
+    async def _measure(self, server: Server, session: str, cell: Cell) -> Measurement:
         writer = await self._writer(cell, server.target)
         found = await measure_point(
             server, cell, writer, self.options.point, lambda progress: self.observer.progress(cell, progress)
         )
         self._refuse_other_counting(cell, found.traffic)
         self.order += 1
-        return msgspec.structs.replace(found.measurement, order=self.order)
+        return msgspec.structs.replace(found.measurement, order=self.order, session=session)
 
     async def _writer(self, cell: Cell, target: Target) -> Writer:
         """Prompts of a workload are calibrated once, so that every mode is sent the same bytes."""

@@ -86,11 +86,13 @@ def account_for(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> A
     signs = signs_of(
         result.traffic,
         speculation=after - before if before is not None and after is not None else None,
+        verify_steps=looks.change("verify_steps"),
         generated=looks.change("generation_tokens"),
         waiting=looks.waiting,
         preemptions=looks.change("preemptions"),
         prefix_queries=looks.change("prefix_queries"),
         prefix_hits=looks.change("prefix_hits"),
+        gauge_lengths=looks.gauge_lengths,
     )
     findings = find(cell, acceptance, signs, tokens)
     notes = [

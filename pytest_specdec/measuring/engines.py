@@ -13,6 +13,7 @@ from pytest_specdec.engine.recipes import RECIPES, Template
 from pytest_specdec.engine.sources import AttachedEngines, Attachment, EngineSource, SimulatedEngines, detect_mode
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.settings import Settings
+from pytest_specdec.simulator.faults import find_fault
 from pytest_specdec.simulator.presets import find_preset, preset_for_model
 
 Say = Callable[[str], None]
@@ -97,10 +98,13 @@ def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hoo
 
 
 def _simulated(settings: Settings) -> SimulatedEngines:
-    named = find_preset(settings.simulate).name if settings.simulate else None
+    preset, _, fault = (settings.simulate or "").partition("@")
+    named = find_preset(preset).name if preset else None
+    if fault:
+        find_fault(fault)
 
     def preset_of(model: str) -> str | None:
         matching = None if named else preset_for_model(model)
         return named or (matching.name if matching else None)
 
-    return SimulatedEngines(preset_of=preset_of)
+    return SimulatedEngines(preset_of=preset_of, fault=fault or None)

@@ -15,6 +15,7 @@ from pytest_specdec.engine.adapter import Adapter
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.errors import EngineError
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.batches import batch_seconds
 from pytest_specdec.estimators.goodput import goodput
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.estimators.summary import summarize
@@ -27,6 +28,7 @@ from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Certainty, Environment, Measurement
 from pytest_specdec.measuring.crosscheck import Looks, account_for
 from pytest_specdec.sample import Traffic
+from pytest_specdec.speculation.prompt_acceptance import acceptance_by_prompt
 from pytest_specdec.telemetry.sampler import GpuSampler
 from pytest_specdec.telemetry.source import GpuSource
 
@@ -111,7 +113,9 @@ async def measure_point(
         window_s=window_s,
         requests=counts,
         values=values | _energy(cell, telemetry, values["total_tok_s_gpu"]) | _within(options.slo, traffic),
+        batches_s=batch_seconds(traffic),
         acceptance=account.acceptance,
+        by_prompt=acceptance_by_prompt(traffic.samples, wording=writer.wording, counted=server.target.continuous_usage),
         tokens=account.tokens,
         server_ttft=account.ttft,
         signs=account.signs,

@@ -56,6 +56,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     completion_tokens: int | None = None
     valid_utf8: bool = True
     """Whether the response was valid UTF-8; what was not is replaced in the text."""
+    late: bool = False
+    """Nothing came in the time that there was: the engine hangs, or is stuck, on this request."""
 
     @property
     def spoken(self) -> str:

@@ -49,6 +49,40 @@ class Case:
     answer: Answer
     control: Answer
     tag: str = ""
+    earlier: frozenset[str] = frozenset()
+    """Tags of earlier turns of the same conversation: they are no other request's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Answers to questions of one kind; all sequences stand in the order of the prompts."""
+
+    name: str = ""
+    """Such as `conversations`."""
+    candidate: Sequence[Answer]
+    control: Sequence[Answer]
+    tags: Sequence[str] = ()
+    earlier: Sequence[frozenset[str]] = ()
+
+    def cases(self) -> list[tuple[Case, Case]]:
+        """Each answer beside the control's, and the control's beside it, so that what compares is fair to both.
+
+        Raises:
+            InvalidInputError: answers or tags are not of the same prompts.
+        """
+        count = len(self.candidate)
+        same_length(
+            candidate=count,
+            control=len(self.control),
+            **({"tags": len(self.tags)} if self.tags else {}),
+            **({"earlier": len(self.earlier)} if self.earlier else {}),
+        )
+        tags = self.tags or ("",) * count
+        earlier = self.earlier or (frozenset[str](),) * count
+        return [
+            (Case(answer=a, control=b, tag=tag, earlier=known), Case(answer=b, control=a, tag=tag, earlier=known))
+            for a, b, tag, known in zip(self.candidate, self.control, tags, earlier, strict=True)
+        ]
 
 
 def repetition(case: Case) -> str | None:
@@ -90,7 +124,7 @@ def foreign_text(case: Case) -> str | None:
         return None
     spoken = case.answer.spoken
     for tag, at in tags_in(spoken):
-        if tag != case.tag:
+        if tag != case.tag and tag not in case.earlier:
             return f"tag {tag} in the answer to {case.tag}: {spoken[max(at - 20, 0) : at + _SHOWN]!r}"
     return None
 
@@ -122,6 +156,8 @@ class Canary:
 
     look: Callable[[Case], str | None]
     background: Background
+    excused: bool = True
+    """Whether it is no failure where the control shows it as often."""
 
 
 _NEVER = Background(found=0.5, seen=1e6)
@@ -136,7 +172,7 @@ CANARIES: Mapping[str, Canary] = {
     "no text": Canary(garbage, _SELDOM),
     "broken UTF-8": Canary(broken_utf8, _NEVER),
     "ran on": Canary(ran_on, _SOMETIMES),
-    "foreign text": Canary(foreign_text, _NEVER),
+    "foreign text": Canary(foreign_text, _NEVER, excused=False),
     "lost tag": Canary(lost_tag, _SOMETIMES),
     "empty answer": Canary(empty, _SELDOM),
     "other language": Canary(switched, _SELDOM),
@@ -159,15 +195,34 @@ def judge_canaries(
 ) -> OutputVerdict:
     """Judge whether the candidate's answers show more than the control's; `tags` are those of the prompts.
 
-    The control is looked at with the roles exchanged, so that a canary which compares is fair to both.
+    Raises:
+        InvalidInputError: answers or tags are not of the same prompts.
+    """
+    return judge_groups([Group(candidate=candidate, control=control, tags=tags)], alpha=alpha, must_see=must_see)
+
+
+def judge_groups(
+    groups: Sequence[Group], remarks: Sequence[Remark] = (), *, alpha: float = ALPHA, must_see: float = MUST_SEE
+) -> OutputVerdict:
+    """Judge groups of questions, each by itself: what shows in long contexts only would drown among the others.
+
+    All tests of all groups share the false alarms. `remarks` are what is known already, of a group that is missing.
 
     Raises:
         InvalidInputError: answers or tags are not of the same prompts.
     """
-    same_length(candidate=len(candidate), control=len(control), **({"tags": len(tags)} if tags else {}))
-    rows = list(zip(candidate, control, tags or ("",) * len(candidate), strict=True))
-    cases = [(Case(answer=a, control=b, tag=tag), Case(answer=b, control=a, tag=tag)) for a, b, tag in rows]
-    each = alpha / len(CANARIES)
+    each = alpha / len(CANARIES) / max(len(groups), 1)
+    found = list(remarks)
+    numbers: dict[str, float | None] = {}
+    for group in groups:
+        more, counted = _judge(group, each, must_see)
+        found += more
+        numbers |= {f"{group.name}: {key}" if group.name else key: value for key, value in counted.items()}
+    return conclude(CHECK, found, numbers)
+
+
+def _judge(group: Group, alpha: float, must_see: float) -> tuple[list[Remark], dict[str, float | None]]:
+    cases = group.cases()
     remarks: list[Remark] = []
     numbers: dict[str, float | None] = {"prompts": len(cases)}
     for name, canary in CANARIES.items():
@@ -175,24 +230,26 @@ def judge_canaries(
         counted = Paired.count((bool(ours), bool(theirs)) for ours, theirs in quotes)
         numbers[name] = share_of(counted.candidate, counted.prompts)
         numbers[f"{name} (control)"] = share_of(counted.control, counted.prompts)
-        remarks += _remark(name, canary, counted, each, [ours for ours, _ in quotes])
-    smallest = _SOMETIMES.smallest_visible(len(cases), each)
-    numbers["smallest_visible"] = smallest
-    remarks.append(sight(smallest, len(cases), must_see, "answers with a finding"))
-    return conclude(CHECK, remarks, numbers)
+        told = f"{group.name}: {name}" if group.name else name
+        remarks += _remark(told, canary, counted, alpha, [ours for ours, _ in quotes])
+    numbers["smallest_visible"] = _SOMETIMES.smallest_visible(len(cases), alpha)
+    what = f"answers with a finding ({group.name})" if group.name else "answers with a finding"
+    remarks.append(sight(numbers["smallest_visible"], len(cases), must_see, what))
+    return remarks, numbers
 
 
 def _remark(name: str, canary: Canary, counted: Paired, alpha: float, quotes: Sequence[str | None]) -> list[Remark]:
-    if counted.candidate <= counted.control:
+    if not counted.candidate or (canary.excused and counted.candidate <= counted.control):
         return []
     p_value = canary.background.p_value(counted)
-    if p_value <= alpha:
+    if p_value <= alpha or not canary.excused:
         outcome = OutputOutcome.FAILED
     else:
         outcome = OutputOutcome.INCONCLUSIVE if p_value <= SUSPECT else OutputOutcome.PASS
     shown = [f"prompt {index}: {quote}" for index, quote in enumerate(quotes) if quote][:_QUOTES]
+    chance = f"(p = {p_value:.2g})" if canary.excused else "(no excuse)"
     text = (
         f"{name}: {counted.candidate} of {counted.prompts} answers with MTP, {counted.control} without "
-        f"(p = {p_value:.2g}): {'; '.join(shown)}"
+        f"{chance}: {'; '.join(shown)}"
     )
     return [(outcome, text)]

@@ -125,23 +125,28 @@ def why_invalid(text: str, shape: type[msgspec.Struct]) -> str | None:
 
 def judge_structured(
     tasks: Sequence[JsonTask],
-    off: Sequence[str],
-    mtp: Sequence[str],
+    off: Sequence[str | None],
+    mtp: Sequence[str | None],
     *,
     alpha: float = ALPHA,
     must_see: float = MUST_SEE,
 ) -> OutputVerdict:
-    """Judge whether answers are invalid more often with MTP than without.
+    """Judge whether answers are invalid more often with MTP than without; None is an answer that did not come in time.
+
+    An engine that is stuck on a grammar gives no answer at all (sglang#9187): that is no valid one either.
 
     Raises:
         InvalidInputError: the answers are not of these tasks.
     """
     same_length(tasks=len(tasks), off=len(off), mtp=len(mtp))
-    pairs = [
-        (why_invalid(ours, task.shape) is not None, why_invalid(theirs, task.shape) is not None)
-        for task, ours, theirs in zip(tasks, mtp, off, strict=True)
-    ]
-    return judge_losses(CHECK, "invalid JSON", pairs, alpha=alpha, must_see=must_see)
+    pairs = [(_wrong(ours, task), _wrong(theirs, task)) for task, ours, theirs in zip(tasks, mtp, off, strict=True)]
+    stuck, usual = (sum(text is None for text in texts) for texts in (mtp, off))
+    hung = f" (no answer in time: {stuck} with MTP, {usual} without)" if stuck or usual else ""
+    return judge_losses(CHECK, f"invalid JSON{hung}", pairs, alpha=alpha, must_see=must_see)
+
+
+def _wrong(text: str | None, task: JsonTask) -> bool:
+    return text is None or why_invalid(text, task.shape) is not None
 
 
 def _inlined(shape: type[msgspec.Struct]) -> dict[str, Any]:

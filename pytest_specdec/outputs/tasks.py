@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from functools import cache
 
 from pytest_specdec.dice import Dice
 
@@ -51,6 +52,12 @@ def make_tasks(seed: int, count: int = 60) -> list[Task]:
         prompt = f"Question {index + 1}. {question}\n\n{CLOSING}"
         tasks.append(Task(kind=kind, prompt=prompt, answer=answer, form=form))
     return tasks
+
+
+@cache
+def known_answers() -> dict[str, str]:
+    """Answer by prompt of the tasks that are asked by default: for an engine that is to solve them."""
+    return {task.prompt: task.answer for task in make_tasks(0)}
 
 
 _WORDS = (

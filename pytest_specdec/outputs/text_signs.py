@@ -14,6 +14,7 @@ SWITCH_SHARE = 0.2
 """Share of letters of a script that the control does not have."""
 
 _LEAST_ODD = 3
+_LONGEST_PART = 3
 _LEAST_LETTERS = 20
 _KEPT_SHARE = 0.01
 _LOST_SHARE = 0.3
@@ -54,7 +55,9 @@ for _language, _words in _FUNCTION_WORDS.items():
 def non_text(text: str, *, cut: bool = False) -> str | None:
     """Say what in a text is no text; the last character of one that was cut may be incomplete."""
     if cut:
-        text = text.rstrip(REPLACEMENT)
+        kept = text.rstrip(REPLACEMENT)
+        # Of a character of four bytes at most three are there; more of them were never one character.
+        text = kept if len(text) - len(kept) <= _LONGEST_PART else text
     at = text.find(REPLACEMENT)
     if at >= 0:
         return f"{text.count(REPLACEMENT)} replacement characters: {_around(text, at)}"

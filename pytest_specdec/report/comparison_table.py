@@ -101,6 +101,7 @@ def concurrency_table(comparison: Comparison) -> Table | None:
             "ratio",
         ),
         rows=rows,
+        starts=(1, 4),
         # Also where the table of matched interactivity has them: without an overlap this is the only table.
         notes=comparison.cautions,
     )
@@ -154,6 +155,7 @@ def against_published(comparison: Comparison, published: PublishedTable) -> Tabl
             "published",
         ),
         rows=rows,
+        starts=(2, 5, 8, 11),
         notes=(f"published: {published.title}; price {published.price}", f"source: {published.source}"),
     )
 

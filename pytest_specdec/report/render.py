@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.report.fit import blocks, wrapped
 
-_LEFT = frozenset({"mode", "cell", "verdict", "metric", "between", "notes", "field"})
+_LEFT = frozenset(
+    {
+        "mode",
+        "cell",
+        "verdict",
+        "metric",
+        "between",
+        "notes",
+        "field",
+        "version",
+        "run",
+        "curve",
+        "old side",
+        "new side",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +41,30 @@ class Table:
     """What the table says, in words."""
     notes: Sequence[str] = ()
     """What a reader must know to trust it."""
+    starts: Sequence[int] = ()
+    """Columns that begin a group which a narrow terminal must not cut; empty where every column may."""
 
 
-def terminal(table: Table) -> str:
-    """Plain text, fit for a terminal and a log."""
+def terminal(table: Table, width: int | None = None) -> str:
+    """Plain text for a terminal of so many characters; None for a log, whose lines may be of any length."""
     lines = [*(f"  {sentence}" for sentence in table.sentences), *(f"  note: {note}" for note in table.notes)]
-    return "\n".join([table.title, _grid(table, "simple"), *lines])
+    if width is None:
+        return "\n".join([table.title, _grid(table, "simple"), *lines])
+    cut = blocks(table.headers, _filled(table), width, table.starts)
+    grids = [_grid(replace(table, headers=block.headers, rows=block.rows), "simple") for block in cut]
+    return "\n".join([wrapped(table.title, width), "\n\n".join(grids), *(wrapped(line, width) for line in lines)])
+
+
+def screen_width() -> int | None:
+    """Width of the terminal, or COLUMNS; None where the output goes into a file or a pipe."""
+    return shutil.get_terminal_size(fallback=(0, 0)).columns or None
 
 
 def markdown(table: Table) -> str:
     """A GitHub table under a heading."""
-    said = [f"- **{_escaped(sentence)}**" for sentence in table.sentences]
-    lines = [*said, *(f"- {_escaped(note)}" for note in table.notes)]
-    return "\n".join([f"### {_escaped(table.title)}", "", _grid(table, "github"), *([""] if lines else []), *lines, ""])
+    said = [f"- **{escaped(sentence)}**" for sentence in table.sentences]
+    lines = [*said, *(f"- {escaped(note)}" for note in table.notes)]
+    return "\n".join([f"### {escaped(table.title)}", "", _grid(table, "github"), *([""] if lines else []), *lines, ""])
 
 
 def with_uncertainty(estimate: Estimate, digits: int) -> str:
@@ -45,15 +74,19 @@ def with_uncertainty(estimate: Estimate, digits: int) -> str:
     return f"{estimate.value:.{digits}f} ± {estimate.half_width:.{digits}f}"
 
 
+def _filled(table: Table) -> list[list[str]]:
+    return [[*row, *[""] * (len(table.headers) - len(row))] for row in table.rows]
+
+
 def _grid(table: Table, style: str) -> str:
-    width = len(table.headers)
-    rows = [[*row, *[""] * (width - len(row))] for row in table.rows]
+    rows = _filled(table)
     if style == "github":
-        rows = [[_escaped(cell) for cell in row] for row in rows]
+        rows = [[escaped(cell) for cell in row] for row in rows]
     align = ["left" if header in _LEFT else "right" for header in table.headers]
     return tabulate(rows, headers=list(table.headers), tablefmt=style, colalign=align, disable_numparse=True)
 
 
-def _escaped(text: str) -> str:
-    """Text from a server or a file cannot open a tag or end a table cell in Markdown."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def escaped(text: str) -> str:
+    """Text from a server or a file opens no tag, ends no table cell, loads no image and calls nobody in Markdown."""
+    text = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace("@", "@&#8203;")
+    return re.sub(r"([|`\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", " ")

@@ -43,7 +43,7 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
         tables.append(output_table(run.outputs))
     if run.measurements:
         tables.append(point_table(run.measurements))
-    remarks += _not_measured(run) + _unknown_facts(run)
+    remarks += run_remarks(run)
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -58,9 +58,8 @@ def mode_tables(
     comparisons = compare_modes(measurements)
     for comparison in comparisons:
         published = published_for(comparison.candidate.identity)
-        wanted = levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
         try:
-            tables.append(comparison_table(comparison, wanted))
+            tables.append(comparison_table(comparison, wanted_levels(comparison, levels)))
         except NotMeasuredError as error:
             remarks.append(str(error))
         matched = concurrency_table(comparison)
@@ -70,6 +69,12 @@ def mode_tables(
         if published is not None and comparison.candidate.identity.mode == published.mtp_mode:
             tables.append(against_published(comparison, published))
     return comparisons, tables, remarks
+
+
+def wanted_levels(comparison: Comparison, levels: Sequence[float] | None) -> Sequence[float] | None:
+    """Levels to read a comparison at: those that were asked for, else the published table's, else None."""
+    published = published_for(comparison.candidate.identity)
+    return levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
 
 
 def compare_runs(
@@ -239,6 +244,11 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
 def _both_ttft(measurement: Measurement) -> str:
     ttft = measurement.server_ttft
     return "" if ttft is None else f"{ttft.client_mean_ms:.1f} / {ttft.server_mean_ms:.1f}"
+
+
+def run_remarks(run: Run) -> list[str]:
+    """What is missing from a run, and why."""
+    return _not_measured(run) + _unknown_facts(run)
 
 
 def _unknown_facts(run: Run) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_specdec.simulator.text import Script
+from pytest_specdec.simulator.script import Script
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,9 +29,20 @@ class Job:
 class AnswerForm:
     """The bytes of one answer."""
 
-    def __init__(self, job: Job, *, model: str, fingerprint: str, chat: bool, options: dict[str, bool]) -> None:
+    def __init__(  # noqa: PLR0913 - an answer is shaped by all of these
+        self,
+        job: Job,
+        *,
+        model: str,
+        fingerprint: str,
+        chat: bool,
+        options: dict[str, bool],
+        top_logprobs: int | None = None,
+    ) -> None:
         self.job = job
         self.chat = chat
+        self.top_logprobs = top_logprobs
+        """Alternatives beside each token of an answer that is not streamed; None for no log-probabilities."""
         self.usage = bool(options.get("include_usage"))
         self.continuous = self.usage and bool(options.get("continuous_usage_stats"))
         kind = "chat.completion" if chat else "text_completion"
@@ -78,9 +89,19 @@ class AnswerForm:
         """A non-streamed answer."""
         text = self.job.script.text(0, self.job.max_tokens)
         said = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": self.job.finish_reason}
+        logprobs = {"content": self._likely()} if self.chat and self.top_logprobs is not None else None
+        choice = {"index": 0, **said, "logprobs": logprobs, "finish_reason": self.job.finish_reason}
         answer = {**self.head, "choices": [choice], "usage": self._counts(self.job.max_tokens)}
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape")
+
+    def _likely(self) -> list[dict[str, Any]]:
+        """Each token with the most likely ones in its place."""
+        script = self.job.script
+        found = []
+        for index in script.arriving(0, self.job.max_tokens):
+            options = [_option(token, logprob) for token, logprob in script.likely(index)]
+            found.append({**options[0], "top_logprobs": options[: self.top_logprobs]})
+        return found
 
     def _event(self, choice: str, counted: int | None) -> bytes:
         usage = "" if counted is None else f',"usage":{msgspec.json.encode(self._counts(counted)).decode()}'
@@ -89,3 +110,7 @@ class AnswerForm:
     def _counts(self, produced: int) -> dict[str, int]:
         prompt, counted = self.job.prompt_tokens, self.job.script.fault.serving.counted(produced)
         return {"prompt_tokens": prompt, "total_tokens": prompt + counted, "completion_tokens": counted}
+
+
+def _option(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode(errors="surrogateescape"))}

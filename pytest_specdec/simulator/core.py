@@ -116,6 +116,7 @@ class EngineCore:
             prefix_hits=counts.prefix_hits,
             preemptions=counts.preemptions,
             ttft_s=(counts.ttft_s, counts.first_tokens),
+            gauge_length=self._told.interval_length or None,
             engine_steps=counts.engine_steps,
             step_s=counts.step_s,
             sequence_steps=counts.sequence_steps,

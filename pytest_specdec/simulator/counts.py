@@ -164,6 +164,8 @@ class EngineLook:
     preemptions: int
     ttft_s: tuple[float, int]
     """Sum and count."""
+    gauge_length: float | None
+    """Acceptance length of the last interval by the engine's gauge; None while there is none."""
     engine_steps: int
     step_s: float
     """Time spent in decode steps."""

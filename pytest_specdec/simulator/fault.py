@@ -31,9 +31,9 @@ Cause = Literal[
 Basis = Literal["published", "derived", "chosen"]
 """Where a magnitude is from: the thread gives it, it follows from what the thread gives, or we chose it."""
 Direction = Literal["falls", "rises", "differs"]
-Wrong = Literal["", "differs", "repeats", "garbled", "gibberish", "replaced", "bytes", "other"]
-"""How a text is wrong: another text as plausible, three words again and again, `!!`, symbols of any script, U+FFFD,
-bytes that are no UTF-8, another request's text.
+Wrong = Literal["", "differs", "tie", "repeats", "garbled", "gibberish", "replaced", "bytes", "other"]
+"""How a text is wrong: another text as plausible, the same after a near-tie (no fault: rounding), three words again and
+again, `!!`, symbols of any script, U+FFFD between the words, bytes that are no UTF-8, another request's text.
 """
 
 
@@ -192,6 +192,8 @@ class Saying:
     """Token at which an answer goes wrong; negative: anywhere in the first tokens up to that number."""
     from_context: int = field(default=0, metadata=_WHERE)
     """Spares shorter prompts."""
+    from_turn: int = field(default=0, metadata=_WHERE)
+    """Spares requests that bring fewer earlier answers along."""
     after_requests: int = field(default=0, metadata=_WHERE)
     """Spares so many requests: the first ones that the engine serves."""
     endless: bool = False

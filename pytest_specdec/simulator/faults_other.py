@@ -176,6 +176,17 @@ OTHERS = (
         saying=Saying(wrong="other", share=0.05, onset=16),
     ),
     Fault(
+        id="later-turns-garbled",
+        cause="text",
+        threads=("vllm#36872",),
+        engine="vLLM, Qwen3.5-35B-A3B-FP8, MTP 2, turns of one conversation",
+        what="State that one turn of a conversation leaves behind spoils the next ones.",
+        seen="questions by themselves are answered rightly, and so is the first of a conversation; later ones are not",
+        magnitude="every answer from the second turn on, after 4 tokens",
+        moves=(differs("canary"),),
+        saying=Saying(wrong="garbled", share=1.0, onset=4, from_turn=1),
+    ),
+    Fault(
         id="replacement-characters",
         cause="text",
         engine="all",
@@ -332,6 +343,6 @@ CONTROLS = (
         what="Rounding in batches of another shape flips near ties: some greedy texts leave Off's, as plausible.",
         seen="some texts differ, as they do between two runs of Off",
         magnitude="10 % of the prompts, anywhere in 64 tokens",
-        saying=Saying(wrong="differs", share=0.1, onset=-64),
+        saying=Saying(wrong="tie", share=0.1),
     ),
 )

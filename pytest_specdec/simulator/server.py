@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import signal
 import threading
@@ -32,7 +31,7 @@ from pytest_specdec.simulator.fault import HEALTHY
 from pytest_specdec.simulator.faults import find_fault
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.text import TEMPLATE_TOKENS, Script, count_tokens, seed_of
+from pytest_specdec.simulator.speaking import Ask, Speaker
 
 DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
@@ -61,6 +60,8 @@ class SimulatorOptions:
     """False: metrics are switched off, as they are by default in some engines."""
     control: bool = True
     """False: endpoints that vLLM shows in development mode only are hidden."""
+    details: bool = True
+    """False: answers carry no details of their own speculation, as without `--per-request-spec-decode-metrics`."""
     speed: float = 1.0
     """Time scale; 10 runs ten times faster than the engine that is simulated."""
     stop_after: int | None = None
@@ -141,20 +142,6 @@ class _RefusedError(Exception):
         self.kind = kind
 
 
-class _Ask(msgspec.Struct):
-    """The fields of a request that the simulator understands; others are ignored."""
-
-    model: str = ""
-    prompt: str = ""
-    messages: list[dict[str, Any]] = []
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stream: bool = False
-    stream_options: dict[str, bool] | None = None
-    ignore_eos: bool = False
-    response_format: dict[str, Any] | None = None
-
-
 class _Shell:
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
@@ -172,9 +159,7 @@ class _Shell:
         self.fault = self.core.fault
         self.stream_interval = max(options.stream_interval, self.fault.serving.stream_interval)
         self.jobs: dict[int, Job] = {}
-        self.keys = itertools.count(1)
-        self.said = 0
-        """Seed of the last answer."""
+        self.speaker = Speaker(fault=self.fault, stop_after=options.stop_after)
         self.started = time.time()
         self.late_sum = self.late_max = 0.0
         self.events = 0
@@ -232,7 +217,7 @@ class _Shell:
     async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
         body = await request.read()
         try:
-            ask = msgspec.json.decode(body, type=_Ask)
+            ask = msgspec.json.decode(body, type=Ask)
             asked: dict[str, Any] = msgspec.json.decode(body)
         except msgspec.MsgspecError as error:
             raise _RefusedError(400, f"the request is not valid: {error}") from error
@@ -248,53 +233,39 @@ class _Shell:
         )
         self.core.submit(sequence, self._now())
         self._arm()
-        options = ask.stream_options or {}
-        form = AnswerForm(job, model=self.model, fingerprint=self.fingerprint, chat=chat, options=options)
+        form = AnswerForm(
+            job,
+            model=self.model,
+            fingerprint=self.fingerprint,
+            chat=chat,
+            options=ask.stream_options or {},
+            top_logprobs=(ask.top_logprobs or 0) if ask.logprobs else None,
+        )
         try:
             if not ask.stream:
                 return await self._whole(job, form)
-            return await self._stream(request, job, form, lambda: self.dialect.details(asked, sequence))
+            details = (lambda: self.dialect.details(asked, sequence)) if self.options.details else dict
+            return await self._stream(request, job, form, details)
         finally:
             # Reached by a finished request, a broken connection and a cancelled handler alike.
             del self.jobs[job.key]
             self.core.abort(job.key)
 
-    def _job(self, ask: _Ask, *, chat: bool) -> Job:
+    def _job(self, ask: Ask, *, chat: bool) -> Job:
         if ask.model != self.model:
             raise _RefusedError(
                 404, f"the model {ask.model!r} does not exist; this server has {self.model!r}", "NotFoundError"
             )
-        text = "\n".join(_content(message) for message in ask.messages) if chat else ask.prompt
-        more = self.fault.serving.prompt_tokens + TEMPLATE_TOKENS if chat else 0
-        prompt_tokens = max(1, count_tokens(text) + more)
-        max_tokens = ask.max_completion_tokens or ask.max_tokens or 16
-        if max_tokens < 1:
+        if ask.tokens < 1:
             raise _RefusedError(400, "max_tokens must be at least 1")
-        if prompt_tokens + max_tokens > self.preset.max_context:
+        job = self.speaker.job(ask, chat=chat)
+        if job.prompt_tokens + ask.tokens > self.preset.max_context:
             raise _RefusedError(
                 400,
                 f"this model's maximum context length is {self.preset.max_context} tokens; the prompt has "
-                f"{prompt_tokens} and max_tokens is {max_tokens}",
+                f"{job.prompt_tokens} and max_tokens is {ask.tokens}",
             )
-        key = next(self.keys)
-        script = self._script(text, prompt_tokens, key, _schema(ask))
-        # A grammar ends where it ends, whatever the request says.
-        natural = script.natural_length() if script.pieces or not ask.ignore_eos else None
-        ends = [end for end in (natural, self.options.stop_after) if end is not None]
-        length = self.fault.serving.length(min([max_tokens, *ends]))
-        return Job(
-            key=key,
-            script=script,
-            prompt_tokens=prompt_tokens,
-            max_tokens=length,
-            finish_reason="length" if length == max_tokens else "stop",
-        )
-
-    def _script(self, prompt: str, prompt_tokens: int, order: int, schema: dict[str, Any] | None) -> Script:
-        seed = seed_of(prompt)
-        other = self.said if self.said not in (0, seed) else seed + 1
-        self.said = seed
-        return Script.of(seed, fault=self.fault, other=other, prompt_tokens=prompt_tokens, order=order, schema=schema)
+        return job
 
     async def _stream(
         self, request: web.Request, job: Job, form: AnswerForm, details: Callable[[], dict[str, Any]]
@@ -412,18 +383,3 @@ class _Shell:
         if isinstance(reply.content, str):
             return web.Response(text=reply.content, status=reply.status, content_type="text/plain")
         return web.json_response(reply.content, status=reply.status)
-
-
-def _schema(ask: _Ask) -> dict[str, Any] | None:
-    """Schema that the answer must follow; None for free text."""
-    wanted = ask.response_format or {}
-    if wanted.get("type") == "json_schema":
-        return dict((wanted.get("json_schema") or {}).get("schema") or {})
-    return {} if wanted.get("type") == "json_object" else None
-
-
-def _content(message: dict[str, Any]) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))

@@ -28,8 +28,14 @@ MOST_VERIFY_SHARE = 1.15
 DRAFT_TOLERANCE = 0.02
 CHUNK_TOLERANCE = 0.05
 DRIFT = 0.03
-HITS = 0.01
-PROMPT_TOLERANCE = 0.01
+HITS, MOST_HITS = 0.01, 0.05
+"""A template's own beginning may be in the cache; more is no longer the workload that was asked for."""
+PROMPT_TOLERANCE, MOST_PROMPT_EXCESS = 0.01, 8
+"""Share of the requested ISL to be told, and besides tokens per prompt from which it is another workload: the costs of
+sentences are known to the token, but a short prompt may be a token or two off.
+"""
+TOKEN_TOLERANCE = 0.005
+GAUGE_TOLERANCE = 0.15
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +43,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     check: str
     severity: Severity
-    """`broken`: the point fails, and is no baseline. `warning`: a reader must know."""
+    """`broken`: the point fails, and is no baseline. `warning`: a reader must know, and no number hangs on it alone."""
     words: str
 
 
@@ -46,7 +52,10 @@ def find(cell: Cell, acceptance: Acceptance | None, signs: Signs, tokens: TokenT
     return (
         *(_drafting(cell, acceptance, signs) if cell.engine.mtp else ()),
         *(_counting(acceptance, signs) if cell.engine.mtp else ()),
-        *_serving(signs, tokens),
+        *(_gauging(acceptance, signs) if cell.engine.mtp else ()),
+        *_lengths(cell, signs),
+        *_truth(tokens),
+        *_serving(signs),
     )
 
 
@@ -55,9 +64,8 @@ def _drafting(cell: Cell, acceptance: Acceptance | None, signs: Signs) -> Iterat
     if signs.verify_steps == 0:
         yield _broken("speculation-off", "nothing was drafted: speculation is off, whatever the configuration says")
         return
-    first = acceptance.per_position[0] if acceptance is not None and acceptance.per_position else None
-    if first is not None and first < LOWEST_FIRST and cell.engine.pinned_length is None:
-        yield _broken("drafter-broken", f"the first draft token is accepted in {first:.1%} of the steps only")
+    if acceptance is not None and cell.engine.pinned_length is None:
+        yield from _first_position(acceptance)
     drafts, asked = signs.drafts_per_step, cell.engine.mtp
     if drafts is not None and drafts < asked * (1 - DRAFT_TOLERANCE):
         yield _broken("draft-tokens", f"{drafts:.2f} tokens are drafted per step and {asked} were configured")
@@ -69,6 +77,19 @@ def _drafting(cell: Cell, acceptance: Acceptance | None, signs: Signs) -> Iterat
         )
     if abs(signs.acceptance_drift) > DRIFT:
         yield _warning("acceptance-drifts", f"acceptance drifted by {signs.acceptance_drift:+.1%} over the window")
+
+
+def _first_position(acceptance: Acceptance) -> Iterator[Finding]:
+    """The floor that a baseline does not move; where positions are unknown, p_0 is at most the sum of all, AL - 1."""
+    known = bool(acceptance.per_position)
+    first = acceptance.per_position[0] if known else acceptance.length - 1
+    if first >= LOWEST_FIRST:
+        return
+    words = f"the first draft token is accepted in {'' if known else 'at most '}{first:.1%} of the steps only"
+    if acceptance.source == "gauge":
+        yield _warning("drafter-broken", f"{words}, by a gauge")
+    else:
+        yield _broken("drafter-broken", words)
 
 
 def _counting(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
@@ -86,7 +107,54 @@ def _counting(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
         )
 
 
-def _serving(signs: Signs, tokens: TokenTruth | None) -> Iterator[Finding]:
+def _gauging(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
+    """Whether the gauge agrees with the counters, or else with the stream, whose chunks hold a step or more."""
+    gauge = signs.gauge_length
+    counted = acceptance.length if acceptance is not None and acceptance.source != "gauge" else None
+    truth = counted or signs.tokens_per_chunk
+    if gauge is None or truth is None or (counted is None and gauge < truth):
+        return
+    if abs(gauge / truth - 1) > GAUGE_TOLERANCE:
+        by = "the counters" if counted else "the chunks of the stream"
+        # Nothing is judged by a gauge where there is better; whoever watches it must know.
+        yield _warning("gauge-lies", f"the gauge says {gauge:.2f} tokens per step, {by} {truth:.2f}")
+
+
+def _lengths(cell: Cell, signs: Signs) -> Iterator[Finding]:
+    """Whether requests were as long as they were asked to be: else the speed is another workload's."""
+    excess = signs.completion_excess or 0.0
+    if excess > TOKEN_TOLERANCE:
+        yield _broken(
+            "completion-tokens",
+            f"answers have {excess:.1%} more tokens by `usage` than were asked for: it counts what was not generated",
+        )
+    elif excess < -TOKEN_TOLERANCE and cell.workload.ignore_eos:
+        yield _broken("completion-tokens", f"{-excess:.1%} of the tokens that were asked for did not arrive")
+    prompts = signs.prompt_excess or 0.0
+    if abs(prompts) > PROMPT_TOLERANCE:
+        other = abs(prompts) * cell.workload.mean_isl > MOST_PROMPT_EXCESS
+        yield (_broken if other else _warning)(
+            "prompt-tokens", f"prompts are {prompts:+.1%} off the requested ISL as the server counts them"
+        )
+    hits = signs.prefix_hits or 0.0
+    if hits > HITS:
+        # The prompts of a file may share what they like: that is the workload.
+        other = hits > MOST_HITS and bool(cell.workload.isl)
+        yield (_broken if other else _warning)(
+            "prefix-hits", f"prefix cache: {hits:.1%} of the prompt tokens were hits; switch it off or reset it"
+        )
+
+
+def _truth(tokens: TokenTruth | None) -> Iterator[Finding]:
+    """Whether both sides count the same tokens. Too many at the server may be somebody else's; too few are a lie."""
+    if tokens is None or not tokens.reason:
+        return
+    pairs = (tokens.usage_generated, tokens.server_generated), (tokens.usage_prompt, tokens.server_prompt)
+    lost = max((1 - server / ours for ours, server in pairs if ours and server is not None), default=0.0)
+    yield (_broken if lost > TOKEN_TOLERANCE else _warning)("token-truth", f"token truth: {tokens.reason}")
+
+
+def _serving(signs: Signs) -> Iterator[Finding]:
     """What the server did besides, that a comparison must know of."""
     if signs.waiting is not None and signs.waiting >= 1:
         # The ramp queues by design; a queue in most looks of the later half is the server's limit.
@@ -96,17 +164,6 @@ def _serving(signs: Signs, tokens: TokenTruth | None) -> Iterator[Finding]:
         )
     if signs.preemptions:
         yield _warning("preempted", f"preempted: {signs.preemptions:.0f} requests lost their place and began anew")
-    if signs.prefix_hits is not None and signs.prefix_hits > HITS:
-        yield _warning(
-            "prefix-hits",
-            f"prefix cache: {signs.prefix_hits:.1%} of the prompt tokens were hits; switch it off or reset it",
-        )
-    if signs.prompt_excess is not None and abs(signs.prompt_excess) > PROMPT_TOLERANCE:
-        yield _warning(
-            "prompt-tokens", f"prompts are {signs.prompt_excess:+.1%} off the requested ISL as the server counts them"
-        )
-    if tokens is not None and tokens.reason:
-        yield _warning("token-truth", f"token truth: {tokens.reason}")
 
 
 def _broken(check: str, words: str) -> Finding:

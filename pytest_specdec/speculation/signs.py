@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import msgspec
 import numpy as np
@@ -37,27 +39,39 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Share of the prompt tokens that the prefix cache had."""
     prompt_excess: float | None = None
     """Prompt tokens by the server's count over those that were asked for, minus 1."""
+    completion_excess: float | None = None
+    """Output tokens by `usage` over those that were asked for, minus 1, of finished requests."""
+    gauge_length: float | None = None
+    """Acceptance length by the engine's gauge, mean of the looks."""
 
 
 def signs_of(  # noqa: PLR0913 - one argument per thing that an engine may tell
     traffic: Traffic,
     *,
     speculation: SpecCounters | None = None,
+    verify_steps: float | None = None,
     generated: float | None = None,
     waiting: Sequence[float] = (),
     preemptions: float | None = None,
     prefix_queries: float | None = None,
     prefix_hits: float | None = None,
+    gauge_lengths: Sequence[float] = (),
 ) -> Signs:
-    """Join what was seen with the changes of the engine's counters around the point."""
+    """Join what was seen with the changes of the engine's counters around the point.
+
+    An engine without counters of drafts is asked for its details of each request, which count that request only; one
+    that counts `verify_steps` alone tells whether there were any.
+    """
     tokens, chunks = _parts(traffic)
     first_tokens = sum(1 for sample in traffic.samples if len(sample.chunk_s))
     later = waiting[len(waiting) // 2 :]
     asked = [(s.prompt_tokens, s.request.isl) for s in traffic.samples if s.prompt_tokens is not None and s.request.isl]
-    steps = speculation.steps if speculation else None
-    share = None
-    if speculation is not None and generated is not None and generated > first_tokens:
-        share = (speculation.steps + speculation.accepted) / (generated - first_tokens)
+    finished = [(s.output_tokens, s.request.osl) for s in traffic.samples if s.status == "ok"]
+    decoded = None if generated is None else generated - first_tokens
+    if speculation is None:
+        speculation, decoded = _of_requests(traffic)
+    steps = speculation.steps if speculation else verify_steps
+    share = (speculation.steps + speculation.accepted) / decoded if speculation and decoded and decoded > 0 else None
     return Signs(
         verify_steps=steps,
         drafts_per_step=speculation.drafted / steps if speculation and steps else None,
@@ -68,7 +82,18 @@ def signs_of(  # noqa: PLR0913 - one argument per thing that an engine may tell
         preemptions=preemptions,
         prefix_hits=prefix_hits / prefix_queries if prefix_queries and prefix_hits is not None else None,
         prompt_excess=sum(c for c, _ in asked) / sum(isl for _, isl in asked) - 1 if asked else None,
+        completion_excess=sum(n for n, _ in finished) / sum(osl for _, osl in finished) - 1 if finished else None,
+        gauge_length=float(np.mean(gauge_lengths)) if len(gauge_lengths) else None,
     )
+
+
+def _of_requests(traffic: Traffic) -> tuple[SpecCounters | None, float | None]:
+    """Counters of finished requests, and their tokens after each one's first; None where no request has counters."""
+    finished = [sample for sample in traffic.samples if sample.status == "ok"]
+    details = [sample.speculation for sample in finished if sample.speculation is not None]
+    if not details:
+        return None, None
+    return reduce(add, details), float(sum(sample.output_tokens - 1 for sample in finished))
 
 
 def _tokens_per_chunk(traffic: Traffic) -> float | None:

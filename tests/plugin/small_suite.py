@@ -40,6 +40,7 @@ class Suite:
         self.pytester = pytester
         pytester.makeini(
             "[pytest]\nspecdec_window_s = 0.4\nspecdec_settle_s = 0.05\nspecdec_no_progress_s = 3\n"
+            "specdec_sessions = 1x1\n"
             "specdec_gpu_hour_usd = 1.41\nspecdec_gpu_kw = 1.73\n"
         )
 

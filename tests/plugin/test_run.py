@@ -106,7 +106,12 @@ def test_update_new_keeps_and_update_all_replaces(suite: Suite) -> None:
     assert {name: path.read_text() for name, path in suite.baselines.items()} == before
     result.assert_outcomes(failed=4)
     assert "every point has one already" in result.stdout.str()
-    suite.run("--specdec-update=all").assert_outcomes(passed=4)
+    refused = suite.run("--specdec-update=all")
+    refused.assert_outcomes(failed=4)
+    refused.stdout.fnmatch_lines(["baselines were not updated: 4 of 4 points failed their gate, such as *"])
+    assert {name: path.read_text() for name, path in suite.baselines.items()} == before
+    suite.run("--specdec-update=all", "--specdec-reason=the toy got slower").assert_outcomes(passed=4)
+    assert all("the toy got slower" in path.read_text() for path in suite.baselines.values())
     assert {name: path.read_text() for name, path in suite.baselines.items()} != before
 
 

@@ -112,6 +112,7 @@ def measure(fault: Fault, workload: Workload, concurrency: int, seed: int) -> Me
         preemptions=last.preemptions,
         prefix_queries=last.prefix_queries,
         prefix_hits=last.prefix_hits,
+        gauge_lengths=[look.gauge_length for look in run.looks if look.gauge_length],
     )
     cell = Cell(EngineSpec(model="qwen", precision="fp8", mtp=MTP), workload, concurrency)
     return Measurement(

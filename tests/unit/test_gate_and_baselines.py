@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from measured import ENVIRONMENT, WORKLOAD, measured
 
 from pytest_specdec.baseline import BaselineFile, Baselines, load_baseline, save_baseline, significant
+from pytest_specdec.baseline_update import Acceptor, update
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
@@ -20,10 +21,12 @@ from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.run import Run, is_run, load_run, run_json, save_run
 
+BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="tests")
+
 
 def judge(now: Measurement, then: Measurement, folder: Path) -> Verdict:
     store = Baselines(folder)
-    store.update([then], replace=True)
+    update(store, [then], how="all", by=BY)
     return judge_suite([(now, store.find(now.cell, now.environment))])[now.cell]
 
 
@@ -37,7 +40,7 @@ def test_a_baseline_comes_back_as_it_was_written_to_four_digits(
 ) -> None:
     store = Baselines(tmp_path_factory.mktemp("baselines"))
     found = [measured(c, throughput=value, half=half) for c, (value, half) in points.items()]
-    (path,) = store.update(found, replace=False)
+    (path,) = update(store, found, how="new", by=BY)
     for measurement in found:
         point = store.find(measurement.cell, measurement.environment)
         assert point is not None
@@ -50,7 +53,7 @@ def test_a_baseline_comes_back_as_it_was_written_to_four_digits(
 
 
 def test_a_baseline_is_one_small_file_per_curve_with_a_value_per_line(tmp_path: Path) -> None:
-    Baselines(tmp_path).update([measured(16), measured(4), measured(8, mtp=3, acceptance=2.5)], replace=False)
+    update(Baselines(tmp_path), [measured(16), measured(4), measured(8, mtp=3, acceptance=2.5)], how="new", by=BY)
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.json"))
     assert files == ["h200/model/vllm-tp8-fp8-1k1k-mtp3.json", "h200/model/vllm-tp8-fp8-1k1k-off.json"]
     text = (tmp_path / files[1]).read_text()
@@ -61,18 +64,18 @@ def test_a_baseline_is_one_small_file_per_curve_with_a_value_per_line(tmp_path: 
 
 def test_update_new_leaves_existing_points_untouched(tmp_path: Path) -> None:
     store = Baselines(tmp_path)
-    store.update([measured(8, throughput=100)], replace=False)
-    written = store.update([measured(8, throughput=50), measured(16, throughput=70)], replace=False)
+    update(store, [measured(8, throughput=100)], how="new", by=BY)
+    written = update(store, [measured(8, throughput=50), measured(16, throughput=70)], how="new", by=BY)
     assert [[cell.concurrency for cell in cells] for cells in written.values()] == [[16]]
     values = [store.find(measured(c).cell, ENVIRONMENT) for c in (8, 16)]
     assert [point.values()["total_tok_s_gpu"].value for point in values if point] == [100, 70]
-    assert store.update([measured(8, throughput=50)], replace=False) == {}
+    assert update(store, [measured(8, throughput=50)], how="new", by=BY) == {}
 
 
 def test_update_all_replaces(tmp_path: Path) -> None:
     store = Baselines(tmp_path)
-    store.update([measured(8, throughput=100)], replace=False)
-    store.update([measured(8, throughput=50)], replace=True)
+    update(store, [measured(8, throughput=100)], how="new", by=BY)
+    update(store, [measured(8, throughput=50)], how="all", by=BY)
     point = store.find(measured(8).cell, ENVIRONMENT)
     assert point is not None
     assert point.values()["total_tok_s_gpu"].value == 50
@@ -88,7 +91,7 @@ def test_a_broken_baseline_names_the_file_and_what_to_do(tmp_path: Path, content
 
 def test_a_typo_in_a_baseline_is_refused(tmp_path: Path) -> None:
     store = Baselines(tmp_path)
-    (path,) = store.update([measured(8)], replace=False)
+    (path,) = update(store, [measured(8)], how="new", by=BY)
     path.write_text(path.read_text().replace('"points"', '"pionts"'))
     with pytest.raises(BrokenFileError):
         load_baseline(path)
@@ -127,7 +130,7 @@ def test_scaling_both_sides_changes_no_verdict(
 def test_the_order_of_cells_changes_no_verdict(tmp_path: Path) -> None:
     store = Baselines(tmp_path)
     cells = [measured(c, throughput=100 + c) for c in (4, 8, 16)]
-    store.update(cells, replace=True)
+    update(store, cells, how="all", by=BY)
     now = [measured(c, throughput=(100 + c) * f) for c, f in ((4, 1.0), (8, 0.8), (16, 1.3))]
     pairs = [(m, store.find(m.cell, m.environment)) for m in now]
     assert judge_suite(pairs) == judge_suite(reversed(pairs))
@@ -166,7 +169,7 @@ def test_another_gpu_has_no_baseline_here(tmp_path: Path) -> None:
 
 def test_several_stored_runs_widen_the_baseline_by_their_scatter(tmp_path: Path) -> None:
     store = Baselines(tmp_path)
-    (path,) = store.update([measured(8, throughput=100)], replace=False)
+    (path,) = update(store, [measured(8, throughput=100)], how="new", by=BY)
     file = load_baseline(path)
     run = file.points["8"][0]
     more = [
@@ -215,7 +218,7 @@ def test_a_place_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_schema_of_a_baseline_is_checked(tmp_path: Path) -> None:
-    (path,) = Baselines(tmp_path).update([measured(8)], replace=False)
+    (path,) = update(Baselines(tmp_path), [measured(8)], how="new", by=BY)
     file: BaselineFile = msgspec.structs.replace(load_baseline(path), schema=99)
     save_baseline(file, path)
     with pytest.raises(BrokenFileError, match="schema 99"):

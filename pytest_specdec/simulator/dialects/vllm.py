@@ -33,8 +33,20 @@ class VllmDialect:
         return None
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
-        """None without `--per-request-spec-decode-metrics`."""
-        return {}
+        """As with `--per-request-spec-decode-metrics summary`; nobody asks for it by request."""
+        if not sequence.steps:
+            return {}
+        accepted = sum(length * count for length, count in enumerate(sequence.histogram))
+        details = {
+            "mean_acceptance_length": 1 + accepted / sequence.steps,
+            "draft_acceptance_rate": accepted / sequence.drafted,
+            "acceptance_histogram": sequence.histogram,
+            "num_spec_steps": sequence.steps,
+            "num_accepted_draft_tokens": accepted,
+            "num_draft_tokens": sequence.drafted,
+            "num_spec_tokens": len(sequence.histogram) - 1,
+        }
+        return {"metrics": {"speculative_decoding": details}}
 
 
 def _config(view: View) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""Store a session's measurements as baselines, when the user asked for it and nothing speaks against it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_specdec.baseline_update import Acceptor, refusal, update
+from pytest_specdec.cell import Cell
+
+if TYPE_CHECKING:
+    from pytest_specdec.session import SpecdecSession
+
+_CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
+_ASK_S = 5.0
+
+
+def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]:
+    """Store the runs of a session as the settings say.
+
+    Returns what was written, and why nothing was (empty when it was, and when nobody asked).
+
+    Raises:
+        SpecdecError: a stored file cannot be read, or the sessions do not go together.
+    """
+    settings, plan, campaign = session.settings, session.plan, session.campaign
+    how = settings.update
+    if how is None or plan is None or campaign is None:
+        return {}, ""
+    missing = [cell for cell in plan.cells if cell not in session.measured]
+    if missing or not session.done:
+        return {}, f"baselines were not updated: {len(missing)} planned points were not measured"
+    runs = {cell: campaign.runs(cell) for cell in sorted(plan.cells)}
+    if refused := refusal(session.verdicts, runs, how, settings.reason):
+        return {}, f"baselines were not updated: {refused}"
+    by = Acceptor(
+        when=session.started_at.isoformat(timespec="seconds"),
+        who=who(),
+        reason=settings.reason,
+        new_anchor=settings.new_anchor,
+    )
+    written = update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
+    return written, "" if written else "baselines were not updated: every point has one already"
+
+
+def who() -> str:
+    """Name of the user: of the CI job's, else git's, else the system's."""
+    for variable in _CI_USERS:
+        if os.environ.get(variable):
+            return os.environ[variable]
+    try:
+        done = subprocess.run(
+            ["git", "config", "user.name"],  # noqa: S607 - the user's own git
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_ASK_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return getpass.getuser()
+    return done.stdout.strip() or getpass.getuser()

@@ -1,0 +1,233 @@
+"""The measuring phase of one invocation: sessions, screening runs and pairs, on the new engine and on the old one.
+
+Every run is kept raw, and saved when it ends; a run that is resumed brings its own, which are not measured again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_specdec.bill import Bill, Cost
+from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.errors import InvalidInputError, SpecdecError
+from pytest_specdec.measuring.carry_out import Measuring, OpenEngine
+from pytest_specdec.plan import Plan
+from pytest_specdec.run import Arm, RawRun, Stage, load_run
+
+if TYPE_CHECKING:
+    from pytest_specdec.engine.sources import EngineSource
+    from pytest_specdec.load.point import Progress
+    from pytest_specdec.measurement import Environment, Measurement
+    from pytest_specdec.measuring.asking import Answers
+    from pytest_specdec.measuring.carry_out import MeasureOptions
+
+Opener = Callable[["EngineSource", str], Callable[[EngineSpec], AbstractContextManager[OpenEngine]]]
+"""Source and name of a server's start -> opens its engines."""
+PAIRS: tuple[Arm, ...] = ("reference", "candidate", "candidate", "reference")
+"""One block: old, new, new, old; what drifts evenly cancels in its two pairs."""
+
+
+class Listener(Protocol):
+    """Whoever shows how the measuring goes."""
+
+    def said(self, text: str) -> None:
+        """Show a line that is not about a point."""
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Show which engine comes next."""
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Show how a point comes along."""
+
+    def measured(self, measurement: Measurement) -> None:
+        """Show a finished point."""
+
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
+        """Show what was lost, and why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """Carries out one stage after the other; `keep` is told after every run."""
+
+    sources: Mapping[Arm, EngineSource]
+    opener: Opener
+    options: MeasureOptions
+    bill: Bill
+    listener: Listener
+    stamp: str
+    """Name of the invocation, from which the starts of servers take theirs."""
+    seed: int
+    keep: Callable[[], None]
+    raw: list[RawRun] = field(default_factory=list)
+    unmeasured: dict[Cell, SpecdecError] = field(default_factory=dict)
+    """Why a cell of the candidate has no measurement."""
+    answers: dict[EngineSpec, Answers] = field(default_factory=dict)
+    unanswered: dict[EngineSpec, SpecdecError] = field(default_factory=dict)
+    _measuring: Measuring = field(init=False)
+    _now: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
+    _starts: int = 0
+
+    def __post_init__(self) -> None:
+        self._measuring = Measuring(options=self.options, observer=self, bill=self.bill)
+        self._starts = len({run.measurement.session for run in self.raw})
+
+    # ---- stages
+
+    def sessions(self, plan: Plan, times: Mapping[Cell, int], count: int) -> None:
+        """Measure cells in several sessions, each a start of its own, several runs in each."""
+        for session in range(count):
+            if count > 1:
+                self.listener.said(f"session {session + 1} of {count}")
+            asked = plan.asked if session == 0 else {}
+            self._run(plan, times, asked, ("candidate", "sessions" if count > 1 else "screen", session, 0))
+
+    def screen(self, plan: Plan, times: Mapping[Cell, int]) -> None:
+        """Measure cells once more each."""
+        self._run(plan, times, {}, ("candidate", "screen", self._next_block("screen"), 0))
+
+    def pairs(self, cells: Iterable[Cell], block: int) -> list[dict[Cell, Measurement]]:
+        """One block of pairs: the cells on the old, new, new and old engine, a start of the server for each.
+
+        Returns the four places in order; a cell that could not be measured is missing in its place.
+        """
+        wanted = dict.fromkeys(cells, 1)
+        plan = Plan.of(wanted, self.seed + block)
+        for place, arm in enumerate(PAIRS):
+            self._run(plan, wanted, {}, (arm, "confirm", block, place))
+        found: list[dict[Cell, Measurement]] = [{} for _ in PAIRS]
+        for run in self.raw:
+            if (run.stage, run.block) == ("confirm", block):
+                found[run.place][run.measurement.cell] = run.measurement
+        return found
+
+    def fresh_starts(self, cells: Iterable[Cell], block: int) -> dict[Cell, Measurement]:
+        """The cells once more on a fresh start of the new engine, where the old one cannot be started."""
+        wanted = dict.fromkeys(cells, 1)
+        self._run(Plan.of(wanted, self.seed + block), wanted, {}, ("candidate", "confirm", block, 1))
+        return {
+            run.measurement.cell: run.measurement
+            for run in self.raw
+            if (run.stage, run.block, run.place) == ("confirm", block, 1)
+        }
+
+    def runs(self, cell: Cell) -> list[Measurement]:
+        """The runs of a cell that are not part of pairs."""
+        return [
+            run.measurement
+            for run in self.raw
+            if run.measurement.cell == cell and run.arm == "candidate" and run.stage != "confirm"
+        ]
+
+    def cost(self) -> Cost:
+        """What it has come to."""
+        return self.bill.cost()
+
+    def resume(self, path: Path) -> None:
+        """Take over what an interrupted run has measured.
+
+        Raises:
+            BrokenFileError: it cannot be read.
+            InvalidInputError: it was finished, or holds nothing.
+        """
+        run = load_run(path)
+        if not run.raw:
+            raise InvalidInputError(f"--specdec-resume {path}: nothing was measured in it")
+        self.raw = list(run.raw)
+        self._starts = len({run.measurement.session for run in self.raw})
+
+    # ---- what the measuring tells
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Pass on."""
+        self.listener.engine_starting(engine)
+
+    def engine_known(self, engine: EngineSpec, environment: Environment) -> None:
+        """Refuse to go on with another engine than an interrupted run had.
+
+        Raises:
+            InvalidInputError: version or facts differ.
+        """
+        arm = self._now[0]
+        for run in self.raw:
+            then = run.measurement.environment
+            if run.arm == arm and run.measurement.cell.engine == engine:
+                for name, a, b in (
+                    ("version", environment.version, then.version),
+                    ("hardware", environment.hardware, then.hardware),
+                    ("facts", environment.facts, then.facts),
+                ):
+                    if a != b:
+                        raise InvalidInputError(
+                            f"{name} of {engine} changed within the run: {b!r} before, {a!r} now; runs of two engines "
+                            "are not of one measurement"
+                        )
+
+    def said(self, text: str) -> None:
+        """Pass on."""
+        self.listener.said(text)
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Pass on."""
+        self.listener.progress(cell, progress)
+
+    def measured(self, measurement: Measurement) -> None:
+        """Keep at once."""
+        arm, stage, block, place = self._now
+        self.raw.append(RawRun(measurement=measurement, arm=arm, stage=stage, block=block, place=place))
+        self.keep()
+        self.listener.measured(measurement)
+
+    def answered(self, engine: EngineSpec, answers: Answers) -> None:
+        """Keep."""
+        self.answers[engine] = answers
+
+    def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
+        """Keep the reason."""
+        self.unanswered[engine] = error
+        self.listener.said(f"{engine} was not asked: {error}")
+
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
+        """Keep the reason, where it is the judged engine's and not a pair's."""
+        if self._now[1] != "confirm":
+            self.unmeasured.update(dict.fromkeys(cells, error))
+        self.listener.not_measured(list(dict.fromkeys(cells)), error)
+
+    # ---- helpers
+
+    def _run(
+        self,
+        plan: Plan,
+        times: Mapping[Cell, int],
+        asked: Mapping[EngineSpec, bool | None],
+        now: tuple[Arm, Stage, int, int],
+    ) -> None:
+        """Measure what is left of a stage's part."""
+        arm, stage, block, place = self._now = now
+        done = Counter(
+            run.measurement.cell
+            for run in self.raw
+            if (run.arm, run.stage, run.block, run.place) == (arm, stage, block, place)
+        )
+        left = {cell: max(0, count - done[cell]) for cell, count in times.items()}
+        part = plan.repeated(left, self.seed + 97 * block + place, asked)
+        if part.cells or part.asked:
+            source = self.sources[arm]
+            self._measuring.measure(part, self._opener(source), starts=source.restarts)
+
+    def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
+        @contextmanager
+        def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
+            self._starts += source.restarts
+            with self.opener(source, f"{self.stamp}.{self._starts}")(engine) as running:
+                yield running
+
+        return open_engine
+
+    def _next_block(self, stage: Stage) -> int:
+        return 1 + max((run.block for run in self.raw if run.stage == stage), default=-1)

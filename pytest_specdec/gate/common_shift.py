@@ -1,0 +1,159 @@
+"""What all cells do together: is it the machine, or the engine?
+
+A slower machine shifts every cell; so does an engine that lost everywhere. Fresh pairs of both engines on a few quiet cells
+tell them apart. They are asked for only when the shift is larger than what the baseline's own sessions show: at a fixed
+0.5 % every third clean run would pay for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from pytest_specdec.gate.decision import CommonShift
+from pytest_specdec.gate.family import PAIR_FREEDOM, Family
+from pytest_specdec.gate.look import Look, look_at
+from pytest_specdec.gate.noise import CommonNoise, robust_mean
+from pytest_specdec.gate.screen import Screened
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.gate.variances import Array
+
+LOOKED_FOR = 0.05
+"""Share of clean suites that pay for the pairs."""
+FEWEST_CELLS = 5
+"""Fewer cells have no common behaviour to speak of; each is confirmed by itself."""
+_ENGINES = 4
+"""Most engines that the pairs start: their starts are what costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The common shift of one metric in the screen."""
+
+    metric: str
+    index: int
+    shift: float
+    spread: float
+    """Standard deviation of a clean shift: that of one session against the mean of the stored ones."""
+    freedom: float
+    threshold: float
+    near: float
+    far: float
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether its cause is to be looked for."""
+        return abs(self.shift) > self.threshold
+
+
+def common_shifts(family: Family, screened: Screened) -> list[Seen]:
+    """Mean loss over the cells, by metric, and the threshold from which it is looked for.
+
+    Threshold: `t(1 - 0.025 / metrics, sessions - 1) x g x sqrt(1 + 1 / sessions)`, the prediction interval of one more
+    session, and half the tolerance at least.
+    """
+    found = []
+    for index, metric in enumerate(family.metrics):
+        common = family.noise.common_of(metric)
+        rows = (family.metric == index) & ~np.isnan(screened.loss) & family.gated
+        if common is None or rows.sum() < FEWEST_CELLS:
+            continue
+        spread = common_spread(common)
+        near = float(family.near[rows][0])
+        quantile = float(special.stdtrit(common.freedom, 1 - LOOKED_FOR / 2 / len(family.metrics)))
+        found.append(
+            Seen(
+                metric=metric,
+                index=index,
+                shift=robust_mean(screened.loss[rows]),
+                spread=spread,
+                freedom=common.freedom,
+                threshold=max(quantile * spread, near / 2),
+                near=near,
+                far=float(family.far[rows][0]),
+            )
+        )
+    return found
+
+
+def common_spread(common: CommonNoise) -> float:
+    """Standard deviation of one more session's mean against the mean of the stored sessions."""
+    return common.common_sd * float(np.sqrt(1 + 1 / max(common.sessions, 1)))
+
+
+def telling_cells(family: Family, engines: Mapping[str, str], paired: Container[str], terms: Terms) -> list[str]:
+    """The quietest cells that can be paired, taken in turn from at most four engines."""
+    quiet: dict[str, float] = {}
+    for hypothesis, gated, noise in zip(family.hypotheses, family.gated, family.variance / family.far**2, strict=True):
+        if gated and hypothesis.cell in paired:
+            quiet[hypothesis.cell] = max(quiet.get(hypothesis.cell, 0.0), float(noise))
+    queues: dict[str, list[str]] = {}
+    for cell in sorted(quiet, key=lambda cell: (quiet[cell], cell)):
+        queues.setdefault(engines.get(cell, cell), []).append(cell)
+    turns = list(queues.values())[:_ENGINES]
+    deepest = max((len(turn) for turn in turns), default=0)
+    return [turn[depth] for depth in range(deepest) for turn in turns if depth < len(turn)][: terms.common_cells]
+
+
+def judge_common(
+    family: Family, seen: Seen, differences: Array, rows: list[int], starts: int, factor: float
+) -> Look:  # fmt: skip
+    """Pool the pairs of the chosen cells: one observation per pair, its mean over the cells.
+
+    Cells of one engine share its starts, so what differs between starts is averaged over the engines only.
+
+    Args:
+        family: Hypotheses.
+        seen: The metric's shift in the screen.
+        differences: By chosen hypothesis and pair.
+        rows: Indices of the chosen hypotheses.
+        starts: Engines among them.
+        factor: phi.
+    """
+    common = family.noise.common_of(seen.metric)
+    shared = common.common_sd**2 if common else 0.0
+    alone = np.maximum(family.session_variance[rows] - shared, 0.0)
+    variance = 2 * factor**2 * (alone.mean() / max(starts, 1) + family.run_variance[rows].mean() / len(rows))
+    there = ~np.all(np.isnan(differences), axis=0)
+    means = np.nanmean(differences[:, there], axis=0) if there.any() else np.array([np.nan])
+    freedom = min(float(family.freedom[rows].min()), PAIR_FREEDOM)
+    return look_at(means[None, :], np.array([variance]), np.array([freedom]))
+
+
+def describe(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift:
+    """Say whose the shift is: the engine's when pairs show a loss beyond the tolerance, the machine's rest."""
+    engine, se = float(look.loss[0]), float(look.se[0])
+    p = float(look.beyond(np.array([seen.near]))[0])
+    failed = p < level
+    machine = seen.shift - engine
+    by_engine = abs(engine) > float(special.stdtrit(look.freedom[0], 0.975)) * se and abs(engine) > seen.near / 2
+    by_machine = abs(machine) > max(seen.near / 2, seen.threshold / 2)
+    return CommonShift(
+        metric=seen.metric,
+        seen=seen.shift,
+        threshold=seen.threshold,
+        looked_for=True,
+        engine=engine,
+        engine_se=se,
+        machine=machine,
+        p_adjusted=min(1.0, p * alpha / level),
+        whose="both" if by_engine and by_machine else "engine" if by_engine else "machine" if by_machine else "nobody",
+        failed=failed,
+    )
+
+
+def judge_unpaired(seen: Seen, level: float, alpha: float) -> CommonShift:
+    """Without the old engine: a FAIL only beyond the margin, against the spread of sessions; nobody knows whose it is."""
+    p = float(special.stdtr(seen.freedom, -(seen.shift - seen.far) / seen.spread))
+    return CommonShift(
+        metric=seen.metric,
+        seen=seen.shift,
+        threshold=seen.threshold,
+        looked_for=False,
+        p_adjusted=min(1.0, p * alpha / level),
+        whose="unknown" if seen.stands_out else "nobody",
+        failed=p < level,
+    )

@@ -1,0 +1,140 @@
+"""What the gate is asked about and what it says: hypotheses, decisions, the suite's summary."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+import msgspec
+
+
+class Hypothesis(NamedTuple):
+    """One metric of one cell: what is tested."""
+
+    cell: str
+    metric: str
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.metric}"
+
+
+class Outcome(StrEnum):
+    """What a hypothesis, or the suite, came to."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    """The loss is smaller than the margin."""
+    IMPROVED = "improved"
+    """The gain is larger than the tolerance, shown by fresh pairs."""
+    WARN = "warn"
+    """The loss lies between tolerance and margin; or it is a loss of something that is advisory."""
+    FAIL = "fail"
+    """The loss is larger than the tolerance, shown under the suite-wide promise."""
+    INCONCLUSIVE = "inconclusive"
+    """Neither is shown."""
+
+
+class Evidence(StrEnum):
+    """What a decision stands on."""
+
+    SCREEN = "screened"
+    """Runs of the candidate against the stored baseline."""
+    PAIRS = "paired"
+    """Fresh interleaved pairs of both engines."""
+    SESSIONS = "unpaired"
+    """Fresh server starts of the candidate against the stored baseline: the machine may have changed since."""
+    OWN = "own test"
+    """A check that brought its own p-values."""
+    NONE = "not measured"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One metric of one cell. Losses are fractions of the baseline, positive is worse; None where nothing is known."""
+
+    cell: str
+    metric: str
+    outcome: Outcome
+    evidence: Evidence
+    loss: float | None = None
+    low: float | None = None
+    """Lower end of the 95 % interval of the loss."""
+    high: float | None = None
+    """Upper end: the largest loss that a PASS can have missed, at 2.5 %."""
+    log_loss: float | None = None
+    """d, the difference of the logarithms (baseline - candidate, bigger is better)."""
+    log_se: float | None = None
+    runs: int = 0
+    """Candidate runs of the screen and of sessions."""
+    pairs: int = 0
+    p_adjusted: float | None = None
+    """Chance of such a loss if there were none beyond the tolerance, adjusted to the suite: FAIL where it is <= alpha."""
+    miss_at_margin: float | None = None
+    """Chance of data this good, or better, if the loss were the margin: what a PASS could have missed."""
+    detectable: float | None = None
+    """Smallest loss that the last look finds in four of five suites."""
+    gateable: bool = True
+    """False: too noisy for its margin. Its loss may still be proven, its PASS cannot be expected."""
+    advisory: str = ""
+    """Why it is shown only, and never red; empty when it is gated."""
+    improvement: Literal["", "suspected", "confirmed"] = ""
+    """`suspected`: the screen says better; only fresh pairs may make it a new baseline."""
+    reason: str = ""
+
+
+class CommonShift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all cells did together in one metric, and whose doing it was. Log scale, positive is worse."""
+
+    metric: str
+    seen: float
+    """Robust mean over the cells of the screen's losses."""
+    threshold: float
+    """From where on the cause is looked for: what the baseline's sessions exceed among themselves in 5 % of suites."""
+    looked_for: bool
+    engine: float | None = None
+    """The engine's part: what fresh pairs show."""
+    engine_se: float | None = None
+    machine: float | None = None
+    """The machine's part: the rest."""
+    p_adjusted: float | None = None
+    whose: Literal["nobody", "machine", "engine", "both", "unknown"] = "nobody"
+    failed: bool = False
+
+
+class SuiteDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole suite."""
+
+    outcome: Outcome
+    decisions: tuple[Decision, ...]
+    """By cell and metric."""
+    common: tuple[CommonShift, ...] = ()
+    alpha: float
+    """False-alarm promise: chance that a suite without any loss beyond the tolerance FAILs anywhere."""
+    alpha_spent: float
+    """What of it the looks that were made have used."""
+    miss_at_margin: float
+    """Promise: chance that a gateable cell that lost exactly the margin is passed."""
+    runner_factor: dict[str, float]
+    """Noise of this job / stored noise, by metric; never below 1."""
+    noisy_runner: bool
+    """The job was more than half as noisy again as its baseline."""
+    suspects: int
+    looks: int
+    """Looks at pairs or sessions that were made."""
+    stopped: str = ""
+    """Why measuring ended before everything was decided."""
+
+    @property
+    def not_gateable(self) -> tuple[Decision, ...]:
+        """What is too noisy for its margin."""
+        return tuple(decision for decision in self.decisions if not decision.gateable)
+
+    @property
+    def largest_missable_loss(self) -> float | None:
+        """Largest loss that a green cell of this suite can have, each at 2.5 %; None when nothing passed."""
+        found = [d.high for d in self.decisions if d.outcome is Outcome.PASS and d.high is not None]
+        return max(found, default=None)
+
+
+def loss_of_log(difference: float) -> float:
+    """Fraction lost from a difference of logarithms: 0.0513 is 5 %."""
+    return -math.expm1(-difference)

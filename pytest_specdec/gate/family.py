@@ -1,0 +1,119 @@
+"""All hypotheses of a suite as columns, in one order that does not depend on the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pytest_specdec.gate.decision import Hypothesis, loss_of_log
+from pytest_specdec.gate.noise import HypothesisNoise, SuiteNoise
+from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.terms import Terms, spent_at
+from pytest_specdec.gate.variances import Array
+
+PAIR_FREEDOM = 8.0
+"""Most degrees of freedom that stored noise lends to pairs: another day may have another noise."""
+SUSPECT_SHARE = 0.05
+"""Share of the hypotheses that clean suites confirm, for what can be promised before."""
+POWER = 0.8
+"""Of the minimum detectable effect, as is usual."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Hypotheses and what is stored of them; every array has one entry per hypothesis."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    noise: SuiteNoise
+    cells: tuple[str, ...]
+    metrics: tuple[str, ...]
+    metric: NDArray[np.intp]
+    """Index into `metrics`."""
+    mean: Array
+    run_variance: Array
+    session_variance: Array
+    freedom: Array
+    sessions: Array
+    runs_per_session: Array
+    far: Array
+    """Margins, log scale."""
+    near: Array
+    """Tolerances, log scale."""
+    detectable: Array
+    """Smallest loss that the last look finds with the usual power."""
+    gateable: NDArray[np.bool_]
+    advisory: tuple[str, ...]
+
+    @property
+    def gated(self) -> NDArray[np.bool_]:
+        """Whether each may be red at all."""
+        return np.array([not reason for reason in self.advisory], dtype=bool)
+
+    @property
+    def variance(self) -> Array:
+        """Of one run in a session of its own (sigma squared)."""
+        return self.run_variance + self.session_variance
+
+    @property
+    def baseline_variance(self) -> Array:
+        """Of the stored mean."""
+        return (self.session_variance + self.run_variance / self.runs_per_session) / self.sessions
+
+    def of_cell(self, cell: str) -> list[int]:
+        """Indices of a cell's hypotheses."""
+        return [i for i, hypothesis in enumerate(self.hypotheses) if hypothesis.cell == cell]
+
+
+def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = PRESETS) -> Family:
+    """Lay out the hypotheses of a suite, by cell and metric."""
+    rows = sorted((row for row in noise.hypotheses if row.metric in presets), key=lambda row: (row.cell, row.metric))
+    metrics = tuple(sorted({row.metric for row in rows}))
+    limits = [presets[row.metric] for row in rows]
+
+    def column(values: list[float]) -> Array:
+        return np.array(values, dtype=float)
+
+    detectable = column([detectable_loss(row, presets[row.metric], terms, len(rows)) for row in rows])
+    return Family(
+        hypotheses=tuple(Hypothesis(row.cell, row.metric) for row in rows),
+        noise=noise,
+        cells=tuple(sorted({row.cell for row in rows})),
+        metrics=metrics,
+        metric=np.array([metrics.index(row.metric) for row in rows], dtype=np.intp),
+        mean=column([row.mean for row in rows]),
+        run_variance=column([row.run_sd**2 for row in rows]),
+        session_variance=column([row.session_sd**2 for row in rows]),
+        freedom=column([row.freedom for row in rows]),
+        sessions=column([row.sessions for row in rows]),
+        runs_per_session=column([row.runs_per_session for row in rows]),
+        far=column([preset.far for preset in limits]),
+        near=column([preset.near for preset in limits]),
+        detectable=detectable,
+        gateable=detectable <= [preset.margin for preset in limits],
+        advisory=tuple(_advisory(row, preset) for row, preset in zip(rows, limits, strict=True)),
+    )
+
+
+def detectable_loss(noise: HypothesisNoise, preset: Preset, terms: Terms, hypotheses: int) -> float:
+    """Smallest loss that confirmation finds in four of five suites (minimum detectable effect).
+
+    `delta0 + (t_alpha + t_power) x sigma x sqrt(2 / pairs)`, with the alpha of the last look when 5 % of the hypotheses
+    are suspects. A hypothesis is gateable when this does not exceed its margin.
+    """
+    looks = terms.pair_looks(hypotheses)
+    suspects = max(1, round(SUSPECT_SHARE * hypotheses))
+    level = terms.alpha * terms.confirm_share / suspects * spent_at(looks, len(looks) - 1)
+    freedom = min(noise.freedom, PAIR_FREEDOM) + looks[-1] - 1
+    quantiles = special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER)
+    return loss_of_log(preset.near + float(quantiles) * noise.single_run_sd * float(np.sqrt(2 / looks[-1])))
+
+
+def _advisory(noise: HypothesisNoise, preset: Preset) -> str:
+    if not preset.min_requests or (noise.requests is not None and noise.requests >= preset.min_requests):
+        return ""
+    known = "an unknown number of" if noise.requests is None else f"{noise.requests:,}"
+    return f"{known} requests per run, a tail needs {preset.min_requests:,}"

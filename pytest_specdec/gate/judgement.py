@@ -1,0 +1,199 @@
+"""From what was found to what is said: decisions with their numbers and reasons, and the suite's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from pytest_specdec.gate.confirm import Question
+from pytest_specdec.gate.decision import CommonShift, Decision, Evidence, Outcome, SuiteDecision, loss_of_log
+from pytest_specdec.gate.dialogue import ExtraHypothesis
+from pytest_specdec.gate.family import Family
+from pytest_specdec.gate.screen import Screened, passes
+from pytest_specdec.gate.terms import Terms
+
+NOISY = 1.5
+"""From this factor on the runner is called noisier than its baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """All that the rule knows at its end."""
+
+    family: Family
+    terms: Terms
+    able: frozenset[str]
+    screened: Screened
+    factors: dict[str, float]
+    common: Sequence[CommonShift]
+    questions: Sequence[Question]
+    fresh: dict[int, tuple[float, float, float, int]]
+    extras: Sequence[ExtraHypothesis]
+    looks: int
+    spent: float
+    stopped: str
+
+
+def conclude(found: Findings) -> SuiteDecision:
+    """Decide every hypothesis and the suite."""
+    passed = passes(found.family, found.screened, found.terms)
+    loss = {q.row: q for q in found.questions if q.sign == 1}
+    gain = {q.row: q for q in found.questions if q.sign == -1}
+    rows = range(len(found.family.hypotheses))
+    decisions = [_decide(found, row, bool(passed[row]), loss.get(row), gain.get(row)) for row in rows]
+    decisions += _decide_extras(found.extras, found.terms)
+    decisions.sort(key=lambda decision: (decision.cell, decision.metric))
+    failed = any(shift.failed for shift in found.common)
+    extra_spent = found.terms.alpha * found.terms.extra_share if found.extras else 0.0
+    return SuiteDecision(
+        outcome=Outcome.FAIL if failed else _suite_outcome(decisions),
+        decisions=tuple(decisions),
+        common=tuple(found.common),
+        alpha=found.terms.alpha,
+        alpha_spent=found.spent + extra_spent,
+        miss_at_margin=found.terms.screen_miss + found.terms.confirm_miss,
+        runner_factor=found.factors,
+        noisy_runner=max(found.factors.values(), default=1.0) > NOISY,
+        suspects=len({q.row for q in found.questions}),
+        looks=found.looks,
+        stopped=found.stopped,
+    )
+
+
+def _suite_outcome(decisions: list[Decision]) -> Outcome:
+    gated = [decision for decision in decisions if not decision.advisory]
+    if any(decision.outcome is Outcome.FAIL for decision in gated):
+        return Outcome.FAIL
+    decided = [decision for decision in gated if decision.outcome is not Outcome.INCONCLUSIVE]
+    if not decided or any(decision.gateable for decision in gated if decision.outcome is Outcome.INCONCLUSIVE):
+        return Outcome.INCONCLUSIVE
+    return Outcome.WARN if any(decision.outcome is Outcome.WARN for decision in gated) else Outcome.PASS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    outcome: Outcome
+    reason: str = ""
+
+
+def _decide(found: Findings, row: int, passed: bool, loss: Question | None, gain: Question | None) -> Decision:  # noqa: FBT001
+    family, hypothesis = found.family, found.family.hypotheses[row]
+    fresh = found.fresh.get(row)
+    screen_loss, se, freedom = (float(a[row]) for a in (found.screened.loss, found.screened.se, found.screened.freedom))
+    d, pairs, runs = screen_loss, 0, int(found.screened.runs[row])
+    measured, evidence = runs > 0, Evidence.SCREEN if runs else Evidence.NONE
+    if fresh is not None:
+        d, se, freedom, count = fresh
+        if hypothesis.cell in found.able:
+            evidence, pairs = Evidence.PAIRS, count * (2 if found.terms.shared_starts else 1)
+        else:
+            evidence, runs = Evidence.SESSIONS, runs + count
+    half = float(special.stdtrit(freedom, 0.975)) * se
+    far, near = float(family.far[row]), float(family.near[row])
+    said = _say(found, row, passed=passed, loss=loss, gain=gain, band=(d - half > near, d + half < far))
+    better = measured and d + half < -near
+    improvement = "confirmed" if gain and gain.state == "proven" else "suspected" if better else ""
+    return Decision(
+        cell=hypothesis.cell,
+        metric=hypothesis.metric,
+        outcome=said.outcome,
+        evidence=evidence,
+        loss=loss_of_log(d) if measured else None,
+        low=loss_of_log(d - half) if measured else None,
+        high=loss_of_log(d + half) if measured else None,
+        log_loss=d if measured else None,
+        log_se=se if measured else None,
+        runs=runs,
+        pairs=pairs,
+        p_adjusted=_adjusted(hypothesis.metric, loss, found.common, of_common=said.reason.startswith(_COMMON)),
+        miss_at_margin=float(special.stdtr(freedom, (d - far) / se)) if measured else None,
+        detectable=float(family.detectable[row]),
+        gateable=bool(family.gateable[row]),
+        advisory=family.advisory[row],
+        improvement=improvement,
+        reason=said.reason,
+    )
+
+
+_COMMON = "a loss that all cells share"
+
+
+def _say(
+    found: Findings, row: int, *, passed: bool, loss: Question | None, gain: Question | None, band: tuple[bool, bool]
+) -> _Said:
+    """Outcome and reason; `band`: whether the loss lies surely above the tolerance, surely below the margin."""
+    family, hypothesis = found.family, found.family.hypotheses[row]
+    above, below = band
+    if not found.screened.runs[row]:
+        why = found.stopped or "the candidate's runs do not have it"
+        return _Said(outcome=Outcome.INCONCLUSIVE, reason=f"not measured: {why}")
+    if family.advisory[row]:
+        return _Said(outcome=Outcome.WARN if above else Outcome.PASS if passed else Outcome.INCONCLUSIVE,
+                     reason=f"advisory: {family.advisory[row]}")  # fmt: skip
+    if loss is not None and loss.state == "proven":
+        return _Said(outcome=Outcome.FAIL)
+    shared = any(shift.failed and shift.metric == hypothesis.metric for shift in found.common)
+    if shared and found.screened.loss[row] > family.near[row]:
+        return _Said(outcome=Outcome.FAIL, reason=f"{_COMMON} is proven")
+    if gain is not None and gain.state == "proven":
+        return _Said(outcome=Outcome.IMPROVED)
+    if passed or (loss is not None and loss.state == "cleared"):
+        if above and below:
+            return _Said(outcome=Outcome.WARN, reason="the loss lies between tolerance and margin")
+        return _Said(outcome=Outcome.PASS)
+    return _Said(outcome=Outcome.INCONCLUSIVE, reason=_why_open(found, row, loss))
+
+
+def _why_open(found: Findings, row: int, loss: Question | None) -> str:
+    if loss is None:
+        return f"too noisy for its margin: losses from {found.family.detectable[row]:.1%} on can be found"
+    if found.stopped:
+        return found.stopped
+    if row not in found.fresh:
+        lost = any(q.sign == 1 and q.state == "proven" for q in found.questions) or any(s.failed for s in found.common)
+        return "not confirmed: another loss was proven first" if lost else "no pairs were measured"
+    if found.family.hypotheses[row].cell not in found.able:
+        return "suspect: without the old engine only a loss beyond the margin is proven"
+    return "the last look did not decide"
+
+
+def _adjusted(metric: str, loss: Question | None, common: Sequence[CommonShift], *, of_common: bool) -> float | None:
+    if of_common:
+        return next(shift.p_adjusted for shift in common if shift.metric == metric)
+    return None if loss is None else min(1.0, loss.p_adjusted)
+
+
+def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Decision]:
+    if not extras:
+        return []
+    holm = _holm(np.array([extra.p_loss for extra in extras]))
+    adjusted = np.minimum(holm / terms.extra_share, 1.0)
+    return [
+        Decision(
+            cell=extra.cell,
+            metric=extra.name,
+            outcome=Outcome.FAIL
+            if p <= terms.alpha
+            else Outcome.PASS
+            if extra.p_margin < terms.confirm_miss
+            else Outcome.INCONCLUSIVE,
+            evidence=Evidence.OWN,
+            loss=extra.loss,
+            p_adjusted=float(p),
+            miss_at_margin=extra.p_margin,
+            reason=extra.reason,
+        )
+        for extra, p in zip(extras, adjusted, strict=True)
+    ]
+
+
+def _holm(p: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
+    """Adjust p-values by Holm's step-down method (Scand. J. Stat. 6, 1979)."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(stepped)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted

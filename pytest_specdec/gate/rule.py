@@ -1,0 +1,304 @@
+"""The decision rule: screen everything, explain what is common, confirm only suspects.
+
+A generator: it yields requests for data and is sent observations, so that the very same code decides over engines and in
+simulation. docs/gate.md has the rule in words and formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.gate import common_shift
+from pytest_specdec.gate import screen as screening
+from pytest_specdec.gate.confirm import (
+    Question,
+    differences,
+    evidence_shares,
+    levels,
+    look_at_rows,
+    padded,
+    pair_factor,
+    pair_variance,
+    settle,
+)
+from pytest_specdec.gate.decision import CommonShift, SuiteDecision
+from pytest_specdec.gate.dialogue import (
+    CandidateSessions,
+    ExtraHypothesis,
+    Observed,
+    PairBlocks,
+    Request,
+    Rule,
+    ScreenRuns,
+)
+from pytest_specdec.gate.family import Family, family_of
+from pytest_specdec.gate.judgement import Findings, conclude
+from pytest_specdec.gate.look import Look
+from pytest_specdec.gate.noise import SuiteNoise, checked
+from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.screen import Screened
+from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
+from pytest_specdec.gate.unpaired import look_at_sessions
+from pytest_specdec.gate.variances import Array
+
+Step = Generator[Request, Observed, None]
+
+
+def decide(
+    noise: SuiteNoise,
+    *,
+    terms: Terms | None = None,
+    presets: Mapping[str, Preset] = PRESETS,
+    engines: Mapping[str, str] | None = None,
+    paired: AbstractSet[str] | None = None,
+) -> Rule:
+    """Decide over a suite.
+
+    Args:
+        noise: The stored baseline: a mean and its noise for each hypothesis. Every one of them is judged.
+        terms: Error rates and looks.
+        presets: Margin and tolerance by metric.
+        engines: Engine of each cell, whose starts its cells share. Without it every cell has its own.
+        paired: Cells whose old engine can be started; all of them without it, none for an empty set.
+
+    Yields:
+        Requests for data.
+
+    Returns:
+        The decision.
+
+    Raises:
+        InvalidInputError: no hypothesis, a value that is not finite, or extra checks without a share of alpha.
+    """
+    terms = terms or Terms()
+    family = family_of(noise, terms, presets)
+    if not family.hypotheses:
+        raise InvalidInputError("no cell has a baseline of a gated metric, so there is nothing to judge")
+    able = frozenset(family.cells) if paired is None else frozenset(paired)
+    suite = _Suite(family, terms, dict(engines or {}), able)
+    yield from suite.screen()
+    yield from suite.explain_common()
+    suite.suspect()
+    yield from suite.confirm()
+    yield from suite.confirm_unpaired()
+    return suite.conclude()
+
+
+class _Suite:
+    """One run of the rule: what is known so far."""
+
+    def __init__(self, family: Family, terms: Terms, engines: dict[str, str], able: frozenset[str]) -> None:
+        self.family = family
+        self.terms = terms
+        self.engines = engines
+        self.able = able
+        self.stopped = ""
+        self.extras: list[ExtraHypothesis] = []
+        self.values: Array = np.empty((0, 0))
+        self.factor: Array = np.ones(len(family.hypotheses))
+        self.factors: dict[str, float] = {}
+        self.screened: Screened
+        self.common: list[CommonShift] = []
+        self.questions: list[Question] = []
+        self.data: dict[int, list[float]] = {}
+        """Differences of pairs, or values of fresh sessions, by hypothesis."""
+        self.fresh: dict[int, tuple[float, float, float, int]] = {}
+        """Loss, standard error, degrees of freedom and count of the last look, by hypothesis."""
+        self.looks = 0
+        self.spent = 0.0
+
+    def screen(self) -> Step:
+        """Runs of the candidate, and how noisy they are."""
+        observed = yield from self._ask(ScreenRuns(runs=screening.runs_needed(self.family)))
+        self.values = screening.screen_values(self.family, observed.runs)
+        self.factors = screening.runner_factors(self.family, self.values)
+        self.factor = np.array([self.factors[hypothesis.metric] for hypothesis in self.family.hypotheses])
+        self.screened = screening.screen(self.family, self.values, self.factor)
+
+    def explain_common(self) -> Step:
+        """Whose is the shift that all cells show; and the screen without the machine's part."""
+        seen = common_shift.common_shifts(self.family, self.screened)
+        level = self.terms.alpha * self.terms.common_share / len(self.family.metrics)
+        if seen and not self.able:
+            self.common = [common_shift.judge_unpaired(one, level, self.terms.alpha) for one in seen]
+            self.spent += level * len(seen)
+            return
+        cells = common_shift.telling_cells(self.family, self.engines, self.able, self.terms)
+        asked = bool(cells) and not self.stopped and any(one.stands_out for one in seen)
+        blocks = {}
+        if asked:
+            why = "all cells shifted together: is it the machine or the engine?"
+            request = PairBlocks(cells=tuple(cells), blocks=self.terms.common_pairs // PAIRS_PER_BLOCK, why=why)
+            blocks = (yield from self._ask(request)).blocks
+        shift, shift_variance = np.zeros(len(self.factor)), np.zeros(len(self.factor))
+        between = self.family.session_variance.copy()
+        for one in seen:
+            rows = [i for cell in cells for i in self.family.of_cell(cell) if self.family.metric[i] == one.index]
+            found = [differences(self.family.hypotheses[i], blocks.get(self.family.hypotheses[i].cell, ()),
+                                 shared_starts=self.terms.shared_starts) for i in rows]  # fmt: skip
+            measured = bool(rows) and any(found)
+            if not (one.stands_out and measured):
+                unexplained = "unknown" if one.stands_out else "nobody"
+                self.common.append(CommonShift(metric=one.metric, seen=one.shift, threshold=one.threshold,
+                                               looked_for=asked and one.stands_out, whose=unexplained))  # fmt: skip
+                continue
+            starts = len({self.engines.get(cell, cell) for cell in cells})
+            look = common_shift.judge_common(
+                self.family, one, padded(found), rows, starts, self.factors[one.metric]
+            )
+            self.common.append(common_shift.describe(one, look, level, self.terms.alpha))
+            self.spent += level
+            if np.isnan(look.loss[0]):
+                continue
+            of_metric = self.family.metric == one.index
+            shift[of_metric] = one.shift - look.loss[0]
+            shift_variance[of_metric] = look.se[0] ** 2
+            common = self.family.noise.common_of(one.metric)
+            between[of_metric] = np.maximum(between[of_metric] - (common.common_sd**2 if common else 0.0), 0.0)
+        if shift_variance.any():
+            self.screened = screening.screen(
+                self.family, self.values, self.factor, session_variance=between, shift=shift, shift_variance=shift_variance
+            )  # fmt: skip
+
+    def suspect(self) -> None:
+        """Ask about everything that the screen does not pass.
+
+        What is too noisy for its margin never passes; it is worth pairs only where the screen shows a loss that is
+        nearer to the margin than to the tolerance.
+        """
+        middle = (self.family.near + self.family.far) / 2
+        gated = self.family.gated & (self.screened.runs > 0)
+        signs = [(1, screening.passes(self.family, self.screened, self.terms))]
+        if self.terms.improvements:
+            signs.append((-1, screening.cannot_gain(self.family, self.screened, self.terms)))
+        for sign, cleared in signs:
+            loss = sign * self.screened.loss
+            rows = np.flatnonzero(gated & ~cleared & (self.family.gateable | (loss > middle)))
+            shares = evidence_shares(loss[rows], self.screened.se[rows], self.family.far[rows])
+            self.questions += [Question(row=int(row), sign=sign, share=float(share))
+                               for row, share in zip(rows, shares, strict=True)]  # fmt: skip
+
+    def confirm(self) -> Step:
+        """Fresh pairs for suspects, worst first, in waves; a wave with a FAIL is the last unless exhaustive."""
+        looks = self.terms.pair_looks(len(self.family.hypotheses))
+        suspects = self._worst_first(self.able)
+        for begin in range(0, len(suspects), self.terms.wave):
+            if self.stopped or (self._failed() and not self.terms.exhaustive):
+                return
+            yield from self._confirm_wave(suspects[begin : begin + self.terms.wave], looks)
+
+    def _confirm_wave(self, wave: list[str], looks: tuple[int, ...]) -> Step:
+        done = 0
+        for number, pairs in enumerate(looks):
+            open_questions = self._open_in(wave)
+            if not open_questions or self.stopped:
+                return
+            cells = tuple(sorted({self.family.hypotheses[q.row].cell for q in open_questions}))
+            why = f"look {number + 1} of {len(looks)}: {pairs} pairs"
+            request = PairBlocks(cells=cells, blocks=(pairs - done) // PAIRS_PER_BLOCK, why=why)
+            observed = yield from self._ask(request)
+            done = pairs
+            rows = sorted({q.row for q in open_questions})
+            complete = True
+            for row in rows:
+                of_cell = observed.blocks.get(self.family.hypotheses[row].cell, ())
+                complete = complete and len(of_cell) >= request.blocks
+                found = differences(self.family.hypotheses[row], of_cell, shared_starts=self.terms.shared_starts)
+                self.data.setdefault(row, []).extend(found)
+            if self.stopped and not complete:
+                return
+            data = [self.data[row] for row in rows]
+            if number == 0:
+                stored = pair_variance(self.family, rows, np.ones_like(self.factor), self.terms)
+                self.factor = np.maximum(self.factor, pair_factor(padded(data), stored))
+            look = look_at_rows(self.family, rows, data, self.factor, self.terms)
+            self._settle(open_questions, rows, look, spent_at(looks, number))
+
+    def confirm_unpaired(self) -> Step:
+        """Fresh starts of the candidate for suspects whose old engine cannot be started."""
+        looks = self.terms.session_looks
+        suspects = self._worst_first(frozenset(self.family.cells) - self.able)
+        for number, sessions in enumerate(looks):
+            open_questions = [q for q in self._open_in(suspects) if q.sign == 1]
+            if not open_questions or self.stopped or (self._failed() and not self.terms.exhaustive):
+                return
+            cells = tuple(sorted({self.family.hypotheses[q.row].cell for q in open_questions}))
+            more = sessions - (looks[number - 1] if number else 0)
+            why = f"look {number + 1} of {len(looks)}: {sessions} fresh starts against the stored mean"
+            observed = yield from self._ask(CandidateSessions(cells=cells, sessions=more, why=why))
+            rows = sorted({q.row for q in open_questions})
+            complete = True
+            for row in rows:
+                hypothesis = self.family.hypotheses[row]
+                of_cell = observed.runs.get(hypothesis.cell, ())
+                complete = complete and len(of_cell) >= more
+                found = [checked(hypothesis, run[hypothesis.metric]) for run in of_cell if hypothesis.metric in run]
+                self.data.setdefault(row, []).extend(found)
+            if self.stopped and not complete:
+                return
+            look = look_at_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
+            self._settle(open_questions, rows, look, spent_at(looks, number), beyond_margin=True)
+
+    def conclude(self) -> SuiteDecision:
+        """Turn what was found into decisions."""
+        return conclude(
+            Findings(
+                family=self.family,
+                terms=self.terms,
+                able=self.able,
+                screened=self.screened,
+                factors=self.factors,
+                common=self.common,
+                questions=self.questions,
+                fresh=self.fresh,
+                extras=self.extras,
+                looks=self.looks,
+                spent=self.spent,
+                stopped=self.stopped,
+            )
+        )
+
+    def _ask(self, request: Request) -> Generator[Request, Observed, Observed]:
+        observed = yield request
+        if observed.extras and not self.terms.extra_share:
+            raise InvalidInputError("extra checks were handed in, but the terms give them no share of alpha")
+        self.extras += observed.extras
+        self.stopped = observed.exhausted
+        return observed
+
+    def _settle(
+        self, questions: list[Question], rows: list[int], look: Look, spent: float, *, beyond_margin: bool = False
+    ) -> None:
+        self.looks += 1
+        for place, row in enumerate(rows):
+            if not np.isnan(look.loss[place]):
+                one = (look.loss[place], look.se[place], look.freedom[place], look.count[place])
+                self.fresh[row] = (float(one[0]), float(one[1]), float(one[2]), int(one[3]))
+        for question in questions:
+            level = levels(self.terms, question.share, spent)
+            far, near = float(self.family.far[question.row]), float(self.family.near[question.row])
+            limits = (far if beyond_margin else near, far)
+            settle(question, look, rows.index(question.row), limits, level)
+            self.spent += level.proven if question.sign == 1 else 0.0
+
+    def _worst_first(self, cells: Iterable[str]) -> list[str]:
+        allowed = set(cells)
+        worst: dict[str, float] = {}
+        for question in self.questions:
+            cell, row = self.family.hypotheses[question.row].cell, question.row
+            score = float((question.sign * self.screened.loss[row] - self.family.near[row]) / self.screened.se[row])
+            if cell in allowed:
+                worst[cell] = max(worst.get(cell, -np.inf), score)
+        return sorted(worst, key=lambda cell: (-worst[cell], cell))
+
+    def _open_in(self, cells: list[str]) -> list[Question]:
+        allowed = set(cells)
+        return [q for q in self.questions if q.open and self.family.hypotheses[q.row].cell in allowed]
+
+    def _failed(self) -> bool:
+        lost = any(q.sign == 1 and q.state == "proven" for q in self.questions)
+        return lost or any(shift.failed for shift in self.common)

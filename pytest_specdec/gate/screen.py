@@ -1,0 +1,133 @@
+"""The screen: one to three runs of the candidate against the stored baseline pass most cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from pytest_specdec.gate.family import Family
+from pytest_specdec.gate.noise import Run, checked
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.gate.variances import Array
+
+MOST_RUNS = 3
+_QUIET = 0.27
+"""One run is enough where its standard deviation within a session is below this share of the margin (1.4 % of 5 %)."""
+_MEDIAN_OF_THREE = 1.4
+"""Variance of the median of three over that of their mean, times 3 / 3 (normal values)."""
+ENOUGH_RESIDUALS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screened:
+    """Each hypothesis after the screen: d, its standard error, what that says."""
+
+    loss: Array
+    """d = baseline - candidate on the log scale; NaN where nothing was measured."""
+    se: Array
+    freedom: Array
+    runs: NDArray[np.intp]
+
+    def bound(self, miss: float) -> Array:
+        """Half-width of the interval that the truth lies beyond at one end with probability `miss`."""
+        return np.asarray(special.stdtrit(self.freedom, 1 - miss)) * self.se
+
+
+def runs_needed(family: Family) -> dict[str, int]:
+    """Runs that the screen asks of each cell: one where it is quiet, three where it is not."""
+    wanted = np.clip(np.ceil(family.run_variance / (_QUIET * family.far) ** 2), 1, MOST_RUNS)
+    needed = dict.fromkeys(family.cells, 1)
+    for hypothesis, runs, gated in zip(family.hypotheses, wanted, family.gated, strict=True):
+        if gated:
+            needed[hypothesis.cell] = max(needed[hypothesis.cell], int(runs))
+    return needed
+
+
+def screen_values(family: Family, runs: Mapping[str, Sequence[Run]]) -> Array:
+    """Values by hypothesis and run, NaN where a run or its metric is missing."""
+    most = max((len(of_cell) for of_cell in runs.values()), default=0)
+    values = np.full((len(family.hypotheses), max(most, 1)), np.nan)
+    for i, hypothesis in enumerate(family.hypotheses):
+        for k, run in enumerate(runs.get(hypothesis.cell, ())):
+            if hypothesis.metric in run:
+                values[i, k] = checked(hypothesis, run[hypothesis.metric])
+    return values
+
+
+def runner_factors(family: Family, values: Array) -> dict[str, float]:
+    """Noise of this job over the stored noise, by metric (phi); 1 where too few repeats tell, never below.
+
+    From the repeats of the screen: 1.4826 x median of |residual| / stored run_sd. Without it, a job twice as noisy as
+    its baseline FAILs every eighth clean suite (gating study, section 5).
+    """
+    count = np.sum(~np.isnan(values), axis=1)
+    repeated = count >= 2
+    if not repeated.any():
+        return dict.fromkeys(family.metrics, 1.0)
+    some, n = values[repeated], count[repeated]
+    residual = np.abs(some - np.nanmean(some, axis=1)[:, None]) * np.sqrt(n / (n - 1))[:, None]
+    scaled = residual / np.sqrt(family.run_variance[repeated])[:, None]
+    metric = family.metric[repeated]
+    return {name: _factor(scaled[metric == index], scaled) for index, name in enumerate(family.metrics)}
+
+
+def _factor(own: Array, every: Array) -> float:
+    for residuals in (own[~np.isnan(own)], every[~np.isnan(every)]):
+        if residuals.size >= ENOUGH_RESIDUALS:
+            return max(1.0, normal_scale(residuals))
+    return 1.0
+
+
+def normal_scale(absolute: Array) -> float:
+    """Standard deviation of normal residuals from the median of their absolute values."""
+    return float(np.median(absolute) / stats.norm.ppf(0.75))
+
+
+def screen(
+    family: Family, values: Array, factor: Array, *, session_variance: Array | None = None, shift: Array | float = 0.0,
+    shift_variance: Array | float = 0.0,
+) -> Screened:  # fmt: skip
+    """Compare the candidate's runs with the stored means.
+
+    `SE^2 = run_var x (phi^2 k / n + 1 / (sessions x runs)) + session_var x (1 + 1 / sessions)`; location is the mean, or
+    the median from three runs on.
+
+    Args:
+        family: Hypotheses.
+        values: By hypothesis and run.
+        factor: phi of each hypothesis.
+        session_variance: Instead of the stored one, when the common part of it has been measured.
+        shift: The machine's part of the loss, taken off.
+        shift_variance: Its variance.
+    """
+    between = family.session_variance if session_variance is None else session_variance
+    n = np.sum(~np.isnan(values), axis=1)
+    measured = n > 0
+    location = np.full(len(values), np.nan)
+    few = measured & (n < 3)
+    location[few] = np.nansum(values[few], axis=1) / n[few]
+    if (n >= 3).any():
+        location[n >= 3] = np.nanmedian(values[n >= 3], axis=1)
+    inflation = np.where(n == 3, _MEDIAN_OF_THREE, np.where(n > 3, np.pi / 2, 1.0))
+    stored = 1 / (family.sessions * family.runs_per_session)
+    variance = family.run_variance * (factor**2 * inflation / np.maximum(n, 1) + stored)
+    variance = variance + between * (1 + 1 / family.sessions) + shift_variance
+    return Screened(
+        loss=family.mean - location - shift, se=np.sqrt(variance), freedom=family.freedom, runs=n
+    )  # fmt: skip
+
+
+def passes(family: Family, screened: Screened, terms: Terms) -> NDArray[np.bool_]:
+    """Whether each loss is shown to be smaller than its margin."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(screened.loss + screened.bound(terms.screen_miss) < family.far)
+
+
+def cannot_gain(family: Family, screened: Screened, terms: Terms) -> NDArray[np.bool_]:
+    """The mirror of `passes`: whether each gain is shown to be smaller than the margin."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(-screened.loss + screened.bound(terms.screen_miss) < family.far)

@@ -1,0 +1,36 @@
+"""The fallback where the old engine cannot be started: fresh starts of the candidate against the stored mean.
+
+The machine may have changed since the baseline, and nothing here can tell. So a FAIL needs a loss beyond the margin, not
+only beyond the tolerance; anything less stays suspect, which is inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_specdec.gate.confirm import padded
+from pytest_specdec.gate.family import PAIR_FREEDOM, Family
+from pytest_specdec.gate.look import Look, look_at
+from pytest_specdec.gate.variances import Array
+
+
+def look_at_sessions(family: Family, rows: Sequence[int], values: Sequence[Sequence[float]], factor: Array) -> Look:
+    """Judge the candidate's session values against the stored means.
+
+    What its sessions have in common with each other but not with the baseline's, the day, does not average out however
+    many there are: the variance between sessions is counted once in full beside the mean's own.
+
+    Args:
+        family: Hypotheses.
+        rows: Those with sessions.
+        values: Of each, one value per fresh start.
+        factor: phi of every hypothesis of the family.
+    """
+    chosen = list(rows)
+    losses = family.mean[chosen][:, None] - padded(values)
+    freedom = np.minimum(family.freedom[chosen], PAIR_FREEDOM)
+    fresh = look_at(losses, family.variance[chosen] * factor[chosen] ** 2, freedom)
+    stored = family.session_variance[chosen] + family.baseline_variance[chosen]
+    return Look(loss=fresh.loss, se=np.sqrt(fresh.se**2 + stored), freedom=freedom, count=fresh.count)

@@ -1,0 +1,54 @@
+"""Several runs of one cell -> one measurement that says how many it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from scipy import stats
+
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.measurement import Measurement, RequestCounts
+from pytest_specdec.speculation.prompt_acceptance import joined
+
+_ENOUGH = 3
+"""Runs from which their own scatter says something of the mean."""
+
+
+def merge_runs(runs: Sequence[Measurement]) -> Measurement:
+    """Average the runs of one cell; everything that is not a value stays that of the first run.
+
+    A value's half-width is the runs' own in quadrature over their number, and the t interval of the runs where that is
+    wider: the scatter between runs is real, and the window cannot see it.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    keys = [key for key in first.values if all(key in run.values for run in runs)]
+    counts = [run.requests for run in runs]
+    notes = dict.fromkeys(note for run in runs for note in run.notes)
+    return msgspec.structs.replace(
+        first,
+        values={key: mean([run.values[key] for run in runs]) for key in keys},
+        window_s=sum(run.window_s for run in runs),
+        by_prompt=joined([run.by_prompt for run in runs]),
+        requests=RequestCounts(
+            **{name: sum(getattr(c, name) for c in counts) for name in RequestCounts.__struct_fields__}
+        ),
+        findings=tuple(dict.fromkeys(finding for run in runs for finding in run.findings)),
+        client=max((run for run in runs), key=lambda run: bool(run.client_limited)).client,
+        notes=(f"mean of {len(runs)} runs", *notes),
+    )
+
+
+def mean(values: Sequence[Estimate]) -> Estimate:
+    """Mean of independent estimates of one quantity."""
+    numbers = np.array([value.value for value in values])
+    within = [value.half_width for value in values if value.half_width is not None]
+    half = math.hypot(*within) / len(values) if len(within) == len(values) else None
+    if len(values) >= _ENOUGH:
+        quantile = float(stats.t.ppf(0.975, len(values) - 1))
+        half = max(half or 0.0, quantile * float(numbers.std(ddof=1)) / math.sqrt(len(values)))
+    return Estimate(float(numbers.mean()), half)

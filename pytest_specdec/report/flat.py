@@ -1,0 +1,51 @@
+"""A measurement as flat names and values, for the tools that know nothing else: JUnit, pytest-benchmark, trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_specdec.cell import Workload
+from pytest_specdec.measurement import Measurement, workload_words
+from pytest_specdec.metric import METRICS
+
+SIMULATED = "SIMULATED: no hardware was measured"
+
+
+def metric_values(measurement: Measurement) -> Iterator[tuple[str, float]]:
+    """Each measured metric by its key, which ends in its unit, and its half-width where that is known."""
+    for key, estimate in measurement.values.items():
+        yield key, estimate.value
+        if estimate.half_width is not None:
+            yield f"{key}_half_width", estimate.half_width
+
+
+def metric_units(measurement: Measurement) -> dict[str, str]:
+    """Unit of each measured metric, in words; a share has none."""
+    return {key: METRICS[key].unit for key in measurement.values if METRICS[key].unit}
+
+
+def identity(measurement: Measurement) -> dict[str, str]:
+    """What was measured and where; `simulated` only where it was."""
+    environment = measurement.environment
+    known = {
+        "cell": str(measurement.cell),
+        "hardware": environment.hardware,
+        "engine": environment.engine,
+        "version": environment.version,
+        "parallelism": measurement.cell.engine.parallelism,
+        "workload": workload_words(measurement.cell.workload),
+        "measured_at": measurement.measured_at,
+    }
+    return known | ({"simulated": SIMULATED} if environment.simulated else {})
+
+
+def series(measurement: Measurement) -> str:
+    """Name of a time series: the cell, where it ran, and what of its workload is not as usual.
+
+    The engine's version is what changes along a series, so it is no part of the name.
+    """
+    environment, workload = measurement.environment, measurement.cell.workload
+    usual = workload == Workload(isl=workload.isl, osl=workload.osl, version=workload.version)
+    words = f"v{workload.version}" if usual else workload_words(workload)
+    where = f"{environment.engine} on {environment.hardware}, {measurement.cell.engine.parallelism}"
+    return f"{measurement.cell} ({where}, workload {words})"

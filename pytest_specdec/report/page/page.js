@@ -1,0 +1,434 @@
+// What the reader does -> state -> what is shown.
+
+const model = modelOf(JSON.parse(byId("data").textContent));
+const state = {
+  x: X,
+  y: Y,
+  model: "",
+  sequence: "",
+  precision: "",
+  price: "stored",
+  own: null,
+  show: { now: true, baseline: true, mtp: true, off: true },
+  hidden: new Set(),
+  logX: false,
+  logY: false,
+  allPoints: true,
+  lines: true,
+  bars: true,
+  labels: false,
+  levels: true,
+  zoom: null,
+  pinned: [],
+  comparison: null,
+  changedLevels: new Map(),
+  targets: (comparison) => state.changedLevels.get(comparison.number) ?? comparison.levels,
+};
+const svg = byId("chart");
+let chart = null;
+let focused = null;
+
+const showing = () => model.curves.filter((curve) => chosen(state, curve));
+
+function refresh({ keepZoom = false } = {}) {
+  if (!keepZoom) state.zoom = null;
+  showLegend();
+  pickComparison();
+  refreshChart();
+  refreshComparison();
+  if (byId("view-table").getAttribute("aria-pressed") === "true") showPoints(byId("points"), model, state);
+  showPins();
+}
+
+// ---- the chart
+
+function refreshChart() {
+  const had = focused && document.activeElement === focused.mark ? focused.point.data : null;
+  const spec = chartSpec(model, state, svg.clientWidth);
+  chart = drawChart(svg, spec);
+  hideTip();
+  byId("chart-title").textContent = `${capital(model.metrics[state.y].title)} over ${model.metrics[state.x].title}`;
+  const count = chart.hits.length;
+  byId("chart-count").textContent = `${count} point${count === 1 ? "" : "s"} of ${spec.series.length} curve${spec.series.length === 1 ? "" : "s"}`;
+  byId("line-words").textContent =
+    state.x === X
+      ? "Line: interpolated between measured points of the Pareto frontier; dotted where a point is missing."
+      : "Line: joins the frontier's points; nothing is interpolated over this axis.";
+  const again = chart.hits.find((hit) => hit.point.data === had) ?? chart.hits[0];
+  focused = null;
+  if (again) makeCurrent(again, had !== null);
+}
+
+// One point at a time is in the tab order; the arrow keys go to the others.
+function makeCurrent(hit, focus) {
+  focused?.mark.setAttribute("tabindex", "-1");
+  focused = hit;
+  hit.mark.setAttribute("tabindex", "0");
+  if (focus) hit.mark.focus();
+}
+
+function moveFocus(key) {
+  const order = (hits) => [...hits].sort((a, b) => a.at[0] - b.at[0]);
+  const mine = order(chart.hits.filter((hit) => hit.series === focused.series));
+  const place = mine.indexOf(focused);
+  const to = { ArrowRight: mine[place + 1], ArrowLeft: mine[place - 1], Home: mine[0], End: mine.at(-1) }[key];
+  if (to) return makeCurrent(to, true);
+  if (key !== "ArrowUp" && key !== "ArrowDown") return undefined;
+  const series = [...new Set(chart.hits.map((hit) => hit.series))];
+  const next = series[(series.indexOf(focused.series) + (key === "ArrowDown" ? 1 : series.length - 1)) % series.length];
+  const near = chart.hits
+    .filter((hit) => hit.series === next)
+    .reduce((a, b) => (Math.abs(b.at[0] - focused.at[0]) < Math.abs(a.at[0] - focused.at[0]) ? b : a));
+  return makeCurrent(near, true);
+}
+
+function showTip(hit) {
+  const tip = byId("tip");
+  tip.replaceChildren(pointCard(model, state, hit.point.data, null));
+  tip.hidden = false;
+  const [px, py] = hit.at;
+  const room = svg.parentElement.clientWidth;
+  const left = px + 16 + tip.offsetWidth > room ? px - 16 - tip.offsetWidth : px + 16;
+  tip.style.left = `${Math.max(0, left)}px`;
+  tip.style.top = `${Math.max(0, Math.min(py - 30, svg.clientHeight - tip.offsetHeight))}px`;
+  const { x: fx, y: fy, height } = chart.frame;
+  chart.over.replaceChildren(
+    draw("path", { class: "cross", d: `M${fx} ${py}H${px}M${px} ${fy + height}V${py}` }),
+    draw("circle", { class: "halo", cx: px, cy: py, r: 9 }),
+  );
+}
+
+function hideTip() {
+  byId("tip").hidden = true;
+  chart?.over.replaceChildren();
+}
+
+function pin(hit) {
+  const point = hit.point.data;
+  const place = state.pinned.indexOf(point);
+  if (place < 0) state.pinned.push(point);
+  else state.pinned.splice(place, 1);
+  announce(`${point.curve.label}, ${loadWords(point)}: ${place < 0 ? "pinned" : "no longer pinned"}`);
+  hit.point.pinned = place < 0;
+  hit.mark.setAttribute("aria-pressed", String(place < 0));
+  hit.mark.classList.toggle("pinned", place < 0);
+  showPins();
+}
+
+function showPins() {
+  const cards = state.pinned.map((point) =>
+    pointCard(model, state, point, () => {
+      state.pinned.splice(state.pinned.indexOf(point), 1);
+      refreshChart();
+      showPins();
+    }),
+  );
+  byId("pins").replaceChildren(...cards);
+  byId("pinned").hidden = !cards.length;
+}
+
+function zoomBy(factor, at = null) {
+  const { x, y, frame } = chart;
+  const [cx, cy] = at ?? [frame.x + frame.width / 2, frame.y + frame.height / 2];
+  const [right, bottom] = [frame.x + frame.width, frame.y + frame.height];
+  const to = (edge, centre) => centre + (edge - centre) * factor;
+  state.zoom = {
+    x: [x.invert(to(frame.x, cx)), x.invert(to(right, cx))],
+    y: [y.invert(to(bottom, cy)), y.invert(to(frame.y, cy))],
+  };
+  refreshChart();
+}
+
+function resetZoom() {
+  state.zoom = null;
+  refreshChart();
+}
+
+function listenToChart() {
+  let start = null;
+  const place = (event) => {
+    const box = svg.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "mouse" && event.button === 0) start = { at: place(event), domain: chart.domain };
+  });
+  svg.addEventListener("pointermove", (event) => {
+    const at = place(event);
+    if (start && event.buttons === 1) {
+      start.moved ||= Math.hypot(at[0] - start.at[0], at[1] - start.at[1]) > 6;
+      if (!start.moved) return;
+      if (event.shiftKey) pan(start, at);
+      else chart.over.replaceChildren(boxBetween(start.at, at));
+      start.to = at;
+      return;
+    }
+    const hit = chart.nearest(...at);
+    if (hit) showTip(hit);
+    else hideTip();
+  });
+  svg.addEventListener("pointerleave", () => start?.moved || hideTip());
+  window.addEventListener("pointerup", (event) => {
+    if (start?.moved && start.to && !event.shiftKey) zoomTo(start.at, start.to);
+    setTimeout(() => (start = null));
+  });
+  svg.addEventListener("click", (event) => {
+    if (start?.moved) return;
+    const hit = chart.nearest(...place(event), 16);
+    if (!hit) return hideTip();
+    makeCurrent(hit, false);
+    showTip(hit);
+    pin(hit);
+  });
+  svg.addEventListener("dblclick", resetZoom);
+  svg.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    zoomBy(event.deltaY > 0 ? 1.25 : 0.8, place(event));
+  }, { passive: false });
+  svg.addEventListener("focusin", (event) => {
+    const hit = chart.hits.find((each) => each.mark === event.target);
+    if (hit) {
+      makeCurrent(hit, false);
+      showTip(hit);
+    }
+  });
+  svg.addEventListener("focusout", hideTip);
+  svg.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !focused) return;
+    const does = { Enter: () => pin(focused), " ": () => pin(focused), Escape: hideTip, "+": () => zoomBy(0.7), "-": () => zoomBy(1 / 0.7), 0: resetZoom };
+    if (does[event.key]) does[event.key]();
+    else if (["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) moveFocus(event.key);
+    else return;
+    event.preventDefault();
+  });
+  let drawnAt = svg.clientWidth;
+  new ResizeObserver(() => {
+    if (svg.clientWidth === drawnAt || !svg.clientWidth) return;
+    drawnAt = svg.clientWidth;
+    refreshChart();
+  }).observe(svg.parentElement);
+}
+
+function boxBetween([ax, ay], [bx, by]) {
+  return draw("rect", { class: "zoom", x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(ax - bx), height: Math.abs(ay - by) });
+}
+
+function zoomTo([ax, ay], [bx, by]) {
+  if (Math.abs(ax - bx) < 8 || Math.abs(ay - by) < 8) return hideTip();
+  const { x, y } = chart;
+  state.zoom = {
+    x: [x.invert(Math.min(ax, bx)), x.invert(Math.max(ax, bx))],
+    y: [y.invert(Math.max(ay, by)), y.invert(Math.min(ay, by))],
+  };
+  return refreshChart();
+}
+
+function pan(start, at) {
+  const { x, y, frame } = (start.chart ??= chart);
+  const [dx, dy] = [at[0] - start.at[0], at[1] - start.at[1]];
+  state.zoom = {
+    x: [x.invert(frame.x - dx), x.invert(frame.x + frame.width - dx)],
+    y: [y.invert(frame.y + frame.height - dy), y.invert(frame.y - dy)],
+  };
+  refreshChart();
+}
+
+// ---- the legend
+
+function showLegend() {
+  const had = document.activeElement?.dataset?.curve;
+  byId("legend").replaceChildren(
+    ...showing().map((curve) => {
+      const key = draw("svg", { class: "key", viewBox: "-14 -8 28 16", "aria-hidden": "true" });
+      key.style.setProperty("--c", `var(--c${curve.colour})`);
+      const hollow = curve.hollow ? " hollow" : "";
+      key.append(
+        draw("path", { d: "M-14 0H14", class: `line${hollow}` }),
+        draw("path", { d: SHAPES[curve.shape], class: `point${hollow}` }),
+      );
+      const toggle = () => {
+        if (!state.hidden.delete(curve.number)) state.hidden.add(curve.number);
+        refresh({ keepZoom: true });
+      };
+      const pressed = String(!state.hidden.has(curve.number));
+      const label = curve.simulated ? `${curve.label} (simulated)` : curve.label;
+      return make("button", { type: "button", "aria-pressed": pressed, "data-curve": curve.number, title: curve.identity, onclick: toggle }, key, label);
+    }),
+  );
+  if (had !== undefined) byId("legend").querySelector(`[data-curve="${had}"]`)?.focus();
+}
+
+// ---- the comparison
+
+function pickComparison() {
+  const fitting = model.comparisons.filter((comparison) =>
+    [comparison.candidate, comparison.reference].every((number) => chosen(state, model.curves[number])),
+  );
+  if (!fitting.some((comparison) => comparison.number === state.comparison)) {
+    state.comparison = fitting[0]?.number ?? null;
+  }
+  const select = byId("comparison-choice");
+  select.replaceChildren(
+    ...fitting.map((comparison) =>
+      make("option", { value: comparison.number, selected: comparison.number === state.comparison }, comparisonTitle(model, comparison)),
+    ),
+  );
+  byId("comparison-pick").hidden = fitting.length < 2;
+}
+
+function refreshComparison() {
+  const box = byId("comparison");
+  const comparison = model.comparisons[state.comparison];
+  if (!comparison) {
+    box.replaceChildren(make("p", { class: "hint" }, "Nothing that is shown can be compared: MTP and Off, or two runs, of one model, sequence and precision."));
+    return;
+  }
+  const onLevels = (change) => {
+    const levels = typeof change === "function" ? change(state.targets(comparison)) : change;
+    if (levels === null) state.changedLevels.delete(comparison.number);
+    else state.changedLevels.set(comparison.number, levels);
+    refreshComparison();
+    refreshChart();
+    announce(box.querySelector(".sentences")?.textContent || "not measured");
+  };
+  const place = [...box.querySelectorAll("input")].indexOf(document.activeElement);
+  showComparison(box, model, state, comparison, onLevels);
+  box.querySelectorAll("input")[place]?.focus();
+}
+
+// ---- the menus
+
+function options(select, entries, chosenValue) {
+  select.replaceChildren(...entries.map(([value, text]) => make("option", { value, selected: value === chosenValue }, text)));
+}
+
+function fillMenus() {
+  for (const field of ["model", "sequence", "precision"]) {
+    const values = [...new Set(model.curves.map((curve) => curve[field]))];
+    // Unlike things are not on one chart unless the reader wants them there.
+    state[field] = values.length === 1 || field !== "precision" ? (values[0] ?? "") : "";
+    options(byId(field), [...(values.length > 1 ? [["", "all"]] : []), ...values.map((v) => [v, v || "unknown"])], state[field]);
+    byId(field).disabled = values.length < 2;
+    byId(field).addEventListener("change", (event) => {
+      state[field] = event.target.value;
+      refresh();
+    });
+  }
+  const anyPoint = (key) => DERIVED[key] || key === "concurrency" || model.doc.points.some((p) => p.values[model.doc.metrics.findIndex((m) => m.key === key)]);
+  const entry = (key) => [key, axisTitle(model.metrics[key])];
+  options(byId("x"), X_AXES.filter((key) => model.metrics[key] && anyPoint(key)).map(entry), state.x);
+  const groups = Object.entries(Y_AXES).map(([name, keys]) => {
+    const found = keys.filter((key) => model.metrics[key] && anyPoint(key));
+    return found.length ? make("optgroup", { label: name }, ...found.map((key) => make("option", { value: key }, axisTitle(model.metrics[key])))) : null;
+  });
+  byId("y").append(...groups.filter(Boolean));
+  for (const axis of ["x", "y"]) {
+    byId(axis).addEventListener("change", (event) => {
+      state[axis] = event.target.value;
+      refresh();
+    });
+  }
+  fillPrices();
+  const switches = { "log-x": "logX", "log-y": "logY", "all-points": "allPoints", lines: "lines", bars: "bars", labels: "labels", levels: "levels" };
+  for (const [id, name] of Object.entries(switches)) {
+    byId(id).checked = state[name];
+    byId(id).addEventListener("change", (event) => {
+      state[name] = event.target.checked;
+      refresh({ keepZoom: !name.startsWith("log") });
+    });
+  }
+  for (const name of Object.keys(state.show)) {
+    const box = byId(`show-${name}`);
+    box.checked = true;
+    box.addEventListener("change", () => {
+      state.show[name] = box.checked;
+      refresh();
+    });
+  }
+  byId("runs").hidden = !model.curves.some((curve) => curve.run === "baseline");
+}
+
+function fillPrices() {
+  const stored = model.curves.find((curve) => curve.price)?.price;
+  const tiers = Object.keys(model.doc.prices);
+  if (!stored) state.price = tiers[0] ?? "own";
+  state.own = { usd_per_gpu_hour: stored?.usd_per_gpu_hour ?? 2, kw_per_gpu: stored?.kw_per_gpu ?? 1.4, source: "your own" };
+  const list = (tier) => {
+    const prices = Object.values(model.doc.prices[tier]);
+    const same = prices.every((price) => price.usd_per_gpu_hour === prices[0].usd_per_gpu_hour);
+    return same ? `${tier}: $${general(prices[0].usd_per_gpu_hour)}, ${general(prices[0].kw_per_gpu)} kW` : tier;
+  };
+  options(byId("price"), [...(stored ? [["stored", "as stored with the run"]] : []), ...tiers.map((tier) => [tier, list(tier)]), ["own", "own price and power"]], state.price);
+  const own = () => {
+    byId("own").hidden = state.price !== "own";
+    const [usd, kw] = [Number(byId("usd").value), Number(byId("kw").value)];
+    const valid = usd > 0 && kw > 0 && Number.isFinite(usd) && Number.isFinite(kw);
+    if (valid) state.own = { usd_per_gpu_hour: usd, kw_per_gpu: kw, source: "your own" };
+    for (const id of ["usd", "kw"]) byId(id).setAttribute("aria-invalid", String(!valid));
+    refresh();
+  };
+  byId("usd").value = state.own.usd_per_gpu_hour;
+  byId("kw").value = state.own.kw_per_gpu;
+  byId("price").addEventListener("change", (event) => {
+    state.price = event.target.value;
+    own();
+  });
+  byId("usd").addEventListener("change", own);
+  byId("kw").addEventListener("change", own);
+}
+
+function listenToButtons() {
+  const click = (id, does) => byId(id).addEventListener("click", does);
+  click("zoom-in", () => zoomBy(0.7));
+  click("zoom-out", () => zoomBy(1 / 0.7));
+  click("zoom-reset", resetZoom);
+  click("unpin", () => {
+    state.pinned = [];
+    refreshChart();
+    showPins();
+  });
+  click("show-all", () => {
+    state.hidden.clear();
+    refresh({ keepZoom: true });
+  });
+  click("hide-all", () => {
+    showing().forEach((curve) => state.hidden.add(curve.number));
+    refresh({ keepZoom: true });
+  });
+  const view = (table) => {
+    byId("view-chart").setAttribute("aria-pressed", String(!table));
+    byId("view-table").setAttribute("aria-pressed", String(table));
+    byId("chart-view").hidden = table;
+    byId("points").hidden = !table;
+    if (table) showPoints(byId("points"), model, state);
+    else refreshChart();
+  };
+  click("view-chart", () => view(false));
+  click("view-table", () => view(true));
+  click("csv", () => download("specdec-points.csv", csvOf(model, state), "text/csv"));
+  click("svg", () => download(`specdec-${state.y}.svg`, standalone(svg).text, "image/svg+xml"));
+  click("png", async () => download(`specdec-${state.y}.png`, await pngOf(standalone(svg)), "image/png"));
+  byId("comparison-choice").addEventListener("change", (event) => {
+    state.comparison = Number(event.target.value);
+    refreshComparison();
+    refreshChart();
+  });
+  byId("theme").addEventListener("change", (event) => {
+    if (event.target.value === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = event.target.value;
+  });
+}
+
+byId("simulated").hidden = !model.doc.simulated;
+showAbout(byId("about"), model);
+showVerdicts(byId("verdicts"), byId("counts"), model);
+showTables(byId("tables"), model);
+showEnvironments(byId("environments"), model);
+showRemarks(byId("remarks"), byId("remark-list"), model);
+showFormulas(byId("formulas"), model);
+fillMenus();
+listenToButtons();
+listenToChart();
+refresh();
+document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -1,0 +1,126 @@
+"""What the HTML page shows, as one document that travels inside the page as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pytest_specdec.cost import Price
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.gate.verdict import MetricVerdict
+from pytest_specdec.measurement import RequestCounts
+
+NOW, BASELINE = "now", "baseline"
+"""Names of the run that is shown and of the earlier one beside it."""
+
+
+class PageMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of METRICS, in the order of every point's values."""
+
+    key: str
+    title: str
+    unit: str
+    better: str | None
+    digits: int
+    formula: str
+
+
+class PageCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """What the points of one curve share; text for people."""
+
+    run: str
+    """`now` or `baseline`."""
+    label: str
+    mode: str
+    model: str
+    sequence: str
+    precision: str
+    hardware: str
+    parallelism: str
+    engine: str
+    version: str
+    date: str
+    simulated: bool
+    environment: int
+    """Position in `environments`."""
+    price: Price | None
+    speculates: bool
+    identity: str
+    """All of it in words, for messages."""
+
+
+class PagePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured point."""
+
+    curve: int
+    cell: str
+    load: str
+    """Concurrency, or the rate of an open loop."""
+    concurrency: int
+    values: tuple[Estimate | None, ...]
+    """In the order of `metrics`; None was not measured."""
+    measured_at: str = ""
+    window_s: float | None = None
+    requests: RequestCounts | None = None
+    notes: tuple[str, ...] = ()
+
+
+class PageComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two curves that may be compared."""
+
+    candidate: int
+    reference: int
+    names: tuple[str, str]
+    of: str
+    """What is compared: `modes` of one run, or `runs`."""
+    cautions: tuple[str, ...]
+    levels: tuple[float, ...]
+    why_no_levels: str
+    price: Price | None
+
+
+class PageVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell came to."""
+
+    cell: str
+    outcome: str
+    reason: str
+    metrics: tuple[MetricVerdict, ...]
+    diagnosis: str
+
+
+class PageTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that is the same whatever the reader chooses."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class PageEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """Where curves were measured."""
+
+    run: str
+    facts: dict[str, str]
+
+
+class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything on the page."""
+
+    title: str
+    about: dict[str, str]
+    """Version, date and command of each run."""
+    simulated: bool
+    metrics: tuple[PageMetric, ...]
+    curves: tuple[PageCurve, ...]
+    points: tuple[PagePoint, ...]
+    comparisons: tuple[PageComparison, ...]
+    verdicts: tuple[PageVerdict, ...]
+    changes: dict[str, str]
+    """Cell -> why its output throughput is another than in the baseline run."""
+    tables: tuple[PageTable, ...]
+    environments: tuple[PageEnvironment, ...]
+    remarks: tuple[str, ...]
+    prices: dict[str, dict[str, Price]]
+    """Price book and tier -> hardware -> price, of the hardware on the page."""

@@ -1,0 +1,106 @@
+"""Two sweeps by another tool, side by side; and the tables of what its numbers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_specdec.comparison import Comparison
+from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.metric import METRICS
+from pytest_specdec.peers.curves import PeerCurve, speculation
+from pytest_specdec.peers.meaning import MEANINGS, QUANTITIES, Meaning, refuse_other_tool
+from pytest_specdec.report.comparison_table import comparison_table, concurrency_table
+from pytest_specdec.report.render import Table, with_uncertainty
+
+_TOLD = ("model", "backend", "workload", "engine", "engine_version", "hardware", "precision", "parallelism", "date")
+_NOT_TOLD = "not told"
+
+
+def peer_report(
+    comparison: Comparison, old: PeerCurve, new: PeerCurve, levels: Sequence[float] | None = None
+) -> tuple[list[Comparison], list[Table], list[str]]:
+    """At matched interactivity, at matched concurrency, and where the numbers come from."""
+    tables: list[Table] = []
+    remarks: list[str] = []
+    try:
+        tables.append(comparison_table(comparison, levels))
+    except NotMeasuredError as error:
+        remarks.append(str(error))
+    matched = concurrency_table(comparison)
+    if matched is not None:
+        tables.append(matched)
+    return [comparison], [*tables, provenance_table(old, new)], remarks
+
+
+def provenance_table(old: PeerCurve, new: PeerCurve) -> Table:
+    """What was read from where: the tool, what it counts, and what its files leave out."""
+    sides = (old, new)
+    rows = [
+        ["files", *(_files(side) for side in sides)],
+        ["tool", *(f"{side.meaning.tool} {side.told('tool_version') or '(version not told)'}" for side in sides)],
+        ["output tokens", *(side.told("token_source") for side in sides)],
+        ["GPUs", *(str(side.gpus) for side in sides)],
+        ["concurrency", *(_concurrencies(side) for side in sides)],
+        ["ISL / OSL", *(f"{side.isl:.1f} / {side.osl:.1f}" for side in sides)],
+        ["speculation", *(speculation(side.draft_tokens) for side in sides)],
+        ["acceptance length", *(_lengths(side) for side in sides)],
+        ["failed requests", *(side.told("failed") or _NOT_TOLD for side in sides)],
+        *([_words(name), *(side.told(name) or _NOT_TOLD for side in sides)] for name in _TOLD if _known(name, sides)),
+        ["not in the files", *(_missing(side) for side in sides)],
+    ]
+    unknown = [_words(name) for name in _TOLD if not _known(name, sides)]
+    if unknown:
+        rows.append(["not told at all", ", ".join(unknown), ""])
+    meaning = old.meaning
+    notes = [f"{_words(name)}: {getattr(meaning, name)}" for name in QUANTITIES if name != "output_tokens"]
+    return Table(title="where the numbers come from", headers=("field", "old side", "new side"), rows=rows, notes=notes)
+
+
+def meaning_table() -> Table:
+    """What each tool's numbers mean."""
+    rows = [[meaning.tool, *(getattr(meaning, name) for name in QUANTITIES)] for meaning in MEANINGS]
+    headers = ("tool", *(_words(name) for name in QUANTITIES))
+    return Table(title="what the numbers mean", headers=headers, rows=rows)
+
+
+def comparable_table() -> Table:
+    """Which results may be compared with which."""
+    rows = [[one.tool, *("yes" if _comparable(one, other) else "no" for other in MEANINGS)] for one in MEANINGS]
+    return Table(title="what may be compared", headers=("", *(meaning.tool for meaning in MEANINGS)), rows=rows)
+
+
+def _comparable(one: Meaning, other: Meaning) -> bool:
+    try:
+        refuse_other_tool(one, other)
+    except NotComparableError:
+        return False
+    return True
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _known(name: str, sides: Sequence[PeerCurve]) -> bool:
+    return any(side.told(name) for side in sides)
+
+
+def _lengths(side: PeerCurve) -> str:
+    points = sorted(side.curve.points, key=lambda point: point.concurrency)
+    told = {p.concurrency: length for p in points if (length := p.readings.get("acceptance_length")) is not None}
+    return ", ".join(f"c{level} {with_uncertainty(length, 2)}" for level, length in told.items()) or _NOT_TOLD
+
+
+def _files(side: PeerCurve) -> str:
+    names = list(dict.fromkeys(result.source.partition(", result ")[0] for result in side.results))
+    runs = f", {len(side.results)} runs" if len(side.results) != len(names) else ""
+    return (names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more") + runs
+
+
+def _concurrencies(side: PeerCurve) -> str:
+    return ", ".join(str(level) for level in sorted(point.concurrency for point in side.curve.points))
+
+
+def _missing(side: PeerCurve) -> str:
+    lacking = dict.fromkeys(key for result in side.results for key in result.missing)
+    return ", ".join(METRICS[key].title for key in lacking) or "-"

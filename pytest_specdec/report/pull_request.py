@@ -1,0 +1,267 @@
+"""A run -> one page of Markdown for a reviewer who decides in ten seconds.
+
+Verdict first, then only what changed, then MTP against Off, and everything else folded. The chart is a Mermaid block:
+GitHub and GitLab draw it in step summaries, comments and files alike, where an image would need an address (`data:`
+addresses are removed, a file beside the page is not there in a comment). The page always fits into one comment.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_specdec.comparison import Comparison
+from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.metric import METRICS
+from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
+from pytest_specdec.report.run_report import report_run, wanted_levels
+from pytest_specdec.run import Run
+
+COMMENT_BYTES = 65_536
+"""What GitHub takes as the text of one comment."""
+_MOST_ROWS = 20
+"""Rows of what changed; the folded table of verdicts has all."""
+_LONGEST = 300
+"""Characters of one reason."""
+_SAMPLES = 11
+_COLOURS = {"teal": "#0b7285", "orange": "#e8590c"}
+_RANK = (Outcome.UNHEALTHY, Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.NOT_COMPARABLE, Outcome.NO_BASELINE)
+"""Worst first; every other outcome comes after these."""
+_BAD = frozenset({Outcome.UNHEALTHY, Outcome.REGRESSED})
+_GOOD = frozenset({Outcome.PASS, Outcome.IMPROVED})
+
+
+def pull_request_page(run: Run, levels: Sequence[float] | None = None, *, failed_tests: int = 0) -> str:
+    """Render a run as Markdown of at most `COMMENT_BYTES`; what does not fit is left out, and named.
+
+    Args:
+        run: What was measured and decided.
+        levels: Interactivity levels of the comparisons in tok/s/user.
+        failed_tests: Tests of the session that failed, which a saved run does not know.
+    """
+    comparisons, tables, remarks = report_run(run, levels)
+    parts = [f"## {headline(run, failed_tests)}", *_banner(run), *_changed(run.verdicts), *_unmeasured(run)]
+    parts += _outputs(run) + _pays(comparisons, levels)
+    parts += [chart(comparison) for comparison in comparisons[:1]]
+    rest = [*(_folded(table) for table in tables), *(_folded_chart(comparison) for comparison in comparisons[1:])]
+    if remarks:
+        rest.append(_details("remarks", "\n".join(f"- {escaped(remark)}" for remark in remarks)))
+    return _fitting([part for part in parts if part], [part for part in rest if part])
+
+
+def headline(run: Run, failed_tests: int = 0) -> str:
+    """`FAIL: 2 regressed, 10 pass of 12 cells; 2 tests failed (SIMULATED)`."""
+    counts = Counter(verdict.outcome for verdict in run.verdicts)
+    said = [f"{counts[outcome]} {outcome.value}" for outcome in sorted(counts, key=_rank)]
+    if run.verdicts:
+        said[-1] += f" of {_count(len(run.verdicts), 'cell')}"
+    else:
+        said.append(f"{_count(len(run.measurements), 'point')} measured, none judged against a baseline")
+    told = [", ".join(said)]
+    broken = [v for found in run.outputs.values() for v in found if v.outcome is OutputOutcome.FAILED]
+    told += [f"{_count(len(broken), 'output check')} failed"] * bool(broken)
+    told += [f"{_count(len(run.not_measured), 'cell')} not measured"] * bool(run.not_measured)
+    told += [f"{_count(failed_tests, 'test')} failed"] * bool(failed_tests)
+    if failed_tests or broken or counts.keys() & _BAD:
+        word = "FAIL"
+    else:
+        word = "PASS" if run.complete and not counts.keys() - _GOOD else "UNDECIDED"
+    return f"{word}: {'; '.join(told)}{' (SIMULATED)' if run.simulated else ''}"
+
+
+def chart(comparison: Comparison) -> str:
+    """Both frontiers over the interactivity that both cover, as a Mermaid block; empty where they share no range."""
+    try:
+        low, high = comparison.overlap
+    except NotMeasuredError:
+        return ""
+    if high <= low:
+        return ""
+    levels = [low + (high - low) * step / (_SAMPLES - 1) for step in range(_SAMPLES)]
+    levels[-1] = high
+    lines = [
+        [curve.at(level).throughput.value for level in levels] for curve in (comparison.candidate, comparison.reference)
+    ]
+    mine, theirs = (_plain(name) for name in comparison.names)
+    palette = ", ".join(_COLOURS.values())
+    (first, second) = _COLOURS
+    top = max(max(line) for line in lines) * 1.05
+    caption = (
+        f"Throughput over interactivity, **{mine}** in {first} and **{theirs}** in {second}; read between the measured "
+        "points, over the range that both cover:"
+    )
+    return "\n".join(
+        [
+            caption,
+            "",
+            "```mermaid",
+            f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%',
+            "xychart-beta",
+            f'    title "{_plain(_subject(comparison))}"',
+            f'    x-axis "interactivity, tok/s/user" {low:.1f} --> {high:.1f}',
+            f'    y-axis "throughput, tok/s/GPU" 0 --> {top:.0f}',
+            *(f"    line [{', '.join(f'{value:.1f}' for value in line)}]" for line in lines),
+            "```",
+        ]
+    )
+
+
+def _banner(run: Run) -> list[str]:
+    if run.simulated:
+        return ["> **SIMULATED**: these numbers come from the simulated engine, no hardware was measured."]
+    places = {(m.environment.engine, m.environment.version, m.environment.hardware) for m in run.measurements}
+    return [escaped("; ".join(f"{engine} {version} on {hardware}" for engine, version, hardware in sorted(places)))]
+
+
+def _changed(verdicts: Sequence[Verdict]) -> list[str]:
+    """One row per gated metric that moved, the worst first, and why."""
+    moved = sorted((v for v in verdicts if v.outcome is not Outcome.PASS), key=lambda v: (_rank(v.outcome), v.cell))
+    if not moved:
+        return ["Nothing changed beyond its tolerance."] if verdicts else []
+    rows: list[list[str]] = []
+    alike: dict[tuple[Outcome, str], list[str]] = {}
+    for verdict in moved:
+        metrics = [m for m in verdict.metrics if m.outcome not in (None, Outcome.PASS)]
+        if metrics and not verdict.reason:
+            rows += [[str(verdict.cell), m.outcome.value, *_metric_row(m)] for m in metrics if m.outcome is not None]
+        else:
+            alike.setdefault((verdict.outcome, verdict.reason), []).append(str(verdict.cell))
+    said = [f"- {_cells(cells)}: {_told(outcome, reason)}" for (outcome, reason), cells in alike.items()]
+    said += [f"- {v.cell}: output {escaped(v.diagnosis.sentence)}" for v in moved if v.diagnosis is not None]
+    parts = ["### What changed"]
+    if rows:
+        headers = ("cell", "verdict", "metric", "baseline", "now", "loss (95 % interval)", "may lose")
+        parts.append(_bare(Table(title="", headers=headers, rows=rows[:_MOST_ROWS])))
+    if said:
+        parts.append("\n".join(said[:_MOST_ROWS]))
+    left = max(len(rows) - _MOST_ROWS, 0) + max(len(said) - _MOST_ROWS, 0)
+    return [*parts, f"and {left} more: all verdicts are below"] if left else parts
+
+
+def _metric_row(metric: MetricVerdict) -> list[str]:
+    info = METRICS[metric.metric]
+    half = metric.loss.half_width
+    loss = f"{metric.loss.value:+.1%}" + ("" if half is None else f" ± {half:.1%}")
+    before, now = (f"{side.value:.{info.digits}f}" for side in (metric.baseline, metric.measured))
+    return [
+        info.title,
+        before,
+        f"{now} {info.unit}",
+        loss,
+        "" if metric.tolerance is None else f"{metric.tolerance:.0%}",
+    ]
+
+
+def _unmeasured(run: Run) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for cell, reason in run.not_measured.items():
+        reasons.setdefault(reason, []).append(cell)
+    said = [f"- {_cells(cells)}: {_reason(reason)}" for reason, cells in reasons.items()]
+    return ["### Not measured", "\n".join(said[:_MOST_ROWS])] if said else []
+
+
+def _outputs(run: Run) -> list[str]:
+    said = [
+        f"- {escaped(subject)}: {verdict.check} {verdict.outcome.value}: {_reason('; '.join(verdict.reasons))}"
+        for subject, verdicts in run.outputs.items()
+        for verdict in verdicts
+        if verdict.outcome is not OutputOutcome.PASS
+    ]
+    return ["### What MTP says against Off", "\n".join(said[:_MOST_ROWS])] if said else []
+
+
+def _pays(comparisons: Sequence[Comparison], levels: Sequence[float] | None) -> list[str]:
+    rows = []
+    for comparison in comparisons:
+        wanted = wanted_levels(comparison, levels)
+        subject = _subject(comparison)
+        try:
+            read_at = comparison.levels() if wanted is None else wanted
+            rows += [[subject, f"{level:g}", *_level_row(comparison, level)] for level in read_at]
+        except NotMeasuredError as error:
+            rows.append([subject, "", str(error)])
+    headers = ("curve", "tok/s/user", "mode", "tok/s/GPU", "Off", "ratio", "cost per token", "between")
+    table = Table(title="", headers=headers, rows=rows)
+    return ["### MTP against Off, at the same speed per user", _bare(table)] if rows else []
+
+
+def _level_row(comparison: Comparison, level: float) -> list[str]:
+    mode = comparison.names[0]
+    try:
+        read = comparison.at(level)
+    except NotMeasuredError:
+        return [mode, "not measured"]
+    sides = (read.candidate, read.reference)
+    return [
+        mode,
+        *(with_uncertainty(side.throughput, 1) for side in sides),
+        f"{with_uncertainty(read.throughput_ratio, 2)}x",
+        f"{-read.saving:+.0%}",
+        " / ".join(str(side.bracket) for side in sides),
+    ]
+
+
+def _fitting(parts: Sequence[str], rest: Sequence[str]) -> str:
+    """Join the page; folded parts that would make it too long for a comment are left out and counted."""
+    kept, left = list(parts), 0
+    for part in rest:
+        if len("\n\n".join([*kept, part]).encode()) > COMMENT_BYTES - 200:
+            left += 1
+        else:
+            kept.append(part)
+    if left:
+        kept.append(f"{left} more tables are too long for a comment: `specdec report RUN` prints them.")
+    return "\n\n".join(kept) + "\n"
+
+
+def _folded(table: Table) -> str:
+    return _details(table.title, markdown(table).partition("\n\n")[2].strip())
+
+
+def _folded_chart(comparison: Comparison) -> str:
+    drawn = chart(comparison)
+    return _details(f"chart: {_subject(comparison)}", drawn) if drawn else ""
+
+
+def _details(summary: str, content: str) -> str:
+    line = html.escape(" ".join(summary.split())).replace("@", "@&#8203;").replace("[", "&#91;")
+    return f"<details><summary>{line}</summary>\n\n{content}\n\n</details>"
+
+
+def _bare(table: Table) -> str:
+    return markdown(table).partition("\n\n")[2].strip()
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return escaped(cells[0]) if len(cells) == 1 else f"{len(cells)} cells, such as {escaped(cells[0])}"
+
+
+def _told(outcome: Outcome, reason: str) -> str:
+    return _reason(reason) if reason.startswith(outcome.value) else f"{outcome.value}: {_reason(reason)}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+def _reason(reason: str) -> str:
+    return escaped(reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…")
+
+
+def _subject(comparison: Comparison) -> str:
+    identity = comparison.candidate.identity
+    known = (identity.model.rsplit("/", 1)[-1], identity.precision, identity.sequence)
+    return " ".join(part for part in known if part)
+
+
+def _plain(text: str) -> str:
+    """Text that ends no quotes and opens no block in a diagram."""
+    return re.sub(r"[^\w .,/+()-]", " ", text)
+
+
+def _rank(outcome: Outcome) -> int:
+    return _RANK.index(outcome) if outcome in _RANK else len(_RANK) + list(Outcome).index(outcome)

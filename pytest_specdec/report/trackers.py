@@ -1,0 +1,113 @@
+"""Files for benchmark trackers: Bencher Metric Format, and the custom formats of github-action-benchmark.
+
+One series per cell, engine, hardware and parallelism: results of unlike things never share a line, and a simulated
+engine has `simulated` in the name of its series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.metric import METRICS, Better
+from pytest_specdec.report.flat import SIMULATED, series
+from pytest_specdec.run import Run
+
+CHARTED = (
+    "total_tok_s_gpu",
+    "output_tok_s_gpu",
+    "interactivity_tok_s_user",
+    "acceptance_length",
+    "step_rate_s",
+    "goodput_req_s",
+    "tpot_p50_ms",
+    "ttft_p50_ms",
+    "ttft_p99_ms",
+    "e2e_p50_ms",
+    "cost_usd_mtok",
+    "measured_j_tok",
+)
+"""Metrics for github-action-benchmark, which draws a chart for each of them and each cell. Bencher gets them all."""
+
+
+class GithubRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of `customBiggerIsBetter` or `customSmallerIsBetter`."""
+
+    name: str
+    unit: str
+    value: float
+    range: str = ""
+    """`± half-width`, empty when nothing is known of it."""
+    extra: str = ""
+    """Shown when a point of the chart is hovered."""
+
+
+def bencher(run: Run) -> str:
+    """Bencher Metric Format (`bencher run --adapter json`): all metrics, bounded by their 95 % intervals."""
+    return _text(
+        {
+            series(measurement): {key: _bounded(estimate) for key, estimate in measurement.values.items()}
+            for measurement in run.measurements
+        }
+    )
+
+
+def github_bigger(run: Run) -> str:
+    """Metrics of which more is better, for `tool: customBiggerIsBetter`."""
+    return _text(list(_github_rows(run, "higher")))
+
+
+def github_smaller(run: Run) -> str:
+    """Metrics of which less is better, for `tool: customSmallerIsBetter`."""
+    return _text(list(_github_rows(run, "lower")))
+
+
+TRACKERS: Mapping[str, Callable[[Run], str]] = {
+    ".bmf.json": bencher,
+    ".bigger.json": github_bigger,
+    ".smaller.json": github_smaller,
+}
+"""Writer by the end of the file's name."""
+
+
+def tracker_for(name: str) -> Callable[[Run], str] | None:
+    """The writer for a file of this name; None when it is no tracker's."""
+    return next((write for ending, write in TRACKERS.items() if name.endswith(ending)), None)
+
+
+def _github_rows(run: Run, better: Better) -> Iterator[GithubRow]:
+    for measurement in run.measurements:
+        for key in CHARTED:
+            estimate, metric = measurement.values.get(key), METRICS[key]
+            if estimate is None or metric.better != better:
+                continue
+            half = estimate.half_width
+            yield GithubRow(
+                name=f"{series(measurement)}: {metric.title}",
+                unit=metric.unit,
+                value=estimate.value,
+                range="" if half is None else f"± {half:.{metric.digits}f}",
+                extra="\n".join(_hover(measurement, metric.formula)),
+            )
+
+
+def _hover(measurement: Measurement, formula: str) -> Iterator[str]:
+    environment = measurement.environment
+    if environment.simulated:
+        yield SIMULATED
+    yield f"{environment.engine} {environment.version}"
+    yield formula
+    yield from measurement.notes
+
+
+def _bounded(estimate: Estimate) -> dict[str, float]:
+    if estimate.half_width is None:
+        return {"value": estimate.value}
+    return {"value": estimate.value, "lower_value": estimate.low, "upper_value": estimate.high}
+
+
+def _text(content: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(content), indent=1).decode() + "\n"

@@ -1,0 +1,105 @@
+"""How much a quantity fell, from the same prompts before and after, or from runs that share nothing; one-sided.
+
+Everything is on a logarithmic scale, on which a loss of x % is the same for every prompt: the loss of prompt i is
+d_i = ln before_i - ln after_i. Two hypotheses are tested with Student's t: "the loss is at most the tolerance", which a
+regression refutes, and "the loss is at least the margin", which a sound engine refutes. What refutes neither is
+undecided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+_CONFIDENCE = 0.95
+_LEAST_SCATTER = 1e-9
+"""Equal pairs have no scatter at all, and a test needs some."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Relative losses between which a change is none of our business and must be known."""
+
+    tolerance: float
+    """A loss up to this is none."""
+    margin: float
+    """A loss of this much must be found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """A relative loss and what is known of it; negative is a gain."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval."""
+    high: float
+    p_value: float
+    """Chance of such a loss where the true one is at most the tolerance: small where it fell."""
+    p_holds: float
+    """Chance of so small a loss where the true one is at least the margin: small where it holds."""
+
+
+def paired_loss(before: Floats, after: Floats, bounds: Bounds) -> Loss:
+    """Loss of a positive quantity over the same prompts, shape (prompts,) each, at least 2 of them.
+
+    `scipy.stats.ttest_rel` of the logarithms against either bound.
+    """
+    losses = np.log(before) - np.log(after)
+    error = float(losses.std(ddof=1)) / math.sqrt(len(losses))
+    return loss_of(float(losses.mean()), error, len(losses) - 1, bounds)
+
+
+def paired_trend(before: Floats, after: Floats, along: Floats, bounds: Bounds) -> Loss:
+    """How much more was lost where `along` is large than where it is small: between its 10th and its 90th percentile.
+
+    Least squares over prompts, shape (prompts,) each, at least 3 of them that are not all at one place.
+    """
+    low, high = np.percentile(along, (10, 90))
+    fit = stats.linregress(along, np.log(before) - np.log(after))
+    span = float(high - low)
+    return loss_of(float(fit.slope) * span, float(fit.stderr) * span, len(along) - 2, bounds)
+
+
+def unpaired_loss(before: Sequence[float], after: float, noise: float, bounds: Bounds) -> Loss:
+    """Loss of one value against at least 2 sessions of a baseline, whose scatter says what sessions do.
+
+    `noise`: the value's own relative standard error, below which no scatter is believed.
+    """
+    logs = np.log(np.array(before))
+    scatter = max(float(logs.std(ddof=1)), noise)
+    return loss_of(float(logs.mean()) - math.log(after), scatter * math.sqrt(1 + 1 / len(logs)), len(logs) - 1, bounds)
+
+
+def loss_of(mean: float, error: float, degrees: float, bounds: Bounds) -> Loss:
+    """Judge a mean logarithmic loss with its standard error and degrees of freedom against both bounds."""
+    error = max(error, _LEAST_SCATTER)
+    half = error * float(stats.t.ppf((1 + _CONFIDENCE) / 2, degrees))
+    none, much = (-math.log1p(-bound) for bound in (bounds.tolerance, bounds.margin))
+    return Loss(
+        value=_relative(mean),
+        low=_relative(mean - half),
+        high=_relative(mean + half),
+        p_value=float(stats.t.sf((mean - none) / error, degrees)),
+        p_holds=float(stats.t.cdf((mean - much) / error, degrees)),
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values of one family, adjusted so that the chance of any false one stays what it was (Holm 1979)."""
+    adjusted, most = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        most = max(most, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = most
+    return adjusted
+
+
+def _relative(logarithmic: float) -> float:
+    return -math.expm1(-logarithmic)

@@ -1,0 +1,215 @@
+"""What README and docs show, runs: on a local simulated engine in a temporary folder, or at least by the parsers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from doc_blocks import PAGES, ROOT, Block, Command, blocks, missing
+
+OTHERS = ("pip", "python3", "vllm", "git", "gh", "docker", ".venv/bin/pip")
+"""First words of commands that are neither ours nor pytest's; only blocks that need something have them."""
+PARSED = {
+    f"{page.stem}: {command.text}": command.text
+    for page in PAGES
+    for block in blocks(page)
+    for command in block.commands
+    if block.needs
+}
+RUN = [page for page in PAGES if any(block.commands and not block.needs for block in blocks(page))]
+# Small windows, so that a page takes seconds; what a toy's points come to in them is not the page's matter.
+QUICK = (
+    "-p no:cacheprovider --specdec-window 0.3 -o specdec_settle_s=0.05 -o specdec_warm_up_s=0.3 "
+    "-o specdec_sessions=1x1 --specdec-gpu-hour-usd 1.41 --specdec-gpu-kw 1.73"
+)
+CONFTEST = """
+from pytest_specdec import client
+
+for name in [name for name in vars(client) if name.startswith("MOST_")]:
+    setattr(client, name, float("inf"))
+"""
+"""A busy test machine is no limit of the client's."""
+EXIT_TESTS_FAILED = 1
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+    ports: dict[str, str] = {}
+    with background(tmp_path) as start:
+        for block in blocks(page):
+            if block.file:
+                (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / block.file).write_text(with_free_ports(block.text, ports))
+            for command in () if block.needs else block.commands:
+                text = with_free_ports(command.text, ports)
+                if command.background:
+                    start(text.removesuffix("&").strip())
+                else:
+                    check(command, run(text, tmp_path))
+
+
+def check(command: Command, done: subprocess.CompletedProcess[str]) -> None:
+    """A command ends well and prints what the page says; tests of a toy may fail, an error in their way may not be."""
+    printed = done.stdout + done.stderr
+    allowed = (0, EXIT_TESTS_FAILED) if command.text.startswith("pytest") else (0,)
+    assert done.returncode in allowed, f"$ {command.text}\n{printed}"
+    assert "Traceback" not in printed, f"$ {command.text}\n{printed}"
+    assert "ENGINE TROUBLE" not in printed, f"$ {command.text}\n{printed}"
+    assert missing(command.prints, printed) == "", f"$ {command.text}\n{printed}"
+
+
+@pytest.mark.parametrize("command", PARSED.values(), ids=PARSED.keys())
+def test_what_is_not_run_here_is_parsed(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in re.split(r"\s*(?:&&|\|)\s*", command):
+        words = [word for word in shlex.split(part) if word not in ("...", "&")]
+        assert words, command
+        name = words[0].rpartition("/")[2]
+        if name == "specdec":
+            parse_specdec(words[1:], monkeypatch)
+        elif name == "pytest":
+            parse_pytest(words[1:], tmp_path)
+        else:
+            assert words[0] in OTHERS, f"{words[0]} is neither ours nor known"
+
+
+def parse_specdec(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command's own parser read the words, and stop it there."""
+    import argparse  # noqa: PLC0415
+
+    from pytest_specdec.__main__ import main  # noqa: PLC0415
+
+    class ParsedError(Exception):
+        pass
+
+    read = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> object:
+        read(self, *arguments)  # type: ignore[call-overload]
+        raise ParsedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        with pytest.raises(ParsedError):
+            main(words)
+
+
+def parse_pytest(words: list[str], folder: Path) -> None:
+    """Let pytest read the words over an empty suite: a wrong option or value is a usage error."""
+    for word in words:
+        if not word.startswith("-") and "/" not in word and "=" not in word:
+            (folder / word).mkdir(exist_ok=True) if "." not in word else (folder / word).touch()
+        elif word.endswith(".py"):
+            (folder / word).parent.mkdir(parents=True, exist_ok=True)
+            (folder / word).touch()
+    done = run(shlex.join(["pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *words]), folder)
+    assert done.returncode in (0, 5), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), target
+        assert linked.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(linked), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors as GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_blocks_are_read_with_their_comments_commands_and_output(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- needs a GPU -->\n```sh\n# a comment\npip install x   # why\n```\n"
+        "<!-- file: a/b.py -->\n```python\nx = 1\n```\n"
+        "```console\n$ one \\\n  --two\nout 1\n$ three &\n```\n"
+    )
+    first, second, third = blocks(page)
+    assert first == Block(language="sh", text="# a comment\npip install x   # why\n", needs="a GPU", file="")
+    assert first.commands == (Command(text="pip install x", prints=()),)
+    assert (second.file, second.text, second.commands) == ("a/b.py", "x = 1\n", ())
+    assert [command.background for command in third.commands] == [False, True]
+    assert third.commands[0].text.split() == ["one", "--two"]
+    assert third.commands[0].prints == ("out 1",)
+
+
+def test_promised_output_is_looked_for_in_order_with_any_numbers() -> None:
+    printed = "a  12 b\nc\nd 3.5\n"
+    assert missing(("a 7 b", "...", "d 1.25"), printed) == ""
+    assert missing(("d 1.25", "a 7 b"), printed) == "a 7 b"
+    assert missing(("e",), printed) == "e"
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a reader would, with this environment's tools first."""
+    return subprocess.run(
+        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def environment() -> dict[str, str]:
+    """The tools of this environment first, windows small, nobody's settings."""
+    ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTEST_ADDOPTS": QUICK, "COLUMNS": "160"}
+    foreign = {"SPECDEC_API_KEY", "OPENAI_API_KEY", "GITHUB_STEP_SUMMARY"}
+    return {**{key: value for key, value in os.environ.items() if key not in foreign}, **ours}
+
+
+def with_free_ports(text: str, ports: dict[str, str]) -> str:
+    """The text with each of its ports exchanged for a free one, the same one throughout a page."""
+
+    def exchange(match: re.Match[str]) -> str:
+        if match[2] not in ports:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                ports[match[2]] = str(free.getsockname()[1])
+        return match[1] + ports[match[2]]
+
+    return re.sub(r"(localhost:|127\.0\.0\.1:|--port )(\d+)", exchange, text)
+
+
+@contextmanager
+def background(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Start servers that go on while a page is run, each ready when its port takes connections."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str) -> None:
+        port = int(re.findall(r"--port (\d+)", command)[0])
+        words = shlex.split(command)
+        started.append(
+            subprocess.Popen(words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+        give_up = time.monotonic() + 60
+        while True:
+            assert started[-1].poll() is None, f"{command} ended"
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            assert time.monotonic() < give_up, f"{command} does not listen"
+            time.sleep(0.05)
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
