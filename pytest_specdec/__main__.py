@@ -1,7 +1,7 @@
 """The `specdec` command: everything that works on saved runs and published results.
 
 Exit codes: 0 done, 2 wrong usage (argparse), 10 a file or argument cannot be used, 11 not comparable or not measured,
-12 trouble with an engine. pytest's own codes stay pytest's.
+12 trouble with an engine, 13 baselines that do not fit the suites. pytest's own codes stay pytest's.
 """
 
 from __future__ import annotations
@@ -11,24 +11,33 @@ import sys
 from collections.abc import Sequence
 
 from pytest_specdec import __version__
-from pytest_specdec.errors import EngineError, InvalidInputError, NotComparableError, NotMeasuredError, SpecdecError
+from pytest_specdec.errors import (
+    AuditError,
+    EngineError,
+    InvalidInputError,
+    NotComparableError,
+    NotMeasuredError,
+    SpecdecError,
+)
 
 EXIT_BAD_INPUT = 10
 EXIT_NOT_COMPARABLE = 11
 EXIT_ENGINE = 12
+EXIT_AUDIT = 13
 
 _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
     (InvalidInputError, EXIT_BAD_INPUT),
     (NotComparableError, EXIT_NOT_COMPARABLE),
     (NotMeasuredError, EXIT_NOT_COMPARABLE),
     (EngineError, EXIT_ENGINE),
+    (AuditError, EXIT_AUDIT),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # Each command imports what it needs when it runs: `specdec --help` stays quick.
-    from pytest_specdec import commands
+    from pytest_specdec import baseline_commands, commands
 
     parser = argparse.ArgumentParser(
         prog="specdec",
@@ -36,7 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"pytest-specdec {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for add in (commands.add_compare, commands.add_report, commands.add_history, commands.add_simulate):
+    for add in (
+        commands.add_compare,
+        commands.add_report,
+        commands.add_history,
+        baseline_commands.add_baselines,
+        commands.add_simulate,
+    ):
         add(verbs)
     options = parser.parse_args(arguments)
     try:

@@ -6,6 +6,7 @@ import getpass
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,11 @@ def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]
     )
     written = update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
     return written, "" if written else "baselines were not updated: every point has one already"
+
+
+def now() -> str:
+    """The time as it is stored, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def who() -> str:

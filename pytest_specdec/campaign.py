@@ -18,6 +18,7 @@ from pytest_specdec.errors import InvalidInputError, SpecdecError
 from pytest_specdec.measuring.carry_out import Measuring, OpenEngine
 from pytest_specdec.plan import Plan
 from pytest_specdec.run import Arm, RawRun, Stage, load_run
+from pytest_specdec.secrets import Secrets
 
 if TYPE_CHECKING:
     from pytest_specdec.engine.sources import EngineSource
@@ -64,6 +65,8 @@ class Campaign:
     """Name of the invocation, from which the starts of servers take theirs."""
     seed: int
     keep: Callable[[], None]
+    secrets: Secrets = field(default_factory=Secrets)
+    """Taken out of whatever is kept or shown."""
     raw: list[RawRun] = field(default_factory=list)
     unmeasured: dict[Cell, SpecdecError] = field(default_factory=dict)
     """Why a cell of the candidate has no measurement."""
@@ -71,11 +74,9 @@ class Campaign:
     unanswered: dict[EngineSpec, SpecdecError] = field(default_factory=dict)
     _measuring: Measuring = field(init=False)
     _now: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
-    _starts: int = 0
 
     def __post_init__(self) -> None:
         self._measuring = Measuring(options=self.options, observer=self, bill=self.bill)
-        self._starts = len({run.measurement.session for run in self.raw})
 
     # ---- stages
 
@@ -139,7 +140,6 @@ class Campaign:
         if not run.raw:
             raise InvalidInputError(f"--specdec-resume {path}: nothing was measured in it")
         self.raw = list(run.raw)
-        self._starts = len({run.measurement.session for run in self.raw})
 
     # ---- what the measuring tells
 
@@ -170,7 +170,7 @@ class Campaign:
 
     def said(self, text: str) -> None:
         """Pass on."""
-        self.listener.said(text)
+        self.listener.said(self.secrets.redact(text))
 
     def progress(self, cell: Cell, progress: Progress) -> None:
         """Pass on."""
@@ -179,6 +179,7 @@ class Campaign:
     def measured(self, measurement: Measurement) -> None:
         """Keep at once."""
         arm, stage, block, place = self._now
+        measurement = self.secrets.clean(measurement, keep=("cell",))
         self.raw.append(RawRun(measurement=measurement, arm=arm, stage=stage, block=block, place=place))
         self.keep()
         self.listener.measured(measurement)
@@ -189,11 +190,13 @@ class Campaign:
 
     def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
         """Keep the reason."""
+        error = self.secrets.error(error)
         self.unanswered[engine] = error
         self.listener.said(f"{engine} was not asked: {error}")
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Keep the reason, where it is the judged engine's and not a pair's."""
+        error = self.secrets.error(error)
         if self._now[1] != "confirm":
             self.unmeasured.update(dict.fromkeys(cells, error))
         self.listener.not_measured(list(dict.fromkeys(cells)), error)
@@ -223,11 +226,15 @@ class Campaign:
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
         @contextmanager
         def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
-            self._starts += source.restarts
-            with self.opener(source, f"{self.stamp}.{self._starts}")(engine) as running:
+            with self.opener(source, self._session())(engine) as running:
                 yield running
 
         return open_engine
+
+    def _session(self) -> str:
+        """Name of a start of the server: engines of one session share it, for they share its day and its machine."""
+        _, stage, block, place = self._now
+        return f"{self.stamp}.{block}{'abcd'[place]}" if stage == "confirm" else f"{self.stamp}.{block + 1}"
 
     def _next_block(self, stage: Stage) -> int:
         return 1 + max((run.block for run in self.raw if run.stage == stage), default=-1)

@@ -41,6 +41,7 @@ def new_campaign(
         stamp=session.started_at.strftime("%Y%m%d-%H%M%S"),
         seed=settings.seed,
         keep=keep,
+        secrets=session.secrets,
     )
 
 

@@ -19,13 +19,16 @@ WORKLOAD_VERSION = "1"
 
 NATURAL = "natural"
 FILE = "file-"
+SENTENCES = "text"
+"""The prompts that are as long as they are asked to be."""
 CLOSED: Literal["closed"] = "closed"
 Arrivals = Literal["closed", "constant", "poisson"]
 LOSSLESS = "lossless"
 
 _SIZE = re.compile(r"(\d+)(k?)")
 _SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
-_FILE_SEQUENCE = re.compile(r"file[x/](\d+k?)")
+_OWN_LENGTH = re.compile(r"(file|short|medium|long)[x/](\d+k?)")
+"""Prompts that are as long as they are: those of a file, and those of a category in one of its sizes."""
 _PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
 _DEGREE = re.compile(r"(tp|pp|dp|ep)(\d+)")
 
@@ -74,13 +77,15 @@ class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=Tr
     """What is asked of the engine, byte-identical for every MTP mode."""
 
     isl: int
-    """Nominal input tokens per request; 0 for the prompts of a file, which are as long as they are."""
+    """Nominal input tokens per request; 0 for prompts of a file or a category, which are as long as they are."""
     osl: int
     """Nominal output tokens per request."""
     shortest: float = 0.8
     """Lengths are drawn uniformly from [shortest, 1] x nominal, as in the published tables; 1 means exact."""
-    prompts: str = "text"
-    """Prompt regime: `text`, or `file-` and the digest of a file's prompts; different ones are never compared."""
+    prompts: str = SENTENCES
+    """Prompt regime, of which different ones are never compared: `text` for sentences to length, `text/code/medium` and
+    the like for requests of a category, `file-` and the digest of a file's prompts.
+    """
     seed: int = 0
     thinking: bool | None = None
     """Sent as `chat_template_kwargs.enable_thinking` unless None."""
@@ -92,9 +97,11 @@ class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=Tr
 
     @property
     def sequence(self) -> str:
-        """The field's name of the shape, such as `1k1k` or `128x64`; `file3fa9c1x256` for the prompts of a file."""
+        """The field's name of the shape, such as `1k1k` or `128x64`; else `file3fa9c1x256` or `code-mediumx256`."""
         if not self.isl:
-            return f"file{self.prompts.removeprefix(FILE)[:6]}x{_size_name(self.osl)}"
+            _, _, category = self.prompts.partition("/")
+            name = category.replace("/", "-") or f"file{self.prompts.removeprefix(FILE)[:6]}"
+            return f"{name}x{_size_name(self.osl)}"
         sizes = [_size_name(self.isl), _size_name(self.osl)]
         return "".join(sizes) if all(size.endswith("k") for size in sizes) else "x".join(sizes)
 
@@ -161,16 +168,16 @@ def parse_sequence(text: str, **settings: object) -> Workload:
     """
     lowered = text.strip().lower()
     match = _SEQUENCE.fullmatch(lowered)
-    if of_file := _FILE_SEQUENCE.fullmatch(lowered):
-        isl, osl = 0, _parse_size(of_file[1])
+    if own := _OWN_LENGTH.fullmatch(lowered):
+        isl, osl = 0, _parse_size(own[2])
     elif match is None:
         raise InvalidInputError(
-            f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens), or file/256 "
-            "(the prompts of a file)"
+            f"sequence {text!r} is not of the form 1k1k, 8k1k or 128x64 (input then output tokens), file/256 (the "
+            "prompts of a file), or short/256, medium/256, long/256 (prompts of a category)"
         )
     else:
         isl, osl = (_parse_size(part) for part in match.groups() if part)
-    if not osl or (not isl and not of_file):
+    if not osl or (not isl and not own):
         raise InvalidInputError(f"sequence {text!r}: input and output length must be at least 1 token")
     return Workload(isl=isl, osl=osl, **settings)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,9 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
     parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
     parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
+    parser.add_argument(
+        "--prompt-spread", type=float, default=0.0, metavar="S", help="let prompts differ in acceptance (0.6: by 13 %%)"
+    )
     parser.add_argument("--no-details", action="store_true", help="no acceptance by request in the answers")
     parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list`: all")
     parser.add_argument("--speed", type=_positive, default=1.0, help="time scale; 10 is ten times real time")
@@ -153,7 +157,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    for suffix, what in (("md", "Markdown"), ("csv", "CSV"), ("json", "JSON")):
+    for suffix, what in (("html", "a page that opens offline"), ("md", "Markdown"), ("csv", "CSV"), ("json", "JSON")):
         parser.add_argument(f"--{suffix}", type=Path, metavar="FILE", help=f"also write {what}")
 
 
@@ -179,16 +183,18 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _compare_runs(options: argparse.Namespace) -> None:
+    from pytest_specdec.report.html import page
     from pytest_specdec.report.run_report import compare_runs
     from pytest_specdec.run import load_run
 
     old, new = (load_run(path) for path in options.files)
-    _emit(options, *compare_runs(old, new, options.at))
+    _emit(options, *compare_runs(old, new, options.at), page=lambda: page(new, options.at, old))
 
 
 def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) -> None:
     from pytest_specdec.peers.curves import compare_peers, join
     from pytest_specdec.peers.meaning import refuse_other_tool
+    from pytest_specdec.report.html import comparisons_page
     from pytest_specdec.report.peer_report import peer_report
     from pytest_specdec.sources.kinds import load_peers
 
@@ -203,33 +209,37 @@ def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) 
     sides = [load_peers(path) if meaning is None else [] for path, meaning in zip(options.files, meanings, strict=True)]
     refuse_other_tool(*(meaning or side[0].meaning for meaning, side in zip(meanings, sides, strict=True)))
     old, new = (join(side, options.gpus) for side in sides)
-    _emit(options, *peer_report(compare_peers(old, new, _price(options)), old, new, options.at))
+    comparisons, tables, remarks = peer_report(compare_peers(old, new, _price(options)), old, new, options.at)
+    _emit(options, comparisons, tables, remarks, page=lambda: comparisons_page(comparisons, options.at, remarks))
 
 
 def _compare_published(options: argparse.Namespace) -> None:
     from pytest_specdec.report.comparison_table import comparison_table
+    from pytest_specdec.report.html import comparisons_page
     from pytest_specdec.sources.inferencex import load_inferencex
     from pytest_specdec.sources.selection import published_comparisons
 
     points: list[PublishedPoint] = [point for path in options.files for point in load_inferencex(path)]
     comparisons, one_sided = published_comparisons(points, _selection(options), _price(options))
     tables = [comparison_table(comparison, options.at) for comparison in comparisons]
-    _emit(options, comparisons, tables, [f"not compared: {reason}" for reason in one_sided])
+    remarks = [f"not compared: {reason}" for reason in one_sided]
+    _emit(options, comparisons, tables, remarks, page=lambda: comparisons_page(comparisons, options.at, remarks))
 
 
 def _report(options: argparse.Namespace) -> None:
     from pytest_specdec.files import write_whole
+    from pytest_specdec.report.html import page
     from pytest_specdec.report.pull_request import pull_request_page
     from pytest_specdec.report.run_report import report_run
     from pytest_specdec.report.trackers import TRACKERS
     from pytest_specdec.run import load_run
 
     run = load_run(options.saved_run)
-    page, options.md = options.md, None
-    _emit(options, *report_run(run, options.at))
-    if page is not None:
-        write_whole(page, pull_request_page(run, options.at))
-        print(f"wrote {page}")
+    markdown, options.md = options.md, None
+    _emit(options, *report_run(run, options.at), page=lambda: page(run, options.at))
+    if markdown is not None:
+        write_whole(markdown, pull_request_page(run, options.at))
+        print(f"wrote {markdown}")
     for ending, write in TRACKERS.items():
         path: Path | None = getattr(options, ending.split(".")[1])
         if path is not None:
@@ -278,6 +288,7 @@ def _simulate(options: argparse.Namespace) -> None:
             metrics=not options.no_metrics,
             control=not options.no_control,
             details=not options.no_details,
+            prompt_spread=options.prompt_spread,
             speed=options.speed,
             fault=options.fault,
             exit_with_parent=options.exit_with_parent,
@@ -285,7 +296,14 @@ def _simulate(options: argparse.Namespace) -> None:
     )
 
 
-def _emit(options: argparse.Namespace, comparisons: list[Comparison], tables: list[Table], remarks: list[str]) -> None:
+def _emit(
+    options: argparse.Namespace,
+    comparisons: list[Comparison],
+    tables: list[Table],
+    remarks: list[str],
+    page: Callable[[], str],
+) -> None:
+    from pytest_specdec.files import write_whole
     from pytest_specdec.report.export import write_outputs
     from pytest_specdec.report.render import screen_width, terminal
 
@@ -294,6 +312,9 @@ def _emit(options: argparse.Namespace, comparisons: list[Comparison], tables: li
     outputs = {suffix: path for suffix in ("md", "csv", "json") if (path := getattr(options, suffix)) is not None}
     for path in write_outputs(outputs, comparisons, tables, remarks, options.at):
         print(f"wrote {path}")
+    if options.html is not None:
+        write_whole(options.html, page())
+        print(f"wrote {options.html}")
 
 
 def _selection(options: argparse.Namespace) -> Selection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from pytest_specdec.run import Run, run_json
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
 
+_WRITTEN = "baseline written:"
 Line = tuple[str, dict[str, bool]]
 
 
@@ -53,30 +54,34 @@ def _update(session: SpecdecSession) -> None:
         session.ending.append((refusal, {"yellow": True}))
     for path, cells in written.items():
         plural = "s" * (len(cells) != 1)
-        session.ending.append(
-            (f"baseline written: {path} ({len(cells)} point{plural}): review the diff", {"green": True})
-        )
+        session.ending.append((f"{_WRITTEN} {path} ({len(cells)} point{plural}): review the diff", {"green": True}))
 
 
 def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
     run = session.run()
     summary = os.environ.get(VARIABLE)
+    stored = any(text.startswith(_WRITTEN) for text, _ in session.ending)
+    page = partial(pull_request_page, run, session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
     if summary:
-        page = pull_request_page(run, session.settings.levels or None, failed_tests=failed_tests)
-        session.ending.append((append_step_summary(page, Path(summary)), {}))
+        session.ending.append((append_step_summary(page(), Path(summary)), {}))
     for path in session.settings.reports:
         tracker = tracker_for(path.name)
         levels = session.settings.levels
-        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, failed_tests))
+        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
         session.ending.append((f"report written: {path}", {}))
 
 
-def _rendered(run: Run, suffix: str, levels: tuple[float, ...], failed_tests: int) -> str:
+def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Callable[[], str]) -> str:
     if suffix == ".json":
         return run_json(run)
     if suffix == ".csv":
         return point_frame(run.measurements).to_csv(index=False)
-    return pull_request_page(run, levels or None, failed_tests=failed_tests)
+    if suffix == ".html":
+        # Only who asks for the page pays for it.
+        from pytest_specdec.report.html import page  # noqa: PLC0415
+
+        return page(run, levels or None)
+    return pull_request()
 
 
 def _short(path: Path, root: Path) -> str:

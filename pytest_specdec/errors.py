@@ -7,7 +7,8 @@ SpecdecError                what the user can act on; never a traceback
 ├── NotComparableError      two things that are unlike; the message names the field
 ├── NotMeasuredError        asked for a value outside what was measured
 ├── EngineError             the endpoint or the engine: infrastructure, never a regression
-└── InconclusiveError       the measured interval does not decide the question
+├── InconclusiveError       the measured interval does not decide the question
+└── AuditError              stored baselines that do not fit the suites
 ```
 
 Only the adapters (`plugin`, `__main__`) turn these into pytest outcomes and exit codes.
@@ -42,3 +43,7 @@ class EngineError(SpecdecError):
 
 class InconclusiveError(SpecdecError):
     """A comparison that the measured interval does not decide."""
+
+
+class AuditError(SpecdecError):
+    """Stored baselines do not fit the suites: some are missing, or nobody asks for them."""

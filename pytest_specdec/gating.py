@@ -2,25 +2,215 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
-from pytest_specdec.gate.verdict import Verdict, judge_suite
+from pytest_specdec.errors import BrokenFileError
+from pytest_specdec.gate.admission import settled
+from pytest_specdec.gate.decision import SuiteDecision
+from pytest_specdec.gate.dialogue import (
+    Block,
+    CandidateSessions,
+    Observed,
+    PairBlocks,
+    Request,
+    Rule,
+    ScreenRuns,
+    drive,
+)
+from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.noise import SuiteNoise
+from pytest_specdec.gate.rule import decide
+from pytest_specdec.gate.suite import terms_of
+from pytest_specdec.gate.verdict import Verdict
+from pytest_specdec.gate.verdicts import verdicts
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.repeats import merge_runs
 
 if TYPE_CHECKING:
     from pytest_specdec.campaign import Campaign
     from pytest_specdec.session import SpecdecSession
 
+NOISE_FILE = "noise.json"
+"""Beside the baselines of one kind of hardware: what `specdec selftest` found there."""
+_NEVER = "nothing more is measured (--specdec-confirm=never)"
+_INTERRUPTED = "interrupted"
+
+
+def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell, Verdict], SuiteDecision | None]:
+    """Judge the suite; `campaign` measures what the rule asks for, None decides by what there is.
+
+    Raises:
+        BrokenFileError: a baseline or the noise of a selftest cannot be read.
+    """
+    assert session.plan is not None, "unreachable because the plan is made first"
+    found: dict[Cell, Verdict] = {}
+    evidence = []
+    for cell in sorted(session.plan.cells):
+        measured = session.measured.get(cell)
+        if measured is None:
+            continue
+        baseline = session.baselines.find(cell, measured.environment)
+        verdict = settled(measured, baseline, session.settings.required_facts)
+        if verdict is not None:
+            found[cell] = verdict
+        elif baseline is not None:
+            evidence.append(CellEvidence(measured=measured, runs=_runs(session, cell), baseline=baseline))
+    if not evidence:
+        return found, None
+    case = build(evidence, _selftest(evidence))
+    session.noise_source = case.noise.source
+    desk = _Desk(session=session, campaign=campaign, case=case)
+    decision = drive(desk.rule(), desk.answer)
+    return found | verdicts(case, decision, desk.pairs()), decision
+
+
+@dataclass(slots=True, kw_only=True)
+class _Desk:
+    """Answers the rule's requests."""
+
+    session: SpecdecSession
+    campaign: Campaign | None
+    case: Case
+    blocks: int = 0
+    old: dict[str, list[Measurement]] = field(default_factory=dict)
+    new: dict[str, list[Measurement]] = field(default_factory=dict)
+    """Runs of whole blocks, by cell."""
+
+    def rule(self) -> Rule:
+        """The rule, told of this suite."""
+        settings = self.session.settings
+        return decide(
+            self.case.noise,
+            terms=terms_of(
+                self.case,
+                alpha=settings.alpha,
+                exhaustive=settings.exhaustive,
+                improvements=settings.update == "all",
+            ),
+            engines=self.case.engines,
+            paired=None if self._reference else frozenset(),
+        )
+
+    @property
+    def _reference(self) -> bool:
+        return self.campaign is not None and "reference" in self.campaign.sources
+
+    def pairs(self) -> dict[str, tuple[Measurement, Measurement]]:
+        """Means of the pairs of each cell that had any."""
+        return {name: (merge_runs(self.old[name]), merge_runs(self.new[name])) for name in self.old}
+
+    def answer(self, request: Request) -> Observed:
+        """Measure what is asked for, as far as the budget goes."""
+        if isinstance(request, ScreenRuns):
+            return Observed(runs=self._screened(request.runs), extras=self.case.extras)
+        if self.campaign is None:
+            return Observed(exhausted=_INTERRUPTED)
+        if self.session.settings.confirm == "never":
+            return Observed(exhausted=_NEVER)
+        self._say(request)
+        return self._pairs(request) if isinstance(request, PairBlocks) else self._starts(request)
+
+    def _screened(self, wanted: Mapping[str, int]) -> dict[str, list[Mapping[str, float]]]:
+        """What was measured; where the noise asks for more than was planned, that too."""
+        assert self.session.plan is not None, "unreachable because the plan is made first"
+        cells = {name: self.case.cells[name].cell for name in wanted}
+        if self.campaign is not None and self.session.settings.confirm != "never":
+            lacking = {cells[n]: more for n in wanted if (more := wanted[n] - len(self.campaign.runs(cells[n]))) > 0}
+            if lacking and not self.campaign.bill.spent():
+                self.campaign.screen(self.session.plan, lacking)
+        runs = {name: _runs(self.session, cell) for name, cell in cells.items()}
+        return {name: [self.case.run(name, run) for run in found] for name, found in runs.items()}
+
+    def _pairs(self, request: PairBlocks) -> Observed:
+        assert self.campaign is not None, "unreachable because an interrupted run measures nothing"
+        found: dict[str, list[Block]] = {name: [] for name in request.cells}
+        for _ in range(request.blocks):
+            if spent := self.campaign.bill.spent():
+                return Observed(blocks=found, exhausted=spent)
+            self.blocks += 1
+            places = self.campaign.pairs([self.case.cells[name].cell for name in request.cells], self.blocks)
+            for name in request.cells:
+                four = [m for place in places if (m := place.get(self.case.cells[name].cell)) is not None]
+                if len(four) < len(places):
+                    continue  # a run failed: the block is not whole
+                self.old.setdefault(name, []).extend((four[0], four[3]))
+                self.new.setdefault(name, []).extend((four[1], four[2]))
+                runs = [self.case.run(name, measurement) for measurement in four]
+                found[name].append(Block(old=(runs[0], runs[3]), new=(runs[1], runs[2])))
+        return Observed(blocks=found)
+
+    def _starts(self, request: CandidateSessions) -> Observed:
+        assert self.campaign is not None, "unreachable because an interrupted run measures nothing"
+        found: dict[str, list[Mapping[str, float]]] = {name: [] for name in request.cells}
+        for _ in range(request.sessions):
+            if spent := self.campaign.bill.spent():
+                return Observed(runs=found, exhausted=spent)
+            self.blocks += 1
+            measured = self.campaign.fresh_starts([self.case.cells[name].cell for name in request.cells], self.blocks)
+            for name in request.cells:
+                measurement = measured.get(self.case.cells[name].cell)
+                if measurement is not None:
+                    found[name].append(self.case.run(name, measurement))
+        return Observed(runs=found)
+
+    def _say(self, request: PairBlocks | CandidateSessions) -> None:
+        assert self.campaign is not None, "unreachable because an interrupted run measures nothing"
+        count = len(request.cells)
+        which = request.cells[0] if count == 1 else f"{count} points, such as {request.cells[0]}"
+        if isinstance(request, PairBlocks):
+            how = f"{request.blocks} block{'s' * (request.blocks != 1)} of old, new, new, old"
+        elif self.campaign.sources["candidate"].restarts:
+            how = f"{request.sessions} fresh start{'s' * (request.sessions != 1)}"
+        else:
+            how = f"{request.sessions} further run{'s' * (request.sessions != 1)} (an attached server is not restarted)"
+        self.campaign.listener.said(f"confirming {which}: {how}; {request.why}")
+
 
 def screening_runs(stored: Sequence[BaselinePoint]) -> int:
-    """Runs of a first look at a cell, by the noise of what is stored of it."""
-    return 1
+    """Runs of a first look at a cell, by the noise of what is stored of it; one where nothing is stored."""
+    return max((_runs_for(point) for point in stored), default=1)
 
 
-def gate(session: SpecdecSession, campaign: Campaign | None) -> dict[Cell, Verdict]:
-    """Judge the suite; `campaign` measures what the rule asks for, None decides by what there is."""
-    assert session.plan is not None
-    measured = [session.measured[cell] for cell in sorted(session.plan.cells) if cell in session.measured]
-    return judge_suite((m, session.baselines.find(m.cell, m.environment)) for m in measured)
+def _runs_for(point: BaselinePoint) -> int:
+    measurement = point.measurement()
+    case = build([CellEvidence(measured=measurement, runs=(), baseline=point)])
+    desk = decide(case.noise)
+    request = next(desk)
+    assert isinstance(request, ScreenRuns), "unreachable because the rule asks for the screen first"
+    return max(request.runs.values())
+
+
+def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:
+    """The runs of a first look: all of one session, else the first of each."""
+    runs = [] if session.campaign is None else session.campaign.runs(cell)
+    sessions = {run.session: run for run in reversed(runs)}
+    return tuple(runs if len(sessions) == 1 else [sessions[name] for name in sorted(sessions)])
+
+
+def _selftest(evidence: Sequence[CellEvidence]) -> SuiteNoise | None:
+    path = noise_path(evidence[0].baseline)
+    return load_noise(path) if path.exists() else None
+
+
+def noise_path(baseline: BaselinePoint) -> Path:
+    """Where the noise of a selftest lies: in the folder of the baselines' hardware."""
+    return baseline.path.parents[1] / NOISE_FILE
+
+
+def load_noise(path: Path) -> SuiteNoise:
+    """Read the noise that a selftest wrote.
+
+    Raises:
+        BrokenFileError: it is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SuiteNoise)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BrokenFileError(f"broken noise model {path}: {error}; write it anew with specdec selftest") from error

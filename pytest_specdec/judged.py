@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from pytest_specdec.errors import InconclusiveError, NotComparableError
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
+
+
+class LossWarning(UserWarning):
+    """A loss that is proven, and smaller than the margin: the test passes, and says so."""
 
 
 class JudgedBaseline:
@@ -51,6 +56,8 @@ class JudgedBaseline:
             raise InconclusiveError("\n".join(self.lines))
         if outcome is Outcome.NOT_COMPARABLE:
             raise NotComparableError(f"{self.verdict.cell}: not comparable with its baseline: {self.verdict.reason}")
+        if outcome is Outcome.WARN:
+            warnings.warn(LossWarning("\n".join(self.lines)), stacklevel=2)
         self.failed = outcome in (Outcome.REGRESSED, Outcome.NO_BASELINE)
         return not self.failed
 

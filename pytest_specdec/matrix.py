@@ -11,7 +11,6 @@ from typing import Any
 
 from pytest_specdec.cell import (
     CLOSED,
-    FILE,
     LOSSLESS,
     NATURAL,
     Arrivals,
@@ -23,7 +22,8 @@ from pytest_specdec.cell import (
     parse_sequence,
 )
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.prompts.file import PromptFile, load_prompts
+from pytest_specdec.prompts.choice import Prompts, read_prompts, regimes_of
+from pytest_specdec.prompts.file import PromptFile
 
 TIERS = ("smoke", "nightly", "release")
 """Each tier holds the ones before it."""
@@ -99,8 +99,10 @@ class Matrix:
     """Requests per second that come by the clock; instead of concurrency."""
     arrivals: Arrivals = "poisson"
     """How requests come at a rate: `poisson`, or `constant`."""
-    prompts: PromptFile | None = None
-    """Prompts of a file, for `sequence="file/256"`; None for generated text of exactly the asked length."""
+    prompts: Prompts | None = None
+    """Prompts of a file, for `sequence="file/256"`, or categories of text such as `text/code`, for sequences such as
+    `medium/256`; None for generated text of exactly the asked length.
+    """
     mtp: tuple[int, ...] = (0,)
     acceptance: tuple[str, ...] = (NATURAL,)
     """`natural`, or acceptance lengths to pin the engine's synthetic mode to; Off has none."""
@@ -145,7 +147,7 @@ class Matrix:
             name: _axis(name, value, tier) if name in AXES else value for name, value in merged.items()
         }
         if values.get("prompts") is not None:
-            values["prompts"] = load_prompts(folder / values["prompts"])
+            values["prompts"] = read_prompts(values["prompts"], folder)
         if values.get("arrivals", "poisson") not in ("poisson", "constant"):
             raise InvalidInputError(
                 f"arrivals of the specdec marker must be 'poisson' or 'constant': {values['arrivals']!r}"
@@ -164,9 +166,10 @@ class Matrix:
                 ignore_eos=self.ignore_eos,
                 seed=self.seed,
                 arrivals=self.arrivals if self.rate else CLOSED,
-                **self._prompts_of(sequence),
+                prompts=prompts,
             )
             for sequence in self.sequence
+            for prompts in regimes_of(self.prompts, sequence)
         ]
         axes = product(self.model, self.precision, self.parallelism, self.mtp, self.acceptance)
         engines = dict.fromkeys(
@@ -239,14 +242,10 @@ class Matrix:
             )
         return [OutputSubject(engine=engine, thinking=self.thinking) for engine in engines]
 
-    def _prompts_of(self, sequence: str) -> dict[str, str]:
-        of_file = sequence.strip().lower().startswith("file")
-        if of_file != (self.prompts is not None):
-            raise InvalidInputError(
-                f"sequence {sequence!r} of the specdec marker does not fit its prompts: prompts='my.jsonl' goes with "
-                "sequence='file/256', and generated prompts with lengths such as 1k1k"
-            )
-        return {} if self.prompts is None else {"prompts": f"{FILE}{self.prompts.digest}"}
+    @property
+    def prompt_file(self) -> PromptFile | None:
+        """The file that the suite brings."""
+        return self.prompts if isinstance(self.prompts, PromptFile) else None
 
 
 def engine_axes(engine: EngineSpec) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Position in the randomised order of the run's points."""
     estimator: str = ESTIMATOR_VERSION
     session: str = ""
-    """Start of the server on which it was taken, of this invocation's starts: `20261124-231333.2`."""
+    """Start of the server on which it was taken: the second session of an invocation is `20261124-231333.2`."""
     notes: tuple[str, ...] = ()
     """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
 

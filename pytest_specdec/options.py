@@ -17,7 +17,7 @@ from pytest_specdec.matrix import AXES, TIERS
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
-REPORT_SUFFIXES = (".html", ".md", ".json", ".csv")
+REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
 
 _ENDPOINT = re.compile(
@@ -148,6 +148,12 @@ def add_options(parser: pytest.Parser) -> None:
         "(ini: specdec_gate)",
     )
     option(
+        "--specdec-confirm",
+        choices=["auto", "never"],
+        help="Whether suspects are measured again, on the old engine too where it is given (auto), or stay "
+        "inconclusive (never) (ini: specdec_confirm, default auto)",
+    )
+    option(
         "--specdec-exhaustive",
         action="store_true",
         help="Confirm every suspect, also when one regression is proven already",
@@ -219,8 +225,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         type=_report,
         metavar="FILE",
-        help="Write a report; the format follows the name: .md, .json (the whole run), .csv, and for trackers .bmf.json "
-        "(Bencher), .bigger.json and .smaller.json (github-action-benchmark). Repeat for several.",
+        help="Write a report; the format follows the name: .html (a page that opens offline), .md, .json (the whole "
+        "run), .csv, and for trackers .bmf.json (Bencher), .bigger.json and .smaller.json (github-action-benchmark). "
+        "Repeat for several.",
     )
     option(
         "--specdec-inconclusive",
@@ -284,6 +291,7 @@ def add_options(parser: pytest.Parser) -> None:
         ("specdec_reference_launch_stop", "", "As specdec_launch_stop, for the old engine"),
         ("specdec_sessions", "", "Sessions x runs of a new baseline (default 5x2)"),
         ("specdec_gate", "suite", "How baselines judge: suite or fixed"),
+        ("specdec_confirm", "auto", "Whether suspects are measured again: auto or never"),
         ("specdec_fixed_margin", "5%", "Loss at which the fixed gate fails"),
         ("specdec_alpha", "1%", "Chance of a false alarm in a whole suite"),
         ("specdec_required_facts", "", "Facts that may not be unknown, such as: driver image gpu_clock_mhz"),

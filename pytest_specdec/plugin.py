@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, SpecdecError
+from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotComparableError, SpecdecError
 from pytest_specdec.options import add_options
 from pytest_specdec.settings import Settings
 from pytest_specdec.surfaces import Surfaces
@@ -34,10 +34,15 @@ if TYPE_CHECKING:
 MARKER = (
     "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
     "rate=None, arrivals='poisson', prompts=None, thinking=None, exact_lengths=False, ignore_eos=True, seed=0, "
-    "verification='lossless'): the cells to measure. Each axis takes one value, a list, or a dictionary of lists per "
-    "tier (smoke, nightly, release); a marker closer to the test overrides single arguments. rate=2.5 (requests per "
-    "second, arrivals='poisson' or 'constant') takes the place of concurrency; prompts='my.jsonl' goes with "
-    "sequence='file/256'."
+    "verification='lossless'): the cells to measure, each of them a test.\n"
+    "    mtp=[0, 3]: draft tokens per step, 0 is Off. sequence='1k1k': input and output tokens. concurrency=[4, 16]: "
+    "requests in flight.\n"
+    "    Each axis takes one value, a list, or a dictionary of lists per tier: {'smoke': [4], 'nightly': [8, 16]}; a "
+    "tier holds those before it. A marker closer to the test overrides single arguments.\n"
+    "    rate=2.5 (requests per second, arrivals='poisson' or 'constant') takes the place of concurrency; "
+    "prompts='my.jsonl' goes with sequence='file/256'.\n"
+    "    acceptance=2.5 pins the acceptance length by the engine's synthetic mode; verification='fly' allows the lossy "
+    "mode of that name."
 )
 SESSION = pytest.StashKey["SpecdecSession"]()
 PROBLEMS = pytest.StashKey[list[str]]()
@@ -50,10 +55,12 @@ _STATUS = {
     "regressed": ("failed", "R", "REGRESSED"),
     "unhealthy": ("failed", "U", "UNHEALTHY"),
     "no baseline": ("failed", "B", "NO BASELINE"),
+    "not comparable": ("failed", "N", "NOT COMPARABLE"),
     "engine trouble": ("error", "E", "ENGINE TROUBLE"),
     "failed": ("failed", "F", "FAILED"),
 }
 """Category, letter and word of each outcome of our own."""
+_ERROR_WORDS = ((EngineError, "engine trouble"), (NotComparableError, "not comparable"))
 _LEVELS = ("comparison", "curve", "measurement", "outputs")
 """Fixtures that decide what a test is about, the widest first."""
 
@@ -75,6 +82,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options and register the marker."""
+    from pytest_specdec.secrets import Secrets
     from pytest_specdec.session import SpecdecSession
 
     config.addinivalue_line("markers", MARKER)
@@ -82,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = Settings.from_config(config)
     except InvalidInputError as error:
         raise pytest.UsageError(str(error)) from error
-    command = " ".join(["pytest", *map(str, config.invocation_params.args)])
+    command = Secrets().command(["pytest", *map(str, config.invocation_params.args)])
 
     def ask_hook(
         name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
@@ -166,7 +174,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         try:
             specdec.make_plan(item.stash[SUBJECT] for item in items)
         except SpecdecError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(specdec.secrets.redact(str(error))) from error
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -175,6 +183,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     if session.plan is None:
         return []
     lines = [f"specdec plan: {session.plan_words()}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
+    lines += [f"specdec: {words}"] if (words := session.confirm_words()) else []
     lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
     return lines
 
@@ -196,7 +205,7 @@ def _measure(config: pytest.Config, session: SpecdecSession) -> None:
     try:
         session.measure(_progress(config, session.planned))
     except SpecdecError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(session.secrets.redact(str(error))) from error
 
 
 def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
@@ -211,15 +220,21 @@ def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
 
 
 @pytest.fixture
-def specdec_subject(request: pytest.FixtureRequest, _specdec_suite_properties: None) -> Subject:
+def specdec_subject(request: pytest.FixtureRequest) -> Subject:
     """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
     _session(request)
+    request.config.stash[SURFACES].describe_once(request)
     return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Measurement:
-    """The measurement of this test's cell; `assert measurement >= baseline` reads the suite's verdict."""
+    """The measurement of this test's cell; `assert measurement >= baseline` reads the suite's verdict.
+
+    `measurement.throughput`, `.interactivity`, `.acceptance_length` and `.value("ttft_p50_ms")` are intervals: a
+    comparison with a number passes or fails where the 95 % interval decides, and is inconclusive where it does not. A
+    test that also takes pytest-benchmark's `benchmark` is a row of its table, whose OPS are output tokens per second.
+    """
     from pytest_specdec.cell import Cell
 
     assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
@@ -228,7 +243,11 @@ def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Mea
 
 @pytest.fixture
 def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> JudgedBaseline:
-    """The stored baseline of this test's cell, with the verdict that the suite came to."""
+    """The stored baseline of this test's cell, with the verdict that the suite came to: `measurement >= baseline`.
+
+    All cells are judged at once, before the first test, so that the promise about false alarms holds for the suite.
+    `--specdec-update` stores what was measured.
+    """
     from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.report.run_report import verdict_lines
 
@@ -248,7 +267,10 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
 
 @pytest.fixture
 def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
-    """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user."""
+    """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user.
+
+    A value between two measured points says which they are; outside of the measured range there is none.
+    """
     from pytest_specdec.matrix import CurveSubject
 
     assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
@@ -257,7 +279,10 @@ def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
 
 @pytest.fixture
 def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comparison:
-    """MTP against Off: `comparison.at(75).throughput_ratio > 1.5` at matched interactivity, or by `at_concurrency`."""
+    """MTP against Off: `comparison.at(75).throughput_ratio > 1.5` at matched interactivity, or by `at_concurrency`.
+
+    One test per MTP mode and workload; its cells are measured in both modes.
+    """
     from pytest_specdec.matrix import ComparisonSubject
 
     assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
@@ -330,7 +355,7 @@ def pytest_runtest_makereport(
                 report.outcome = "skipped"
                 report.longrepr = (path, line or 0, str(error))
         else:
-            word = "engine trouble" if isinstance(error, EngineError) else "failed"
+            word = next((word for kind, word in _ERROR_WORDS if isinstance(error, kind)), "failed")
     elif isinstance(error, AssertionError) and judged is not None and judged.failed:
         word = judged.verdict.outcome.value
     # An attribute of the report survives the way from an xdist worker, where a stash does not.

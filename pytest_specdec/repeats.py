@@ -28,7 +28,6 @@ def merge_runs(runs: Sequence[Measurement]) -> Measurement:
         return first
     keys = [key for key in first.values if all(key in run.values for run in runs)]
     counts = [run.requests for run in runs]
-    notes = dict.fromkeys(note for run in runs for note in run.notes)
     return msgspec.structs.replace(
         first,
         values={key: mean([run.values[key] for run in runs]) for key in keys},
@@ -39,8 +38,21 @@ def merge_runs(runs: Sequence[Measurement]) -> Measurement:
         ),
         findings=tuple(dict.fromkeys(finding for run in runs for finding in run.findings)),
         client=max((run for run in runs), key=lambda run: bool(run.client_limited)).client,
-        notes=(f"mean of {len(runs)} runs", *notes),
+        notes=(f"mean of {len(runs)} runs", *_notes(runs)),
     )
+
+
+def _notes(runs: Sequence[Measurement]) -> list[str]:
+    """Each kind of note once, with how many of the runs have it; their numbers differ a little from run to run."""
+    kinds: dict[str, list[str]] = {}
+    for run in runs:
+        for kind in dict.fromkeys(note.split(":")[0] for note in run.notes):
+            kinds.setdefault(kind, []).extend(note for note in run.notes if note.startswith(kind))
+    return [
+        f"{found[0]} (in {count} of {len(runs)} runs)"
+        for kind, found in kinds.items()
+        if (count := sum(any(note.startswith(kind) for note in run.notes) for run in runs))
+    ]
 
 
 def mean(values: Sequence[Estimate]) -> Estimate:

@@ -19,6 +19,7 @@ from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
+from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import STORED, Measurement, curve_of
 from pytest_specdec.outputs.verdict import OutputVerdict
@@ -54,6 +55,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """False for an interrupted run and while it is being measured."""
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    decision: SuiteDecision | None = None
+    """What the gate found over the whole suite: what it promises, what it could have missed."""
+    noise_source: str = ""
+    """Where the noise that it judged by comes from: measured, selftest or assumed."""
     not_measured: dict[str, str] = {}
     """Cell -> why it was planned and yet not measured."""
     raw: tuple[RawRun, ...] = ()
@@ -64,6 +69,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The same cells with the servers exchanged between the hosts."""
     stored: tuple[Measurement, ...] = ()
     """Baselines that stood in for an Off mode that no endpoint served."""
+    attempts: dict[str, tuple[str, ...]] = {}
+    """Test -> what each attempt came to, where one was rerun."""
     outputs: dict[str, tuple[OutputVerdict, ...]] = {}
     """Engine -> what its answers came to against Off's."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_specdec.cost import Price
     from pytest_specdec.curve import Curve
     from pytest_specdec.engine.sources import EngineSource
+    from pytest_specdec.gate.decision import SuiteDecision
     from pytest_specdec.gate.verdict import Verdict
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pytest_specdec.plan import Plan
     from pytest_specdec.prompts.file import PromptFile
     from pytest_specdec.run import Run
+    from pytest_specdec.secrets import Secrets
 
 _INTERRUPTED = "interrupted"
 
@@ -65,10 +68,15 @@ class SpecdecSession:
         self.stored: dict[Cell, Measurement] = {}
         """Baselines that stand in for the Off mode where no endpoint serves it."""
         self.verdicts: dict[Cell, Verdict] = {}
+        self.decision: SuiteDecision | None = None
+        """What the gate's rule found over the whole suite; None where there was nothing to weigh."""
+        self.noise_source = ""
         self.unanswered: dict[EngineSpec, SpecdecError] = {}
         self.judged_outputs: dict[OutputSubject, Outputs] = {}
         self.done = False
         self.run_path: Path | None = None
+        self.attempts: dict[str, list[str]] = {}
+        """What each attempt of a test that was rerun came to."""
         self.deselection_reasons: list[str] = []
         self.ending: list[tuple[str, dict[str, bool]]] = []
         """What was written at the end, and what could not be."""
@@ -78,6 +86,11 @@ class SpecdecSession:
         self._reference: EngineSource | None = None
         self.listener: Listener | None = None
         """Whoever shows how the measuring goes, while it goes."""
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """What no output may show."""
+        return self.settings.secrets()
 
     # ---- collection
 
@@ -92,8 +105,8 @@ class SpecdecSession:
             if earlier != matrix.hardware:
                 raise InvalidInputError(f"{engine} is declared on {earlier!r} and on {matrix.hardware!r}: choose one")
         for cell in cells_of(subject):
-            if matrix.prompts is not None:
-                self.prompt_files[cell.workload.prompts] = matrix.prompts
+            if matrix.prompt_file is not None:
+                self.prompt_files[cell.workload.prompts] = matrix.prompt_file
 
     def refusals(self, subjects: Sequence[Subject]) -> dict[Subject, str]:
         """Subjects for which there is no engine, with the reason.
@@ -188,6 +201,25 @@ class SpecdecSession:
             least_s=least, most_s=most, price=self.price(""), simulated=source.simulated, sessions=sessions
         )
 
+    def confirm_words(self) -> str:
+        """What confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
+        assert self.plan is not None, "unreachable because the plan is made first"
+        settings = self.settings
+        if not self.wants_baseline or settings.confirm == "never" or settings.gate == "fixed" or not self.plan.cells:
+            return ""
+        reference, source = self.reference_source(), self.source(self.subjects)
+        point_s = settings.window_s[0] + settings.settle_s + source.start_s
+        if reference is None:
+            more = "of further runs" if not source.restarts else "of a fresh start and a run"
+            return (
+                f"suspects, if any, are measured up to 8 times more, each about {point_s:.0f} s {more}; the old engine "
+                "beside it (--specdec-reference-...) would prove smaller losses"
+            )
+        return (
+            f"suspects, if any, are confirmed by 2 to 12 blocks of old, new, new, old: 4 starts and about "
+            f"{4 * point_s / 60:.1f} min for the first suspect of an engine in each block"
+        )
+
     @property
     def planned(self) -> int:
         """Runs that are planned before anything is confirmed."""
@@ -276,15 +308,18 @@ class SpecdecSession:
         return Run(
             tool_version=__version__,
             started_at=self.started_at.isoformat(timespec="seconds"),
-            command=self.command,
+            command=self.secrets.redact(self.command),
             complete=self.done and not self.unmeasured,
             raw=() if self.campaign is None else tuple(self.campaign.raw),
             cost=None if self.campaign is None else self.campaign.cost(),
             measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
+            decision=self.decision,
+            noise_source=self.noise_source,
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
-            not_measured={str(cell): str(error) for cell, error in self.unmeasured.items()},
+            not_measured={str(cell): self.secrets.redact(str(error)) for cell, error in self.unmeasured.items()},
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
             stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
+            attempts={test: tuple(found) for test, found in self.attempts.items()},
             outputs={str(subject): found.verdicts for subject, found in self.judged_outputs.items()},
         )
 
@@ -411,14 +446,14 @@ class SpecdecSession:
         from pytest_specdec.gating import gate
 
         assert self.plan is not None, "unreachable because the plan is made first"
-        self.verdicts = gate(self, campaign)
+        self.verdicts, self.decision = gate(self, campaign)
 
     def _judge_what_there_is(self) -> None:
         """Judge without measuring anything more: the run was interrupted."""
         from pytest_specdec.gating import gate
 
         if self.wants_baseline and self.plan is not None:
-            self.verdicts = gate(self, None)
+            self.verdicts, self.decision = gate(self, None)
 
     def _judge_outputs(self) -> dict[OutputSubject, Outputs]:
         from pytest_specdec.measuring.answers import judge_answers

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
@@ -17,6 +17,9 @@ from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.facts import Facts, parse_facts
 from pytest_specdec.matrix import TIERS
 from pytest_specdec.options import API_KEY_VARIABLES, EndpointOption, percent, positive, sessions, window
+
+if TYPE_CHECKING:
+    from pytest_specdec.secrets import Secrets
 
 T = TypeVar("T")
 
@@ -43,7 +46,7 @@ class Settings:
 
     endpoints: tuple[EndpointOption, ...]
     served_models: Mapping[str, str]
-    api_key: str | None
+    api_key: str | None = field(repr=False)
     engine: str | None
     """Name of the adapter; None to find out."""
     facts: Mapping[str, Facts]
@@ -72,6 +75,8 @@ class Settings:
     """Chance of a false alarm in a whole suite."""
     required_facts: tuple[str, ...]
     exhaustive: bool
+    confirm: str
+    """`auto`: measure more where a suspect must be confirmed; `never`."""
     old: OldEngine | None
     """Where the old engine comes from, to confirm suspects on both."""
     budget_s: float | None
@@ -154,6 +159,7 @@ class Settings:
             alpha=_read(config, "specdec_alpha", percent) or 0.01,
             required_facts=_fact_names(config),
             exhaustive=option.specdec_exhaustive,
+            confirm=_choice(config, "specdec_confirm", ("auto", "never")),
             old=_old_engine(config),
             budget_s=budget_s,
             budget_usd=budget_usd,
@@ -177,6 +183,23 @@ class Settings:
             baselines=_path(config, "specdec_baselines"),
             runs=_path(config, "specdec_runs"),
             seed=option.specdec_seed,
+        )
+
+    def secrets(self) -> Secrets:
+        """What no output may show: keys, headers, credentials of URLs and of start commands, variables that say so."""
+        from pytest_specdec.secrets import find_secrets  # noqa: PLC0415 - only a run needs it
+
+        old = self.old
+        endpoints = (*self.endpoints, *(old.endpoints if old else ()))
+        return find_secrets(
+            values=(self.api_key, *self.headers.values()),
+            urls=(*(option.url for option in endpoints), self.dcgm_url),
+            commands=(
+                self.launch_command,
+                self.launch_arguments,
+                *((old.launch_command, old.launch_arguments) if old else ()),
+            ),
+            environment=os.environ,
         )
 
     def reference(self) -> Settings | None:

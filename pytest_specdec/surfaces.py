@@ -5,7 +5,7 @@ Registered by the plugin beside its own hooks; every hook of another plugin is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,8 +34,7 @@ class Surfaces:
 
     def __init__(self, session: SpecdecSession) -> None:
         self.session = session
-        self.attempts: dict[str, list[str]] = {}
-        """What each attempt of a test that was rerun came to."""
+        self._ours: set[str] = set()
         self._progresses: list[TerminalProgress] = []
         self._html: Any = None
         self._described = False
@@ -47,8 +46,7 @@ class Surfaces:
 
     # ---- properties of tests and of the suite: JUnit, pytest-json-report
 
-    @pytest.fixture
-    def _specdec_suite_properties(self, request: pytest.FixtureRequest) -> None:
+    def describe_once(self, request: pytest.FixtureRequest) -> None:
         """Describe the run in the JUnit file, once: for the first test that needs a measurement."""
         if not self._described and request.config.pluginmanager.hasplugin("junitxml"):
             self._described = True
@@ -57,13 +55,14 @@ class Surfaces:
                 record(f"specdec_{name}", value)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Record what was measured before the test can fail."""
         properties = self._properties(item)
-        # A second attempt has them already.
-        item.user_properties = [pair for pair in item.user_properties if pair[0] not in properties]
-        item.user_properties += properties.items()
-        return (yield)  # type: ignore[return-value]  # a wrapper returns what it wraps
+        if properties:
+            # A second attempt has them already.
+            item.user_properties = [pair for pair in item.user_properties if pair[0] not in properties]
+            item.user_properties += properties.items()
+        return (yield)
 
     def about(self) -> dict[str, str]:
         """The run in names and words."""
@@ -108,7 +107,7 @@ class Surfaces:
                     found[f"throughput_ratio_c{concurrency}_half_width"] = ratio.half_width
             if comparison.cautions:
                 found["notes"] = "; ".join(comparison.cautions)
-        if found and (earlier := self.attempts.get(item.nodeid)):
+        if found and (earlier := self.session.attempts.get(item.nodeid)):
             found["attempts"] = "; ".join(earlier)
         return found
 
@@ -120,18 +119,23 @@ class Surfaces:
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """An attempt that is rerun is no result yet, and a pass after it is no plain pass."""
         word = _word(report)
-        if report.outcome == "rerun" and word:
+        if _is_rerun(report) and word:
             return "rerun", "R", (f"RERUN after {word.upper()}", {"yellow": True})
-        if report.when == "call" and report.passed and self.attempts.get(report.nodeid):
+        if report.when == "call" and report.passed and self.session.attempts.get(report.nodeid):
             return "passed", "r", ("PASSED ON RERUN", {"yellow": True})
         return None
 
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Remember which tests are ours: the others' reruns are none of our business."""
+        if not {"specdec_subject", "specdec_measure"}.isdisjoint(getattr(item, "fixturenames", ())):
+            self._ours.add(item.nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember attempts."""
-        if report.outcome == "rerun" and self.session.plan is not None:  # type: ignore[comparison-overlap]
-            self.attempts.setdefault(report.nodeid, []).append(_word(report) or "failed")
-        elif report.nodeid in self.attempts and (report.when == "call" or report.failed):
-            self.attempts[report.nodeid].append(_word(report) or report.outcome)
+        if _is_rerun(report) and report.nodeid in self._ours:
+            self.session.attempts.setdefault(report.nodeid, []).append(_word(report) or "failed")
+        elif report.nodeid in self.session.attempts and (report.when == "call" or report.failed):
+            self.session.attempts[report.nodeid].append(_word(report) or report.outcome)
 
     # ---- the terminal
 
@@ -140,9 +144,9 @@ class Surfaces:
         """Say where the time went that no test is charged with, and what was rerun."""
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
-        for test, attempts in self.attempts.items():
+        for test, attempts in self.session.attempts.items():
             told = ", ".join(f"attempt {i} {outcome}" for i, outcome in enumerate(attempts, 1))
-            terminalreporter.write_line(f"rerun on the same measurement: {test}: {told}", yellow=True)
+            terminalreporter.write_line(f"rerun: {test}: {told}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
             # pytest's own short summary knows no such outcome.
             reason = str(report.longrepr[-1]).partition("\n")[0]
@@ -204,7 +208,14 @@ class Surfaces:
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Describe the run; the numbers are user properties of the tests."""
         if self.session.run_path is not None:
-            json_report["specdec"] = self.about() | ({"attempts": self.attempts} if self.attempts else {})
+            json_report["specdec"] = self.about() | (
+                {"attempts": self.session.attempts} if self.session.attempts else {}
+            )
+
+
+def _is_rerun(report: pytest.TestReport) -> bool:
+    """Whether pytest-rerunfailures will try again; pytest itself knows no such outcome."""
+    return str(report.outcome) == "rerun"
 
 
 def _word(report: pytest.TestReport) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +13,12 @@ from pathlib import Path
 
 import pytest
 from doc_blocks import PAGES, ROOT, Block, Command, blocks, missing
+from doc_commands import environment, parse, run
+from doc_generated import PARTS, glossary, remade
 
-OTHERS = ("pip", "python3", "vllm", "git", "gh", "docker", ".venv/bin/pip")
-"""First words of commands that are neither ours nor pytest's; only blocks that need something have them."""
+from pytest_specdec.gate.verdict import Outcome
+from pytest_specdec.metric import METRICS
+
 PARSED = {
     f"{page.stem}: {command.text}": command.text
     for page in PAGES
@@ -26,11 +27,6 @@ PARSED = {
     if block.needs
 }
 RUN = [page for page in PAGES if any(block.commands and not block.needs for block in blocks(page))]
-# Small windows, so that a page takes seconds; what a toy's points come to in them is not the page's matter.
-QUICK = (
-    "-p no:cacheprovider --specdec-window 0.3 -o specdec_settle_s=0.05 -o specdec_warm_up_s=0.3 "
-    "-o specdec_sessions=1x1 --specdec-gpu-hour-usd 1.41 --specdec-gpu-kw 1.73"
-)
 CONFTEST = """
 from pytest_specdec import client
 
@@ -71,50 +67,8 @@ def check(command: Command, done: subprocess.CompletedProcess[str]) -> None:
 
 
 @pytest.mark.parametrize("command", PARSED.values(), ids=PARSED.keys())
-def test_what_is_not_run_here_is_parsed(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for part in re.split(r"\s*(?:&&|\|)\s*", command):
-        words = [word for word in shlex.split(part) if word not in ("...", "&")]
-        assert words, command
-        name = words[0].rpartition("/")[2]
-        if name == "specdec":
-            parse_specdec(words[1:], monkeypatch)
-        elif name == "pytest":
-            parse_pytest(words[1:], tmp_path)
-        else:
-            assert words[0] in OTHERS, f"{words[0]} is neither ours nor known"
-
-
-def parse_specdec(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the command's own parser read the words, and stop it there."""
-    import argparse  # noqa: PLC0415
-
-    from pytest_specdec.__main__ import main  # noqa: PLC0415
-
-    class ParsedError(Exception):
-        pass
-
-    read = argparse.ArgumentParser.parse_args
-
-    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> object:
-        read(self, *arguments)  # type: ignore[call-overload]
-        raise ParsedError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-        with pytest.raises(ParsedError):
-            main(words)
-
-
-def parse_pytest(words: list[str], folder: Path) -> None:
-    """Let pytest read the words over an empty suite: a wrong option or value is a usage error."""
-    for word in words:
-        if not word.startswith("-") and "/" not in word and "=" not in word:
-            (folder / word).mkdir(exist_ok=True) if "." not in word else (folder / word).touch()
-        elif word.endswith(".py"):
-            (folder / word).parent.mkdir(parents=True, exist_ok=True)
-            (folder / word).touch()
-    done = run(shlex.join(["pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *words]), folder)
-    assert done.returncode in (0, 5), done.stdout + done.stderr
+def test_what_is_not_run_here_is_parsed(command: str, tmp_path: Path) -> None:
+    parse(command, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -160,20 +114,6 @@ def test_promised_output_is_looked_for_in_order_with_any_numbers() -> None:
     assert missing(("e",), printed) == "e"
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command as a reader would, with this environment's tools first."""
-    return subprocess.run(
-        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=300
-    )
-
-
-def environment() -> dict[str, str]:
-    """The tools of this environment first, windows small, nobody's settings."""
-    ours = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTEST_ADDOPTS": QUICK, "COLUMNS": "160"}
-    foreign = {"SPECDEC_API_KEY", "OPENAI_API_KEY", "GITHUB_STEP_SUMMARY"}
-    return {**{key: value for key, value in os.environ.items() if key not in foreign}, **ours}
-
-
 def with_free_ports(text: str, ports: dict[str, str]) -> str:
     """The text with each of its ports exchanged for a free one, the same one throughout a page."""
 
@@ -213,3 +153,17 @@ def background(folder: Path) -> Iterator[Callable[[str], None]]:
         for process in started:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("page", PARTS, ids=lambda page: page.stem)
+def test_what_is_made_from_the_code_is_up_to_date(page: Path) -> None:
+    assert page.read_text() == remade(page), "run: python tests/doc_generated.py"
+
+
+def test_the_glossary_has_every_metric() -> None:
+    assert [line.split("`")[1] for line in glossary().splitlines()[2:]] == list(METRICS)
+
+
+def test_every_outcome_is_explained() -> None:
+    words = (ROOT / "docs" / "verdicts.md").read_text().partition("## One cell")[0]
+    assert [outcome for outcome in Outcome if f"| `{outcome.value}`" not in words] == []

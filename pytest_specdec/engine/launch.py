@@ -19,6 +19,7 @@ from pytest_specdec.engine.recipes import Start, Template, template_values
 from pytest_specdec.engine.sources import Running
 from pytest_specdec.engine.supervise import GRACE_S
 from pytest_specdec.errors import EngineError
+from pytest_specdec.secrets import Secrets
 
 HOST = "127.0.0.1"
 START_S = 90.0
@@ -74,7 +75,7 @@ class LaunchedEngines:
         log = self.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{engine.mode}-{port}.log"
         template = self._filled(engine, port=port, log=log)
         with log.open("wb") as output:
-            output.write(f"$ {template.start}\n".encode())
+            output.write(f"$ {Secrets().redact(template.start)}\n".encode())
             output.flush()
             process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", "pytest_specdec.engine.supervise", template.start, template.stop],
@@ -154,7 +155,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _last_words(log: Path) -> str:
     """The end of the log without blank lines, and where the rest is."""
     lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()[1:] if line.strip()]
-    last = "\n".join(f"  {line[:200]}" for line in lines[-_LAST_LINES:])
+    # Engines print their arguments, keys among them.
+    last = "\n".join(f"  {line[:200]}" for line in map(Secrets().redact, lines[-_LAST_LINES:]))
     return f"Its log: {log}" + (f", which ends with:\n{last}" if last else ", which is empty")
 
 

@@ -1,30 +1,35 @@
 """What all cells do together: is it the machine, or the engine?
 
-A slower machine shifts every cell; so does an engine that lost everywhere. Fresh pairs of both engines on a few quiet cells
-tell them apart. They are asked for only when the shift is larger than what the baseline's own sessions show: at a fixed
-0.5 % every third clean run would pay for them.
+A slower machine shifts every cell; so does an engine that lost everywhere. Fresh pairs of both engines on a few quiet
+cells tell them apart. They are asked for only when the shift is larger than what the baseline's own sessions show: at a
+fixed 0.5 % every third clean run would pay for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import math
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from pytest_specdec.gate.decision import CommonShift
+from pytest_specdec.gate.confirm import padded
+from pytest_specdec.gate.decision import CommonShift, Whose
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import CommonNoise, robust_mean
-from pytest_specdec.gate.screen import Screened
+from pytest_specdec.gate.screen import Machine, Screened
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.variances import Array
 
-LOOKED_FOR = 0.05
+LOOKED_FOR = 0.04
 """Share of clean suites that pay for the pairs."""
 FEWEST_CELLS = 5
 """Fewer cells have no common behaviour to speak of; each is confirmed by itself."""
+FEWEST_TELLING = 4
+"""Fewer pairs of cells do not speak for all."""
+_MIDDLE_HALF = 1.2
+"""Variance of the mean of the middle half over that of the mean (normal values)."""
 _ENGINES = 4
 """Most engines that the pairs start: their starts are what costs."""
 
@@ -52,7 +57,7 @@ class Seen:
 def common_shifts(family: Family, screened: Screened) -> list[Seen]:
     """Mean loss over the cells, by metric, and the threshold from which it is looked for.
 
-    Threshold: `t(1 - 0.025 / metrics, sessions - 1) x g x sqrt(1 + 1 / sessions)`, the prediction interval of one more
+    Threshold: `t(1 - 0.02 / metrics, sessions - 1) x g x sqrt(1 + 1 / sessions)`, the prediction interval of one more
     session, and half the tolerance at least.
     """
     found = []
@@ -98,39 +103,68 @@ def telling_cells(family: Family, engines: Mapping[str, str], paired: Container[
     return [turn[depth] for depth in range(deepest) for turn in turns if depth < len(turn)][: terms.common_cells]
 
 
-def judge_common(
-    family: Family, seen: Seen, differences: Array, rows: list[int], starts: int, factor: float
-) -> Look:  # fmt: skip
-    """Pool the pairs of the chosen cells: one observation per pair, its mean over the cells.
+def pooled_look(family: Family, pairs: Mapping[int, list[float]], starts: int, factor: float) -> Look:
+    """Pool the pairs of the chosen cells: one observation per pair, its robust mean over the cells.
 
     Cells of one engine share its starts, so what differs between starts is averaged over the engines only.
 
     Args:
         family: Hypotheses.
-        seen: The metric's shift in the screen.
-        differences: By chosen hypothesis and pair.
-        rows: Indices of the chosen hypotheses.
+        pairs: Differences by chosen hypothesis.
         starts: Engines among them.
         factor: phi.
     """
-    common = family.noise.common_of(seen.metric)
-    shared = common.common_sd**2 if common else 0.0
-    alone = np.maximum(family.session_variance[rows] - shared, 0.0)
-    variance = 2 * factor**2 * (alone.mean() / max(starts, 1) + family.run_variance[rows].mean() / len(rows))
-    there = ~np.all(np.isnan(differences), axis=0)
-    means = np.nanmean(differences[:, there], axis=0) if there.any() else np.array([np.nan])
+    rows = list(pairs)
+    between = family.start_variance[rows].mean() / max(starts, 1)
+    within = _MIDDLE_HALF * family.run_variance[rows].mean() / len(rows)
+    variance = 2 * factor**2 * (between + within)
+    table = padded(list(pairs.values()))
+    there = ~np.all(np.isnan(table), axis=0)
+    means = [robust_mean(column[~np.isnan(column)]) for column in table[:, there].T] or [math.nan]
     freedom = min(float(family.freedom[rows].min()), PAIR_FREEDOM)
-    return look_at(means[None, :], np.array([variance]), np.array([freedom]))
+    return look_at(np.array([means]), np.array([variance]), np.array([freedom]))
 
 
-def describe(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift:
+def machine_of(family: Family, shifts: Iterable[CommonShift]) -> Machine | None:
+    """What to take off each hypothesis of a metric whose shift has been explained; None where nothing has."""
+    machine = Machine(
+        shift=np.zeros(len(family.hypotheses)),
+        variance=np.zeros(len(family.hypotheses)),
+        explained=np.zeros(len(family.hypotheses)),
+    )
+    known = [shift for shift in shifts if shift.machine is not None and shift.engine_se is not None]
+    for shift in known:
+        of_metric = family.metric == family.metrics.index(shift.metric)
+        common = family.noise.common_of(shift.metric)
+        machine.shift[of_metric] = shift.machine
+        machine.variance[of_metric] = (shift.engine_se or 0.0) ** 2
+        machine.explained[of_metric] = common.common_sd**2 if common else 0.0
+    return machine if known else None
+
+
+def unexplained(seen: Seen, *, looked_for: bool) -> CommonShift:
+    """A shift that no pairs were measured for, or none that can be used."""
+    return CommonShift(
+        metric=seen.metric,
+        seen=seen.shift,
+        threshold=seen.threshold,
+        looked_for=looked_for,
+        whose="unknown" if seen.stands_out else "nobody",
+    )
+
+
+def explained(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift:
     """Say whose the shift is: the engine's when pairs show a loss beyond the tolerance, the machine's rest."""
     engine, se = float(look.loss[0]), float(look.se[0])
+    if np.isnan(engine):
+        return unexplained(seen, looked_for=True)
     p = float(look.beyond(np.array([seen.near]))[0])
-    failed = p < level
     machine = seen.shift - engine
-    by_engine = abs(engine) > float(special.stdtrit(look.freedom[0], 0.975)) * se and abs(engine) > seen.near / 2
-    by_machine = abs(machine) > max(seen.near / 2, seen.threshold / 2)
+    by_engine = abs(engine) > max(float(special.stdtrit(look.freedom[0], 0.975)) * se, seen.near / 2)
+    by_machine = abs(machine) > max(seen.near, seen.threshold) / 2
+    whose: dict[tuple[bool, bool], Whose] = {
+        (True, True): "both", (True, False): "engine", (False, True): "machine", (False, False): "nobody",
+    }  # fmt: skip
     return CommonShift(
         metric=seen.metric,
         seen=seen.shift,
@@ -140,13 +174,13 @@ def describe(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift:
         engine_se=se,
         machine=machine,
         p_adjusted=min(1.0, p * alpha / level),
-        whose="both" if by_engine and by_machine else "engine" if by_engine else "machine" if by_machine else "nobody",
-        failed=failed,
+        whose=whose[by_engine, by_machine],
+        failed=p < level,
     )
 
 
 def judge_unpaired(seen: Seen, level: float, alpha: float) -> CommonShift:
-    """Without the old engine: a FAIL only beyond the margin, against the spread of sessions; nobody knows whose it is."""
+    """Without the old engine: a FAIL needs a loss beyond the margin, and nobody knows whose it is."""
     p = float(special.stdtr(seen.freedom, -(seen.shift - seen.far) / seen.spread))
     return CommonShift(
         metric=seen.metric,

@@ -54,9 +54,9 @@ class Levels:
 def evidence_shares(loss: Array, se: Array, far: Array) -> Array:
     """Split alpha over suspects by how much the screen points at each; the shares sum to 1.
 
-    Likelihood of the margin over that of the margin and of nothing, at least a tenth. The screen's data are not the pairs',
-    so the weights are fixed before the pairs are measured and the union bound holds (weighted Bonferroni; Genovese,
-    Roeder and Wasserman 2006, doi:10.1093/biomet/93.3.509).
+    Weight: likelihood of the margin over that of the margin and of nothing, at least a tenth. The screen's data are not
+    those of the pairs, so the weights are fixed before the pairs are measured and the union bound holds (weighted
+    Bonferroni; Genovese, Roeder and Wasserman 2006, doi:10.1093/biomet/93.3.509).
     """
     pointed = special.expit(stats.norm.logpdf((loss - far) / se) - stats.norm.logpdf(loss / se))
     weight = np.maximum(pointed, _LEAST_SHARE)
@@ -90,31 +90,19 @@ def settle(question: Question, look: Look, at: int, limits: tuple[float, float],
         question.state = "cleared"
 
 
-def differences(hypothesis: Hypothesis, blocks: Iterable[Block], *, shared_starts: bool) -> list[float]:
-    """Old - new of each pair of the blocks, or of each block where its new runs share a start; NaN where a side is missing."""
-    found: list[float] = []
-    for block in blocks:
-        pairs = [_value(old, hypothesis) - _value(new, hypothesis) for old, new in zip(block.old, block.new, strict=True)]
-        found += [sum(pairs) / len(pairs)] if shared_starts else pairs
-    return found
+def differences(hypothesis: Hypothesis, blocks: Iterable[Block]) -> list[float]:
+    """Old - new of each pair of the blocks; NaN where a side is missing."""
+    return [
+        _value(old, hypothesis) - _value(new, hypothesis)
+        for block in blocks
+        for old, new in zip(block.old, block.new, strict=True)
+    ]
 
 
-def pair_variance(family: Family, rows: Sequence[int], factor: Array, terms: Terms) -> Array:
-    """Variance of one difference by the stored noise: `2 sigma^2 phi^2`, every run on a start of its own."""
-    chosen = list(rows)
-    single = family.variance[chosen]
-    per_difference = 2 * single
-    if terms.shared_starts:  # two old starts; one new start with two runs
-        per_difference = single / 2 + family.session_variance[chosen] + family.run_variance[chosen] / 2
-    return np.asarray(per_difference * factor[chosen] ** 2)
-
-
-def look_at_rows(
-    family: Family, rows: Sequence[int], data: Sequence[Sequence[float]], factor: Array, terms: Terms
-) -> Look:
+def look_at_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]], factor: Array) -> Look:
     """Look at what the pairs of these hypotheses show together with the stored noise."""
-    freedom = np.minimum(family.freedom[list(rows)], PAIR_FREEDOM)
-    return look_at(padded(data), pair_variance(family, rows, factor, terms), freedom)
+    freedom = np.minimum(family.freedom[rows], PAIR_FREEDOM)
+    return look_at(padded(data), family.pair_variance[rows] * factor[rows] ** 2, freedom)
 
 
 def padded(data: Sequence[Sequence[float]]) -> Array:

@@ -34,6 +34,10 @@ class Outcome(StrEnum):
     """Neither is shown."""
 
 
+Improvement = Literal["", "suspected", "confirmed"]
+Whose = Literal["nobody", "machine", "engine", "both", "unknown"]
+
+
 class Evidence(StrEnum):
     """What a decision stands on."""
 
@@ -67,7 +71,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Candidate runs of the screen and of sessions."""
     pairs: int = 0
     p_adjusted: float | None = None
-    """Chance of such a loss if there were none beyond the tolerance, adjusted to the suite: FAIL where it is <= alpha."""
+    """Chance of such a loss if there were none beyond the tolerance, adjusted to the suite: FAIL where below alpha."""
     miss_at_margin: float | None = None
     """Chance of data this good, or better, if the loss were the margin: what a PASS could have missed."""
     detectable: float | None = None
@@ -76,7 +80,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """False: too noisy for its margin. Its loss may still be proven, its PASS cannot be expected."""
     advisory: str = ""
     """Why it is shown only, and never red; empty when it is gated."""
-    improvement: Literal["", "suspected", "confirmed"] = ""
+    improvement: Improvement = ""
     """`suspected`: the screen says better; only fresh pairs may make it a new baseline."""
     reason: str = ""
 
@@ -96,7 +100,7 @@ class CommonShift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     machine: float | None = None
     """The machine's part: the rest."""
     p_adjusted: float | None = None
-    whose: Literal["nobody", "machine", "engine", "both", "unknown"] = "nobody"
+    whose: Whose = "nobody"
     failed: bool = False
 
 

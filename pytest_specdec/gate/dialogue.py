@@ -24,8 +24,8 @@ class ScreenRuns:
 class PairBlocks:
     """Measure both engines: so many blocks of old, new, new, old for each of these cells.
 
-    Every run of a block is on a server start of its own, unless `Terms.shared_starts`: then both new runs share one. The
-    cells of one engine share the starts of their blocks.
+    Every run of a block is on a server start of its own: starts differ, and runs of one start would all be wrong
+    together. The cells of one engine share the starts of their blocks.
     """
 
     cells: tuple[str, ...]

@@ -39,6 +39,8 @@ class Family:
     freedom: Array
     sessions: Array
     runs_per_session: Array
+    start_variance: Array
+    """Between sessions without what all cells share: what differs between the starts of one job."""
     far: Array
     """Margins, log scale."""
     near: Array
@@ -59,6 +61,11 @@ class Family:
         return self.run_variance + self.session_variance
 
     @property
+    def pair_variance(self) -> Array:
+        """Of the difference of two runs of one job, each on a start of its own: what the job shares cancels."""
+        return 2 * (self.run_variance + self.start_variance)
+
+    @property
     def baseline_variance(self) -> Array:
         """Of the stored mean."""
         return (self.session_variance + self.run_variance / self.runs_per_session) / self.sessions
@@ -77,7 +84,7 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
     def column(values: list[float]) -> Array:
         return np.array(values, dtype=float)
 
-    detectable = column([detectable_loss(row, presets[row.metric], terms, len(rows)) for row in rows])
+    detectable = column([detectable_loss(noise, row, presets[row.metric], terms) for row in rows])
     return Family(
         hypotheses=tuple(Hypothesis(row.cell, row.metric) for row in rows),
         noise=noise,
@@ -90,6 +97,7 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
         freedom=column([row.freedom for row in rows]),
         sessions=column([row.sessions for row in rows]),
         runs_per_session=column([row.runs_per_session for row in rows]),
+        start_variance=column([_start_variance(noise, row) for row in rows]),
         far=column([preset.far for preset in limits]),
         near=column([preset.near for preset in limits]),
         detectable=detectable,
@@ -98,18 +106,24 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
     )
 
 
-def detectable_loss(noise: HypothesisNoise, preset: Preset, terms: Terms, hypotheses: int) -> float:
+def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
     """Smallest loss that confirmation finds in four of five suites (minimum detectable effect).
 
-    `delta0 + (t_alpha + t_power) x sigma x sqrt(2 / pairs)`, with the alpha of the last look when 5 % of the hypotheses
-    are suspects. A hypothesis is gateable when this does not exceed its margin.
+    `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of the last look when 5 % of the
+    hypotheses are suspects. A hypothesis is gateable when this does not exceed its margin.
     """
-    looks = terms.pair_looks(hypotheses)
-    suspects = max(1, round(SUSPECT_SHARE * hypotheses))
+    looks = terms.pair_looks(len(noise.hypotheses))
+    suspects = max(1, round(SUSPECT_SHARE * len(noise.hypotheses)))
     level = terms.alpha * terms.confirm_share / suspects * spent_at(looks, len(looks) - 1)
-    freedom = min(noise.freedom, PAIR_FREEDOM) + looks[-1] - 1
-    quantiles = special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER)
-    return loss_of_log(preset.near + float(quantiles) * noise.single_run_sd * float(np.sqrt(2 / looks[-1])))
+    freedom = min(row.freedom, PAIR_FREEDOM) + looks[-1] - 1
+    quantiles = float(special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER))
+    variance = 2 * (row.run_sd**2 + _start_variance(noise, row))
+    return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / looks[-1])))
+
+
+def _start_variance(noise: SuiteNoise, row: HypothesisNoise) -> float:
+    common = noise.common_of(row.metric)
+    return max(row.session_sd**2 - (common.common_sd**2 if common else 0.0), 0.0)
 
 
 def _advisory(noise: HypothesisNoise, preset: Preset) -> str:

@@ -9,11 +9,20 @@ import numpy as np
 from scipy import special
 
 from pytest_specdec.gate.confirm import Question
-from pytest_specdec.gate.decision import CommonShift, Decision, Evidence, Outcome, SuiteDecision, loss_of_log
+from pytest_specdec.gate.decision import (
+    CommonShift,
+    Decision,
+    Evidence,
+    Improvement,
+    Outcome,
+    SuiteDecision,
+    loss_of_log,
+)
 from pytest_specdec.gate.dialogue import ExtraHypothesis
 from pytest_specdec.gate.family import Family
 from pytest_specdec.gate.screen import Screened, passes
 from pytest_specdec.gate.terms import Terms
+from pytest_specdec.gate.variances import Array
 
 NOISY = 1.5
 """From this factor on the runner is called noisier than its baseline."""
@@ -74,32 +83,43 @@ def _suite_outcome(decisions: list[Decision]) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    outcome: Outcome
-    reason: str = ""
+class _Case:
+    """One hypothesis as the rule left it. Log scale."""
+
+    row: int
+    loss: float
+    half: float
+    """Half-width of the 95 % interval."""
+    passed: bool
+    """By the screen."""
+    lost: Question | None
+    gained: Question | None
 
 
-def _decide(found: Findings, row: int, passed: bool, loss: Question | None, gain: Question | None) -> Decision:  # noqa: FBT001
-    family, hypothesis = found.family, found.family.hypotheses[row]
-    fresh = found.fresh.get(row)
-    screen_loss, se, freedom = (float(a[row]) for a in (found.screened.loss, found.screened.se, found.screened.freedom))
-    d, pairs, runs = screen_loss, 0, int(found.screened.runs[row])
+def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gained: Question | None) -> Decision:  # noqa: FBT001
+    family, hypothesis, fresh = found.family, found.family.hypotheses[row], found.fresh.get(row)
+    d, se, freedom = (float(of[row]) for of in (found.screened.loss, found.screened.se, found.screened.freedom))
+    runs, pairs = int(found.screened.runs[row]), 0
     measured, evidence = runs > 0, Evidence.SCREEN if runs else Evidence.NONE
     if fresh is not None:
         d, se, freedom, count = fresh
         if hypothesis.cell in found.able:
-            evidence, pairs = Evidence.PAIRS, count * (2 if found.terms.shared_starts else 1)
+            evidence, pairs = Evidence.PAIRS, count
         else:
             evidence, runs = Evidence.SESSIONS, runs + count
     half = float(special.stdtrit(freedom, 0.975)) * se
-    far, near = float(family.far[row]), float(family.near[row])
-    said = _say(found, row, passed=passed, loss=loss, gain=gain, band=(d - half > near, d + half < far))
-    better = measured and d + half < -near
-    improvement = "confirmed" if gain and gain.state == "proven" else "suspected" if better else ""
+    case = _Case(row=row, loss=d, half=half, passed=passed, lost=lost, gained=gained)
+    outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, _why_missing(found))
+    improvement: Improvement = ""
+    if gained is not None and gained.state == "proven":
+        improvement = "confirmed"
+    elif measured and d + half < -family.near[row]:
+        improvement = "suspected"
+    of_common = reason == _COMMON
     return Decision(
         cell=hypothesis.cell,
         metric=hypothesis.metric,
-        outcome=said.outcome,
+        outcome=outcome,
         evidence=evidence,
         loss=loss_of_log(d) if measured else None,
         low=loss_of_log(d - half) if measured else None,
@@ -108,43 +128,40 @@ def _decide(found: Findings, row: int, passed: bool, loss: Question | None, gain
         log_se=se if measured else None,
         runs=runs,
         pairs=pairs,
-        p_adjusted=_adjusted(hypothesis.metric, loss, found.common, of_common=said.reason.startswith(_COMMON)),
-        miss_at_margin=float(special.stdtr(freedom, (d - far) / se)) if measured else None,
+        p_adjusted=_adjusted(hypothesis.metric, lost, found.common, of_common=of_common),
+        miss_at_margin=float(special.stdtr(freedom, (d - family.far[row]) / se)) if measured else None,
         detectable=float(family.detectable[row]),
         gateable=bool(family.gateable[row]),
         advisory=family.advisory[row],
         improvement=improvement,
-        reason=said.reason,
+        reason=reason,
     )
 
 
-_COMMON = "a loss that all cells share"
+_COMMON = "a loss that all cells share is proven"
 
 
-def _say(
-    found: Findings, row: int, *, passed: bool, loss: Question | None, gain: Question | None, band: tuple[bool, bool]
-) -> _Said:
-    """Outcome and reason; `band`: whether the loss lies surely above the tolerance, surely below the margin."""
-    family, hypothesis = found.family, found.family.hypotheses[row]
-    above, below = band
-    if not found.screened.runs[row]:
-        why = found.stopped or "the candidate's runs do not have it"
-        return _Said(outcome=Outcome.INCONCLUSIVE, reason=f"not measured: {why}")
+def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
+    """Outcome and reason of what was measured."""
+    family, row = found.family, case.row
+    above, below = case.loss - case.half > family.near[row], case.loss + case.half < family.far[row]
     if family.advisory[row]:
-        return _Said(outcome=Outcome.WARN if above else Outcome.PASS if passed else Outcome.INCONCLUSIVE,
-                     reason=f"advisory: {family.advisory[row]}")  # fmt: skip
-    if loss is not None and loss.state == "proven":
-        return _Said(outcome=Outcome.FAIL)
-    shared = any(shift.failed and shift.metric == hypothesis.metric for shift in found.common)
+        outcome = Outcome.WARN if above else Outcome.PASS if case.passed else Outcome.INCONCLUSIVE
+        return outcome, f"advisory: {family.advisory[row]}"
+    if case.lost is not None and case.lost.state == "proven":
+        return Outcome.FAIL, ""
+    shared = any(shift.failed and shift.metric == family.hypotheses[row].metric for shift in found.common)
     if shared and found.screened.loss[row] > family.near[row]:
-        return _Said(outcome=Outcome.FAIL, reason=f"{_COMMON} is proven")
-    if gain is not None and gain.state == "proven":
-        return _Said(outcome=Outcome.IMPROVED)
-    if passed or (loss is not None and loss.state == "cleared"):
-        if above and below:
-            return _Said(outcome=Outcome.WARN, reason="the loss lies between tolerance and margin")
-        return _Said(outcome=Outcome.PASS)
-    return _Said(outcome=Outcome.INCONCLUSIVE, reason=_why_open(found, row, loss))
+        return Outcome.FAIL, _COMMON
+    if not (case.passed or (case.lost is not None and case.lost.state == "cleared")):
+        return Outcome.INCONCLUSIVE, _why_open(found, row, case.lost)
+    gained = case.gained is not None and case.gained.state == "proven"
+    outcome = Outcome.IMPROVED if gained else Outcome.WARN if above and below else Outcome.PASS
+    return outcome, "the loss lies between tolerance and margin" if outcome is Outcome.WARN else ""
+
+
+def _why_missing(found: Findings) -> str:
+    return f"not measured: {found.stopped or 'the runs of the candidate do not have it'}"
 
 
 def _why_open(found: Findings, row: int, loss: Question | None) -> str:
@@ -190,7 +207,7 @@ def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Deci
     ]
 
 
-def _holm(p: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
+def _holm(p: Array) -> Array:
     """Adjust p-values by Holm's step-down method (Scand. J. Stat. 6, 1979)."""
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

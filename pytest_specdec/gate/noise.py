@@ -1,8 +1,8 @@
 """The noise model: what a cell does when nothing has changed.
 
-It is fitted to the raw runs of a baseline, sessions x runs, where a session is a new start of the server, on another day if
-possible. What differs between the sessions is mostly larger than what differs within one (gating study, section 4), so
-both are kept apart; and what all cells of a session do together is kept apart from what each does alone.
+It is fitted to the raw runs of a baseline, sessions x runs, where a session is a new start of the server, on another
+day if possible. What differs between sessions is mostly larger than what differs within one, so both are kept apart;
+and what all cells of a session do together is kept apart from what each does alone.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ASSUMED_FREEDOM = 4.0
 """Trust in an assumption: that of five runs."""
 SMALLEST_SD = 1e-4
 """No noise below 0.01 % is believed: equal values are rounding, not certainty."""
-TRIM = 0.1
-"""Share of cells left out at either end of the mean over cells."""
+TRIM = 0.25
+"""Share of cells left out at either end of the mean over cells: a quarter of them may do as they like."""
 
 _CLIP = 3.0
 _SMALL_SAMPLE = 1.08
@@ -94,7 +94,7 @@ class SuiteNoise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def source(self) -> Source:
         """The weakest source of any part."""
-        found = {part.source for part in (*self.hypotheses, *self.common)}
+        found = {row.source for row in self.hypotheses} | {common.source for common in self.common}
         order: tuple[Source, ...] = ("assumed", "selftest", "measured")
         return next((source for source in order if source in found), "assumed")
 
@@ -127,9 +127,12 @@ def fit_noise(
     Raises:
         InvalidInputError: no runs at all, or a value that is not finite.
     """
-    found = [_fit_metric(metric, sessions, _assumed(preset, prior), requests or {}, source) for metric, preset in
-             presets.items()]  # fmt: skip
-    fitted = [pair for pair in found if pair is not None]
+    there = {metric for of_cell in sessions.values() for runs in of_cell.values() for run in runs for metric in run}
+    fitted = [
+        _fit_metric(metric, sessions, _assumed(preset, prior), requests or {}, source)
+        for metric, preset in presets.items()
+        if metric in there
+    ]
     if not fitted:
         raise InvalidInputError("the baseline holds no runs of any gated metric, so nothing can be judged")
     hypotheses = sorted((h for many, _ in fitted for h in many), key=lambda h: (h.cell, h.metric))
@@ -167,10 +170,8 @@ def _assumed(preset: Preset, prior: SuiteNoise | None) -> _Assumed:
 
 def _fit_metric(
     metric: str, sessions: Sessions, assumed: _Assumed, requests: Mapping[str, int], source: Source
-) -> tuple[list[HypothesisNoise], CommonNoise] | None:
+) -> tuple[list[HypothesisNoise], CommonNoise]:
     cells, values = _table(metric, sessions)
-    if not cells:
-        return None
     counts = np.sum(~np.isnan(values), axis=2)
     measured = counts > 0
     n_sessions, n_runs = measured.sum(axis=1), counts.sum(axis=1)
@@ -186,7 +187,9 @@ def _fit_metric(
     means_prior = Prior(assumed.session_sd**2 + float(np.mean(runs.variance / per_session)), assumed.freedom)
     spread = squeeze(_variance(between, session_freedom), session_freedom, means_prior)
     run_variance, session_variance = runs.variance, spread.variance - runs.variance / per_session
-    if not run_freedom.any() and session_freedom.any():  # runs are not told apart from sessions: only their sum is known
+    if (
+        not run_freedom.any() and session_freedom.any()
+    ):  # runs are not told apart from sessions: only their sum is known
         share = assumed.run_sd**2 / (assumed.run_sd**2 + assumed.session_sd**2)
         run_variance, session_variance = share * spread.variance, (1 - share) * spread.variance
         freedom = spread.freedom
@@ -211,14 +214,19 @@ def _fit_metric(
         )
         for i, cell in enumerate(cells)
     ]
-    return hypotheses, _fit_common(metric, means - centre[:, None], run_sd, session_sd, assumed, source)
+    return hypotheses, _fit_common(means - centre[:, None], hypotheses, assumed, source)
 
 
 def _fit_common(
-    metric: str, deviations: Array, run_sd: Array, session_sd: Array, assumed: _Assumed, source: Source
+    deviations: Array, hypotheses: Sequence[HypothesisNoise], assumed: _Assumed, source: Source
 ) -> CommonNoise:
+    """Fit g to deviations of session means from their cells' means: cells x sessions."""
+    metric = hypotheses[0].metric
     enough = np.sum(~np.isnan(deviations), axis=0) * 2 > len(deviations)
-    typical = {"run_sd": float(np.sqrt(np.mean(run_sd**2))), "session_sd": float(np.sqrt(np.mean(session_sd**2)))}
+    typical = {
+        "run_sd": float(np.sqrt(np.mean([row.run_sd**2 for row in hypotheses]))),
+        "session_sd": float(np.sqrt(np.mean([row.session_sd**2 for row in hypotheses]))),
+    }
     count = int(enough.sum())
     if count < 2 or len(deviations) < 2:
         return CommonNoise(
@@ -241,7 +249,7 @@ def _fit_common(
 
 
 def robust_mean(values: Array) -> float:
-    """Mean without the outer tenths: what all cells have in common, whatever one of them does."""
+    """Mean of the middle half: what all cells have in common, whatever some of them do."""
     return float(stats.trim_mean(np.sort(values), TRIM))
 
 

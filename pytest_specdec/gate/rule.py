@@ -1,7 +1,7 @@
 """The decision rule: screen everything, explain what is common, confirm only suspects.
 
-A generator: it yields requests for data and is sent observations, so that the very same code decides over engines and in
-simulation. docs/gate.md has the rule in words and formulas.
+A generator: it yields requests for data and is sent observations, so that the very same code decides over engines and
+in simulation. docs/gate.md has the rule in words and formulas.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pytest_specdec.gate.confirm import (
     look_at_rows,
     padded,
     pair_factor,
-    pair_variance,
     settle,
 )
 from pytest_specdec.gate.decision import CommonShift, SuiteDecision
@@ -120,49 +119,35 @@ class _Suite:
         self.screened = screening.screen(self.family, self.values, self.factor)
 
     def explain_common(self) -> Step:
-        """Whose is the shift that all cells show; and the screen without the machine's part."""
-        seen = common_shift.common_shifts(self.family, self.screened)
-        level = self.terms.alpha * self.terms.common_share / len(self.family.metrics)
-        if seen and not self.able:
-            self.common = [common_shift.judge_unpaired(one, level, self.terms.alpha) for one in seen]
+        """Whose is the shift that all cells show; and the screen once more without the machine's part."""
+        family, terms = self.family, self.terms
+        seen = common_shift.common_shifts(family, self.screened)
+        level = terms.alpha * terms.common_share / len(family.metrics)
+        if not self.able:
+            self.common = [common_shift.judge_unpaired(one, level, terms.alpha) for one in seen]
             self.spent += level * len(seen)
             return
-        cells = common_shift.telling_cells(self.family, self.engines, self.able, self.terms)
-        asked = bool(cells) and not self.stopped and any(one.stands_out for one in seen)
-        blocks = {}
-        if asked:
-            why = "all cells shifted together: is it the machine or the engine?"
-            request = PairBlocks(cells=tuple(cells), blocks=self.terms.common_pairs // PAIRS_PER_BLOCK, why=why)
-            blocks = (yield from self._ask(request)).blocks
-        shift, shift_variance = np.zeros(len(self.factor)), np.zeros(len(self.factor))
-        between = self.family.session_variance.copy()
-        for one in seen:
-            rows = [i for cell in cells for i in self.family.of_cell(cell) if self.family.metric[i] == one.index]
-            found = [differences(self.family.hypotheses[i], blocks.get(self.family.hypotheses[i].cell, ()),
-                                 shared_starts=self.terms.shared_starts) for i in rows]  # fmt: skip
-            measured = bool(rows) and any(found)
-            if not (one.stands_out and measured):
-                unexplained = "unknown" if one.stands_out else "nobody"
-                self.common.append(CommonShift(metric=one.metric, seen=one.shift, threshold=one.threshold,
-                                               looked_for=asked and one.stands_out, whose=unexplained))  # fmt: skip
-                continue
-            starts = len({self.engines.get(cell, cell) for cell in cells})
-            look = common_shift.judge_common(
-                self.family, one, padded(found), rows, starts, self.factors[one.metric]
-            )
-            self.common.append(common_shift.describe(one, look, level, self.terms.alpha))
+        outstanding = [one for one in seen if one.stands_out]
+        self.common = [common_shift.unexplained(one, looked_for=False) for one in seen if not one.stands_out]
+        cells = common_shift.telling_cells(family, self.engines, self.able, terms)
+        if not outstanding or len(cells) < common_shift.FEWEST_TELLING or self.stopped:
+            self.common += [common_shift.unexplained(one, looked_for=False) for one in outstanding]
+            return
+        why = "all cells shifted together: is it the machine or the engine?"
+        blocks = terms.common_pairs // PAIRS_PER_BLOCK
+        observed = yield from self._ask(PairBlocks(cells=tuple(cells), blocks=blocks, why=why))
+        starts = len({self.engines.get(cell, cell) for cell in cells})
+        for one in outstanding:
+            rows = [i for cell in cells for i in family.of_cell(cell) if family.metric[i] == one.index]
+            pairs = {i: differences(family.hypotheses[i], observed.blocks.get(family.hypotheses[i].cell, ()))
+                     for i in rows}  # fmt: skip
+            look = common_shift.pooled_look(family, pairs, starts, self.factors[one.metric])
+            self.common.append(common_shift.explained(one, look, level, terms.alpha))
             self.spent += level
-            if np.isnan(look.loss[0]):
-                continue
-            of_metric = self.family.metric == one.index
-            shift[of_metric] = one.shift - look.loss[0]
-            shift_variance[of_metric] = look.se[0] ** 2
-            common = self.family.noise.common_of(one.metric)
-            between[of_metric] = np.maximum(between[of_metric] - (common.common_sd**2 if common else 0.0), 0.0)
-        if shift_variance.any():
-            self.screened = screening.screen(
-                self.family, self.values, self.factor, session_variance=between, shift=shift, shift_variance=shift_variance
-            )  # fmt: skip
+            self.looks += 1
+        machine = common_shift.machine_of(family, self.common)
+        if machine is not None:
+            self.screened = screening.screen(family, self.values, self.factor, machine)
 
     def suspect(self) -> None:
         """Ask about everything that the screen does not pass.
@@ -207,15 +192,13 @@ class _Suite:
             for row in rows:
                 of_cell = observed.blocks.get(self.family.hypotheses[row].cell, ())
                 complete = complete and len(of_cell) >= request.blocks
-                found = differences(self.family.hypotheses[row], of_cell, shared_starts=self.terms.shared_starts)
-                self.data.setdefault(row, []).extend(found)
-            if self.stopped and not complete:
+                self.data.setdefault(row, []).extend(differences(self.family.hypotheses[row], of_cell))
+            if observed.exhausted and not complete:
                 return
             data = [self.data[row] for row in rows]
             if number == 0:
-                stored = pair_variance(self.family, rows, np.ones_like(self.factor), self.terms)
-                self.factor = np.maximum(self.factor, pair_factor(padded(data), stored))
-            look = look_at_rows(self.family, rows, data, self.factor, self.terms)
+                self.factor = np.maximum(self.factor, pair_factor(padded(data), self.family.pair_variance[rows]))
+            look = look_at_rows(self.family, rows, data, self.factor)
             self._settle(open_questions, rows, look, spent_at(looks, number))
 
     def confirm_unpaired(self) -> Step:
@@ -238,7 +221,7 @@ class _Suite:
                 complete = complete and len(of_cell) >= more
                 found = [checked(hypothesis, run[hypothesis.metric]) for run in of_cell if hypothesis.metric in run]
                 self.data.setdefault(row, []).extend(found)
-            if self.stopped and not complete:
+            if observed.exhausted and not complete:
                 return
             look = look_at_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
             self._settle(open_questions, rows, look, spent_at(looks, number), beyond_margin=True)

@@ -87,24 +87,33 @@ def normal_scale(absolute: Array) -> float:
     return float(np.median(absolute) / stats.norm.ppf(0.75))
 
 
-def screen(
-    family: Family, values: Array, factor: Array, *, session_variance: Array | None = None, shift: Array | float = 0.0,
-    shift_variance: Array | float = 0.0,
-) -> Screened:  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine's part of a common shift, once pairs have shown it; one entry per hypothesis."""
+
+    shift: Array
+    """Taken off the losses."""
+    variance: Array
+    """How well it is known."""
+    explained: Array
+    """Variance between sessions that it takes the place of."""
+
+
+def screen(family: Family, values: Array, factor: Array, machine: Machine | None = None) -> Screened:
     """Compare the candidate's runs with the stored means.
 
-    `SE^2 = run_var x (phi^2 k / n + 1 / (sessions x runs)) + session_var x (1 + 1 / sessions)`; location is the mean, or
-    the median from three runs on.
+    `SE^2 = run_var x (phi^2 k / n + 1 / (sessions x runs)) + session_var x (1 + 1 / sessions)`; location is the mean,
+    or from three runs on the median, whose variance is k times as large.
 
     Args:
         family: Hypotheses.
         values: By hypothesis and run.
         factor: phi of each hypothesis.
-        session_variance: Instead of the stored one, when the common part of it has been measured.
-        shift: The machine's part of the loss, taken off.
-        shift_variance: Its variance.
+        machine: The machine's part of a common shift.
     """
-    between = family.session_variance if session_variance is None else session_variance
+    nothing = np.zeros(len(values))
+    machine = machine or Machine(shift=nothing, variance=nothing, explained=nothing)
+    between = np.maximum(family.session_variance - machine.explained, 0.0)
     n = np.sum(~np.isnan(values), axis=1)
     measured = n > 0
     location = np.full(len(values), np.nan)
@@ -115,10 +124,9 @@ def screen(
     inflation = np.where(n == 3, _MEDIAN_OF_THREE, np.where(n > 3, np.pi / 2, 1.0))
     stored = 1 / (family.sessions * family.runs_per_session)
     variance = family.run_variance * (factor**2 * inflation / np.maximum(n, 1) + stored)
-    variance = variance + between * (1 + 1 / family.sessions) + shift_variance
-    return Screened(
-        loss=family.mean - location - shift, se=np.sqrt(variance), freedom=family.freedom, runs=n
-    )  # fmt: skip
+    variance = variance + between * (1 + 1 / family.sessions) + machine.variance
+    loss = family.mean - location - machine.shift
+    return Screened(loss=loss, se=np.sqrt(variance), freedom=family.freedom, runs=n)
 
 
 def passes(family: Family, screened: Screened, terms: Terms) -> NDArray[np.bool_]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
 from pytest_specdec.errors import InvalidInputError
@@ -39,15 +41,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Confirm every suspect; otherwise a wave with a FAIL is the last."""
     improvements: bool = False
     """Spend pairs also on cells that may have improved, so that they may become a baseline."""
-    shared_starts: bool = False
-    """The two new runs of a block share a server start: a block then counts as one observation, not two."""
 
     def __post_init__(self) -> None:
         counts = (*self.looks, self.last_look_of_many, self.common_pairs)
         if any(count % PAIRS_PER_BLOCK for count in counts):
             raise InvalidInputError(f"looks are at whole ABBA blocks of two pairs, not at {counts}")
         for looks in (self.looks, self.session_looks):
-            if not looks or looks[0] < 2 or any(a >= b for a, b in zip(looks, looks[1:], strict=False)):
+            if not looks or looks[0] < 2 or any(a >= b for a, b in pairwise(looks)):
                 raise InvalidInputError(f"looks rise from at least 2, not {looks}")
         shares = (self.common_share, self.extra_share, self.confirm_share)
         if not 0 < self.alpha < 0.5 or any(share < 0 for share in shares) or self.confirm_share == 0:

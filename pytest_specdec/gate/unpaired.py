@@ -1,7 +1,7 @@
 """The fallback where the old engine cannot be started: fresh starts of the candidate against the stored mean.
 
-The machine may have changed since the baseline, and nothing here can tell. So a FAIL needs a loss beyond the margin, not
-only beyond the tolerance; anything less stays suspect, which is inconclusive.
+The machine may have changed since the baseline, and nothing here can tell. So a FAIL needs a loss beyond the margin,
+not only beyond the tolerance; anything less stays suspect, which is inconclusive.
 """
 
 from __future__ import annotations

@@ -40,9 +40,10 @@ class Answer:
         if self.status != 200:
             return 0
         upto = len(self.pieces) if most is None else min(len(self.pieces), self._parsed + most)
+        read_s, pieces, feed = self.read_s, self.pieces, self._reader.feed
         for index in range(self._parsed, upto):
-            self._reader.feed(self.read_s[index], self.pieces[index])
-            self.pieces[index] = b""  # parsed: the text is of no more use
+            feed(read_s[index], pieces[index])
+            pieces[index] = b""  # parsed: the text is of no more use
         self._parsed = upto
         return len(self.pieces) - upto
 

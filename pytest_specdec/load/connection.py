@@ -57,6 +57,7 @@ class Connection:
         """When anything last happened to the request that is under way."""
         self._link: _Link | None = None
         self._parser = httptools.HttpResponseParser(self)
+        self._feed = self._parser.feed_data
         self._on_end: OnEnd | None = None
         self._complete = False
         self._framed = False
@@ -134,7 +135,7 @@ class Connection:
         if lag_s is not None:
             answer.lag_s.append(lag_s)
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.abort(f"connection lost: not HTTP: {error}")
             return
@@ -214,6 +215,7 @@ class _SocketLink:
         self._loop = loop
         self._socket = plain
         self._connection = connection
+        self._receive, self._received = plain.recvmsg, connection.received
         self._rest = memoryview(b"")
         if sys.platform == "linux":
             plain.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -243,7 +245,7 @@ class _SocketLink:
 
     def _readable(self) -> None:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+            data, ancillary, _, _ = self._receive(_READ_BYTES, _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -254,7 +256,7 @@ class _SocketLink:
             return
         now = time.perf_counter()
         lag = _waited_s(ancillary[0][2]) if ancillary else None
-        self._connection.received(now - (lag or 0.0), lag, data)
+        self._received(now - (lag or 0.0), lag, data)
 
     def _writable(self) -> None:
         try:

@@ -24,6 +24,7 @@ from pytest_specdec.load.sentences import CLOSING, FILLER, SENTENCES
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 from pytest_specdec.prompts.file import Message, PromptFile
+from pytest_specdec.prompts.regime import Regime
 from pytest_specdec.sample import PlannedRequest
 from pytest_specdec.schedule import PROMPTS_PER_POINT
 
@@ -71,6 +72,30 @@ class FileWriter:
         stream, position = divmod(request.prompt, PROMPTS_PER_POINT)
         messages = self.file.at(position, seed=self.workload.seed, stream=stream).messages
         return _body(self.target, self.workload, messages, max_tokens=request.osl, measured=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextWriter:
+    """Sends requests of a category of text, which are about as long as its size says."""
+
+    target: Target
+    workload: Workload
+    regime: Regime
+
+    def retargeted(self, target: Target) -> TextWriter:
+        """The same prompts for another server."""
+        return replace(self, target=target)
+
+    @property
+    def wording(self) -> str:
+        """The regime's digest."""
+        return self.regime.wording
+
+    def body(self, request: PlannedRequest) -> bytes:
+        """The whole request, serialised."""
+        stream, position = divmod(request.prompt, PROMPTS_PER_POINT)
+        prompt = self.regime.prompt(position, seed=self.workload.seed, stream=stream)
+        return _body(self.target, self.workload, _asked(prompt.text), max_tokens=request.osl, measured=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

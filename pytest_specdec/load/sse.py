@@ -17,28 +17,29 @@ Read = tuple[float, bytes]
 """Arrival in seconds and the bytes of one read."""
 
 _SGLANG_COUNTS = ("spec_num_proposed_drafts", "spec_verify_ct")
+_CR, _LF = b"\r\n"
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[msgspec.Raw] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     text: str | None = None
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None
@@ -102,6 +103,15 @@ class StreamReader:
     def feed(self, arrival_s: float, data: bytes) -> None:
         """Take one read."""
         self._last_s = arrival_s
+        if (
+            not self._rest
+            and data.startswith(b"data: {")
+            and data.find(_LF) == len(data) - 2
+            and data.endswith(b"\n\n")
+            and _CR not in data
+        ):
+            self._chunk(arrival_s, data[6:-2])  # one event of one line and no more, as engines send them
+            return
         buffer = self._rest + data if self._rest else data
         if b"\r" in buffer:
             start = 0
@@ -117,12 +127,15 @@ class StreamReader:
 
     def _event(self, arrival_s: float, raw: bytes) -> None:
         """Take one event; comments and fields other than data are passed over."""
-        if raw.startswith(b"data:") and b"\n" not in raw and b"\r" not in raw:
-            data = raw[5:].lstrip()
-        else:
-            data = b"\n".join(line[5:].lstrip() for line in raw.splitlines() if line.startswith(b"data:"))
-        if not data or data == b"[DONE]":
+        if raw.startswith(b"data: {") and _LF not in raw and _CR not in raw:
+            self._chunk(arrival_s, raw[6:])
             return
+        data = b"\n".join(line[5:].lstrip() for line in raw.splitlines() if line.startswith(b"data:"))
+        if data and data != b"[DONE]":
+            self._chunk(arrival_s, data)
+
+    def _chunk(self, arrival_s: float, data: bytes) -> None:
+        """Take the data of one event."""
         try:
             chunk = _decode(data)
         except msgspec.MsgspecError:
@@ -134,23 +147,21 @@ class StreamReader:
             return
         if chunk.metrics is not None or chunk.sglext is not None:
             self._speculation = _speculation(chunk) or self._speculation
-        self._count(arrival_s, chunk)
-
-    def _count(self, arrival_s: float, chunk: _Chunk) -> None:
-        counted = None
-        if chunk.usage is not None:
-            counted = chunk.usage.completion_tokens
-            if chunk.usage.prompt_tokens is not None:
-                self._prompt_tokens = chunk.usage.prompt_tokens
-        bears = counted is not None and counted > (self._completion_tokens or 0)
-        for choice in chunk.choices:
+        counted, bears = None, False
+        usage, choices = chunk.usage, chunk.choices
+        if usage is not None:
+            counted = usage.completion_tokens
+            if usage.prompt_tokens is not None:
+                self._prompt_tokens = usage.prompt_tokens
+            if counted is not None:
+                bears = counted > (self._completion_tokens or 0)
+                self._completion_tokens = counted
+        for choice in choices:
             self._finish_reason = choice.finish_reason or self._finish_reason
             bears = bears or _bears_tokens(choice)
-        if bears and chunk.choices:
+        if bears and choices:
             self._arrivals.append(arrival_s)
             self._counts.append(counted)
-        if counted is not None:
-            self._completion_tokens = counted
 
     def stream(self, *, ended: bool) -> Stream:
         """Everything so far, with the tokens of each chunk; a stream that ended may lack its last empty line."""
@@ -169,7 +180,7 @@ class StreamReader:
 
     def _tokens(self) -> NDArray[np.int64]:
         n, total = len(self._counts), self._completion_tokens or 0
-        if n and all(count is not None for count in self._counts[:-1]) and self._counts[0]:
+        if n and None not in self._counts[:-1] and self._counts[0]:
             # Exact: running counts on every chunk. The last one may come in the final usage only.
             running = np.array([*(count or 0 for count in self._counts[:-1]), total], dtype=np.int64)
             return _differences(running)

@@ -30,6 +30,7 @@ def judge_answers(off: Answers, mtp: Answers, questions: Questions | None = None
 
 def _groups(off: Answers, mtp: Answers, asked: Questions) -> Iterator[Group]:
     yield Group(candidate=mtp.texts, control=off.texts, tags=[prompt.tag for prompt in asked.texts])
+    yield Group(name="tasks", candidate=mtp.tasks, control=off.tasks)  # where answers end by themselves
     turns = [*_turns(off, mtp, asked)]
     if turns:
         candidate, control, tags, earlier = zip(*turns, strict=True)

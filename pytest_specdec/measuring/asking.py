@@ -68,14 +68,14 @@ async def ask_all(target: Target, *, draft_tokens: int, thinking: bool | None) -
         return await ask_through(transport, target.model, draft_tokens=draft_tokens, thinking=thinking)
 
 
-async def ask_through(  # noqa: PLR0913 - tests choose the questions and the patience
+async def ask_through(  # noqa: PLR0913 - a test chooses the questions and the patience
     fetcher: Fetcher,
     model: str,
     *,
     draft_tokens: int,
     thinking: bool | None = None,
     questions: Questions | None = None,
-    least_patience_s: float = LEAST_PATIENCE_S,
+    patience_s: float | None = None,
 ) -> Answers:
     """Ask everything through an open connection.
 
@@ -106,7 +106,7 @@ async def ask_through(  # noqa: PLR0913 - tests choose the questions and the pat
                 asker.body(_user(task.prompt), STRUCTURE_TOKENS, response_format=task.response_format)
                 for task in asked.structures
             ],
-            patience_s=min(max(least_patience_s, PATIENCE * STRUCTURE_TOKENS * token_s), _NO_PROGRESS_S),
+            patience_s or min(max(LEAST_PATIENCE_S, PATIENCE * STRUCTURE_TOKENS * token_s), _NO_PROGRESS_S),
         ),
         refused=asker.refused,
     )

@@ -22,13 +22,14 @@ from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 from pytest_specdec.estimators.neighbours import next_concurrency
 from pytest_specdec.facts import Facts, contradictions
 from pytest_specdec.load.point import Progress
-from pytest_specdec.load.prompts import FileWriter, PromptWriter, Writer, supports_continuous_usage
+from pytest_specdec.load.prompts import FileWriter, PromptWriter, TextWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.measuring.asking import Answers, ask_all
 from pytest_specdec.measuring.point import PointOptions, Server, measure_point
 from pytest_specdec.plan import Plan
 from pytest_specdec.prompts.file import PromptFile
+from pytest_specdec.prompts.regime import TEXT, Regime
 from pytest_specdec.sample import Traffic
 from pytest_specdec.telemetry.sampler import open_source
 from pytest_specdec.telemetry.source import GpuSource, on_this_host
@@ -265,6 +266,9 @@ class Measuring:
             file = self.options.prompt_files.get(cell.workload.prompts)
             if file is not None:
                 self.writers[key] = FileWriter(target=target, workload=cell.workload, file=file)
+            elif cell.workload.prompts.startswith(TEXT):
+                regime = Regime.parse(cell.workload.prompts)
+                self.writers[key] = TextWriter(target=target, workload=cell.workload, regime=regime)
             else:
                 self.writers[key] = await PromptWriter.calibrate(target, cell.workload)
         return self.writers[key].retargeted(target)

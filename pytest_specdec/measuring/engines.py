@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
@@ -67,7 +68,9 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
 def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
     attachments = []
     for option in settings.endpoints:
-        endpoint = Endpoint(url=option.url, api_key=settings.api_key, headers=settings.headers)
+        # Credentials in the URL are meant for this endpoint; a key of the environment may be for another.
+        api_key = None if urlsplit(option.url).username else settings.api_key
+        endpoint = Endpoint(url=option.url, api_key=api_key, headers=settings.headers)
         mtp, acceptance = option.mtp, option.acceptance
         if mtp is None:
             model = option.model or (models[0] if models else "")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.paired import Background, Paired
 from pytest_specdec.outputs.repetition import loop_in
-from pytest_specdec.outputs.text_signs import non_text, switched_script
+from pytest_specdec.outputs.text_signs import REPLACEMENT, non_text, switched_script
 from pytest_specdec.outputs.verdict import (
     ALPHA,
     MUST_SEE,
@@ -92,7 +92,10 @@ def repetition(case: Case) -> str | None:
 
 def garbage(case: Case) -> str | None:
     """Characters that nobody writes, or text decoded wrongly."""
-    return non_text(case.answer.spoken, cut=case.answer.cut)
+    spoken = case.answer.spoken
+    if not case.answer.valid_utf8:
+        spoken = spoken.replace(REPLACEMENT, "")  # those are our decoder's: the bytes were none
+    return non_text(spoken, cut=case.answer.cut)
 
 
 def broken_utf8(case: Case) -> str | None:

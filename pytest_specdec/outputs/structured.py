@@ -140,9 +140,14 @@ def judge_structured(
     """
     same_length(tasks=len(tasks), off=len(off), mtp=len(mtp))
     pairs = [(_wrong(ours, task), _wrong(theirs, task)) for task, ours, theirs in zip(tasks, mtp, off, strict=True)]
-    stuck, usual = (sum(text is None for text in texts) for texts in (mtp, off))
-    hung = f" (no answer in time: {stuck} with MTP, {usual} without)" if stuck or usual else ""
-    return judge_losses(CHECK, f"invalid JSON{hung}", pairs, alpha=alpha, must_see=must_see)
+    late, usual = (sum(text is None for text in texts) for texts in (mtp, off))
+    if not late and not usual:
+        return judge_losses(CHECK, "invalid JSON", pairs, alpha=alpha, must_see=must_see)
+    found = judge_losses(CHECK, "no answer in time, or invalid JSON", pairs, alpha=alpha, must_see=must_see)
+    told = f"{late} answers did not come in time with MTP, {usual} without"
+    return msgspec.structs.replace(
+        found, reasons=(*found.reasons, told), numbers={**found.numbers, "late_mtp": late, "late_off": usual}
+    )
 
 
 def _wrong(text: str | None, task: JsonTask) -> bool:

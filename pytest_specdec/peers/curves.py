@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_specdec.cell import mode_name
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.cost import Price
 from pytest_specdec.curve import Curve, CurveIdentity, Point
@@ -17,7 +18,13 @@ from pytest_specdec.repeats import mean
 _SAME_LENGTH = 0.05
 _NOTED_LENGTH = 0.01
 _SAME_ROUNDS = 1.5
+_FEW_ROUNDS = 5
 _MUST_AGREE = {"backend": "backend", "token_source": "source of the token counts"}
+_ONE_CURVE = {
+    "draft_tokens": "draft tokens",
+    "tool_version": "version of the tool",
+    "settings": "setting of the server",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +127,7 @@ def _distinct(results: Iterable[PeerResult]) -> list[PeerResult]:
 
 def _refuse_mixture(one: PeerResult, other: PeerResult) -> None:
     pairs: dict[str, tuple[object, object]] = {"tool": (one.meaning.tool, other.meaning.tool)}
-    for name, words in (
-        *_MUST_AGREE.items(),
-        ("draft_tokens", "draft tokens"),
-        ("tool_version", "version of the tool"),
-    ):
+    for name, words in (_MUST_AGREE | _ONE_CURVE).items():
         pairs[words] = getattr(one, name), getattr(other, name)
     for name in ("isl", "osl"):
         mine, theirs = getattr(one, name), getattr(other, name)
@@ -145,8 +148,7 @@ def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:
     identity = CurveIdentity(
         sequence=f"{isl:.0f}x{osl:.0f}", date=dates[0] if len(dates) == 1 else " to ".join(dates[:1] + dates[-1:])
     )
-    draft_tokens = runs[0].draft_tokens
-    mode = "" if draft_tokens is None else f"mtp{draft_tokens}" if draft_tokens else "off"
+    mode = "" if runs[0].draft_tokens is None else mode_name(runs[0].draft_tokens)
     for run in runs:
         identity = identity.merged(
             CurveIdentity(
@@ -213,6 +215,7 @@ def _cautions(old: PeerCurve, new: PeerCurve) -> list[str]:
             found.append(f"{name} tokens per request are {now:.1f} against {before:.1f} on average")
     if not any(len(side.results) > len(side.curve.points) for side in (old, new)):
         found.append("one run per point: how far a repetition would differ is unknown")
+    found += [caution for name, side in (("old", old), ("new", new)) for caution in _few_rounds(name, side)]
     found += _other_rounds(old, new)
     found += [caution for side in (old, new) for caution in _run_cautions(side)]
     return list(dict.fromkeys(found))
@@ -228,6 +231,14 @@ def _run_cautions(side: PeerCurve) -> list[str]:
         f"{found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {caution}"
         for caution, found in sources.items()
     ]
+
+
+def _few_rounds(name: str, side: PeerCurve) -> list[str]:
+    few = {run.concurrency: run.rounds for run in side.results if run.rounds < _FEW_ROUNDS}
+    if not few:
+        return []
+    told = ", ".join(f"{rounds:.1f} at concurrency {level}" for level, rounds in sorted(few.items()))
+    return [f"{name}: few requests per stream ({told}): ramp-up and drain weigh in throughput"]
 
 
 def _other_rounds(old: PeerCurve, new: PeerCurve) -> list[str]:

@@ -1,12 +1,12 @@
 """What the numbers of each tool mean, in the one table that decides what may be compared.
 
-Two tools may read one server differently by 2 % or by 50 %, and give one name to two quantities. The texts follow the
+Two tools may read one server differently by 0.3 % or by 9 %, and give one name to two quantities. The texts follow the
 sources of vLLM 0.33, SGLang 0.5.23, AIPerf 0.13 and InferenceX of August 2026; docs/importing.md prints this table.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from pytest_specdec.errors import NotComparableError
 
@@ -104,7 +104,16 @@ SPECDEC = Meaning(
 MEANINGS = (VLLM_BENCH, SGLANG_PYTHON, SGLANG_RUST, AIPERF, INFERENCEX, SPECDEC)
 IMPORTED = (VLLM_BENCH, SGLANG_PYTHON, SGLANG_RUST, AIPERF)
 """Tools whose files give curves to compare with each other; the other two have readers of their own."""
-QUANTITIES = tuple(field.name for field in fields(Meaning) if field.name != "tool")
+QUANTITIES = {
+    "output_tokens": "output tokens",
+    "throughput": "throughput",
+    "tpot": "TPOT",
+    "ttft": "TTFT",
+    "e2e": "E2E until",
+    "itl": "ITL",
+    "acceptance": "acceptance",
+}
+"""Fields of Meaning that define a number, and their headings."""
 _DECISIVE = ("output_tokens", "throughput", "tpot", "e2e")
 """What the two axes of a curve are made of."""
 
@@ -124,7 +133,7 @@ def refuse_other_tool(one: Meaning, other: Meaning) -> None:
     if one.tool == other.tool:
         return
     reasons = [
-        f"{name.replace('_', ' ')}: {mine}, against {theirs}" for name, (mine, theirs) in differences(one, other).items()
+        f"{QUANTITIES[name]}: {mine}, against {theirs}" for name, (mine, theirs) in differences(one, other).items()
     ]
     raise NotComparableError(
         f"not comparable: {one.tool} against {other.tool}, two clients that read one server differently"

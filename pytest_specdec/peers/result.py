@@ -17,8 +17,8 @@ READINGS = (
 """What is imported beside the axes, by key of METRICS, where a file has it."""
 _ROUNDING = 0.02
 _SLACK = 2.0
+_SKEW = 3.0
 _IDLE = 1 / 50
-_FEW_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class PeerResult:
     """Dataset and sampling, in words."""
     engine: str = ""
     engine_version: str = ""
+    settings: str = ""
+    """What a sweep changed of the server, in the tool's own words."""
     hardware: str = ""
     precision: str = ""
     parallelism: str = ""
@@ -89,8 +91,6 @@ class PeerResult:
             found.append(f"{self.failed} of {self.failed + self.completed} requests failed")
         if self.failed is None:
             found.append("how many requests failed is not in the file")
-        if self.rounds < _FEW_ROUNDS:
-            found.append(f"only {self.rounds:.1f} requests per stream: ramp-up and drain weigh in its throughput")
         return found
 
 
@@ -126,14 +126,23 @@ def _refuse_impossible(result: PeerResult) -> None:
             raise InvalidInputError(
                 f"{name} is {said:g}, but {tokens} tokens in {result.duration_s:g} s are {meant:g}: wrong units?"
             )
-    _refuse_idle_streams(result)
+    _refuse_other_units(result)
 
 
-def _refuse_idle_streams(result: PeerResult) -> None:
-    """Little's law: output rate x time per request / tokens per request is the mean number of streams."""
+def _refuse_other_units(result: PeerResult) -> None:
+    """A request's time is TTFT and its tokens; output rate x that time / tokens is the mean number of streams (Little).
+
+    Medians and means are mixed here, so only what lies far off is refused: a thousand is.
+    """
     ttft = result.readings.get("ttft_p50_ms", Estimate(0.0)).value
-    per_request_s = (ttft + (result.osl - 1) * result.tpot_p50_ms) / 1000
-    streams = result.output_tok_s * per_request_s / result.osl
+    request_ms = ttft + (result.osl - 1) * result.tpot_p50_ms
+    e2e = result.readings.get("e2e_p50_ms")
+    if e2e is not None and not e2e.value / _SKEW <= request_ms <= e2e.value * _SKEW:
+        raise InvalidInputError(
+            f"median TTFT and TPOT, {ttft:g} and {result.tpot_p50_ms:g} ms, make {request_ms:.4g} ms a request of "
+            f"{result.osl:.0f} tokens, its median E2E is {e2e.value:g} ms: wrong units?"
+        )
+    streams = result.output_tok_s * request_ms / 1000 / result.osl
     if not result.concurrency * _IDLE <= streams <= result.concurrency * _SLACK:
         raise InvalidInputError(
             f"median TPOT {result.tpot_p50_ms:g} ms and {result.output_tok_s:g} output tok/s make {streams:.2g} "

@@ -19,7 +19,11 @@ NOT_MEASURED = "not measured"
 def comparison_frame(comparison: Comparison, levels: Sequence[float] | None = None) -> pd.DataFrame:
     """Tidy rows, one per level and side, numbers only; levels outside the measured range have `measured` False."""
     rows: list[dict[str, Any]] = []
-    for level in comparison.levels() if levels is None else levels:
+    try:
+        wanted = comparison.levels() if levels is None else levels
+    except NotMeasuredError as error:
+        return pd.DataFrame([{"measured": False, "reason": str(error)}])
+    for level in wanted:
         try:
             rows.extend(_level_rows(comparison.at(level)))
         except NotMeasuredError as error:

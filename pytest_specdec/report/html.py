@@ -18,7 +18,10 @@ from pytest_specdec.report.page_data import comparisons_document, run_document
 from pytest_specdec.report.page_document import PageDocument
 from pytest_specdec.run import Run
 
-_SCRIPTS = ("dom.js", "reading.js", "chart.js", "model.js", "comparison.js", "points.js", "sections.js", "page.js")
+_SCRIPTS = (
+    *("dom.js", "reading.js", "chart.js", "model.js", "comparison.js", "points.js", "sections.js"),
+    *("chart-view.js", "page.js"),
+)
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 

@@ -6,40 +6,26 @@ The page computes cost, power, frontiers and comparisons itself from the points 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pytest_specdec.cell import EngineSpec, Workload, short_model
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.cost import PRICE_BOOKS, TIERS, Price, list_price
-from pytest_specdec.curve import Curve, CurveIdentity, Point
-from pytest_specdec.errors import InvalidInputError, NotMeasuredError, SpecdecError
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.verdict import Verdict
-from pytest_specdec.measurement import STORED, Environment, Measurement, curve_of
-from pytest_specdec.metric import METRICS
-from pytest_specdec.publication import published_for
-from pytest_specdec.report.comparison_table import against_published
+from pytest_specdec.gate.decision import SuiteDecision
+from pytest_specdec.gate.verdict import MetricVerdict, Verdict
+from pytest_specdec.report.page_builder import PageBuilder
 from pytest_specdec.report.page_document import (
     BASELINE,
     NOW,
-    PageComparison,
-    PageCurve,
     PageDocument,
-    PageEnvironment,
-    PageMetric,
-    PagePoint,
-    PageTable,
+    PageMetricVerdict,
     PageVerdict,
 )
-from pytest_specdec.report.render import Table
+from pytest_specdec.report.pull_request import headline
 from pytest_specdec.report.run_report import output_table, paying_tables, run_remarks
-from pytest_specdec.run import Run, by_curve, mode_title, mtp_against_off
+from pytest_specdec.run import Run
 from pytest_specdec.speculation.diagnosis import diagnose
-
-_TELLS_APART = ("model", "sequence", "precision", "hardware", "parallelism", "engine", "version")
-"""Fields of a curve that its label names where they differ among the curves."""
 
 
 def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run | None = None) -> PageDocument:
@@ -47,7 +33,7 @@ def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run
 
     A missing comparison is a remark that says why, never an error: the points are there to be seen.
     """
-    page = _Builder(levels)
+    page = PageBuilder(levels)
     runs = {NOW: run} if reference is None else {NOW: run, BASELINE: reference}
     for name, each in runs.items():
         page.add_run(name, (*each.measurements, *each.stored))
@@ -71,8 +57,13 @@ def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run
     remarks = [*page.remarks, *run_remarks(run)]
     if not run.complete:
         remarks.insert(0, "This run is not complete: what was planned and not measured is missing here.")
-    return page.document(
-        about=about, verdicts=tuple(map(_verdict, run.verdicts)), changes=changes, tables=tables, remarks=remarks
+    return msgspec.structs.replace(
+        page.document(tables, remarks),
+        about=about,
+        headline=headline(run),
+        promises=_promises(run.decision),
+        verdicts=tuple(map(_verdict, run.verdicts)),
+        changes=changes,
     )
 
 
@@ -80,253 +71,51 @@ def comparisons_document(
     comparisons: Iterable[Comparison], levels: Sequence[float] | None = None, remarks: Sequence[str] = ()
 ) -> PageDocument:
     """Document of comparisons that come from published or peers' results."""
-    page = _Builder(levels)
+    page = PageBuilder(levels)
     for comparison in comparisons:
         page.add_comparison(comparison)
-    return page.document(about={}, verdicts=(), changes={}, tables=(), remarks=[*page.remarks, *remarks])
-
-
-class _Builder:
-    """Collects curves and gives them numbers."""
-
-    def __init__(self, levels: Sequence[float] | None) -> None:
-        self.levels = levels
-        self.curves: list[PageCurve] = []
-        self.points: list[PagePoint] = []
-        self.comparisons: list[PageComparison] = []
-        self.environments: list[PageEnvironment] = []
-        self.published: list[Table] = []
-        self.remarks: list[str] = []
-        self._groups: dict[tuple[str, EngineSpec, Workload], tuple[int, list[Measurement]]] = {}
-
-    def add_run(self, run: str, measurements: Iterable[Measurement]) -> None:
-        for (engine, workload), group in by_curve(measurements).items():
-            number = self._add_curve(run, group[0].identity(), group[0].environment, group[0].price, engine)
-            self._groups[run, engine, workload] = number, group
-            self.points += [_measured_point(number, m) for m in group]
-
-    def add_comparison(self, comparison: Comparison) -> None:
-        sides = []
-        for name, curve in zip(comparison.names, (comparison.candidate, comparison.reference), strict=True):
-            number = self._add_curve(NOW, curve.identity, None, comparison.price, name)
-            self.points += [_published_point(number, curve, point) for point in curve.points]
-            sides.append(number)
-        self._compared(comparison, (sides[0], sides[1]), "modes")
-
-    def compare_modes(self, run: str) -> None:
-        for (name, engine, workload), (number, group) in self._groups.items():
-            reference = self._groups.get((name, engine.off(), workload))
-            if name != run or not engine.mtp or reference is None:
-                continue
-            try:
-                comparison = mtp_against_off(group, reference[1])
-            except SpecdecError as error:
-                self.remarks.append(str(error))
-                continue
-            if run == BASELINE:
-                comparison.names = (f"{comparison.names[0]} (baseline)", f"{comparison.names[1]} (baseline)")
-            self._compared(comparison, (number, reference[0]), "modes")
-
-    def compare_runs(self) -> None:
-        for (name, engine, workload), (number, group) in self._groups.items():
-            before = self._groups.get((BASELINE, engine, workload))
-            if name != NOW or before is None:
-                continue
-            mode = mode_title(engine)
-            try:
-                comparison = Comparison(
-                    curve_of(group),
-                    curve_of(before[1]),
-                    price=group[0].price,
-                    names=(f"{mode} now", f"{mode} baseline"),
-                    cautions=["SIMULATED: no hardware was measured"] if group[0].environment.simulated else [],
-                )
-            except SpecdecError as error:
-                self.remarks.append(str(error))
-                continue
-            self._compared(comparison, (number, before[0]), "runs")
-
-    def document(
-        self,
-        *,
-        about: dict[str, str],
-        verdicts: tuple[PageVerdict, ...],
-        changes: dict[str, str],
-        tables: Iterable[Table],
-        remarks: Iterable[str],
-    ) -> PageDocument:
-        keys = [key for key in METRICS if any(point.values[_PLACE[key]] is not None for point in self.points)]
-        places = [_PLACE[key] for key in keys]
-        points = [
-            msgspec.structs.replace(point, values=tuple(point.values[place] for place in places))
-            for point in self.points
-        ]
-        models = ", ".join(dict.fromkeys(short_model(curve.model) for curve in self.curves)) or "nothing was measured"
-        return PageDocument(
-            title=models,
-            about=about,
-            simulated=any(curve.simulated for curve in self.curves),
-            metrics=tuple(_metric(key) for key in keys),
-            curves=tuple(_labelled(self.curves)),
-            points=tuple(points),
-            comparisons=tuple(self.comparisons),
-            verdicts=verdicts,
-            changes=changes,
-            tables=tuple(map(_table, tables)),
-            environments=tuple(self.environments),
-            remarks=tuple(dict.fromkeys(remarks)),
-            prices=_prices({curve.hardware for curve in self.curves}),
-        )
-
-    def _add_curve(
-        self,
-        run: str,
-        identity: CurveIdentity,
-        environment: Environment | None,
-        price: Price | None,
-        mode: EngineSpec | str,
-    ) -> int:
-        facts = PageEnvironment(run=run, facts=_facts(identity, environment))
-        if facts not in self.environments:
-            self.environments.append(facts)
-        self.curves.append(
-            PageCurve(
-                run=run,
-                label="",
-                mode=mode if isinstance(mode, str) else mode_title(mode),
-                model=identity.model,
-                sequence=identity.sequence,
-                precision=identity.precision,
-                hardware=identity.hardware,
-                parallelism=identity.parallelism,
-                engine=identity.engine,
-                version=identity.version,
-                date=identity.date,
-                simulated=bool(environment and environment.simulated),
-                environment=self.environments.index(facts),
-                price=price,
-                speculates=identity.mode != "off",
-                identity=str(identity),
-            )
-        )
-        return len(self.curves) - 1
-
-    def _compared(self, comparison: Comparison, sides: tuple[int, int], of: str) -> None:
-        published = published_for(comparison.candidate.identity) if of == "modes" else None
-        why = ""
-        levels: Sequence[float] = self.levels or ()
-        if not levels and published is not None:
-            levels = [level.interactivity_tok_s_user for level in published.levels]
-        if not levels:
-            try:
-                levels = comparison.levels()
-            except NotMeasuredError as error:
-                why = str(error)
-        # A published table of K draft tokens says nothing about another K.
-        if published is not None and comparison.candidate.identity.mode == published.mtp_mode:
-            self.published.append(against_published(comparison, published))
-        self.comparisons.append(
-            PageComparison(
-                candidate=sides[0],
-                reference=sides[1],
-                names=comparison.names,
-                of=of,
-                cautions=tuple(dict.fromkeys(comparison.cautions)),
-                levels=tuple(float(level) for level in levels),
-                why_no_levels=why,
-                price=comparison.price,
-            )
-        )
-
-
-_PLACE = {key: place for place, key in enumerate(METRICS)}
-
-
-def _measured_point(curve: int, measurement: Measurement) -> PagePoint:
-    findings = tuple(finding.words for finding in measurement.findings)
-    return PagePoint(
-        curve=curve,
-        cell=str(measurement.cell),
-        load=measurement.cell.level,
-        concurrency=measurement.cell.concurrency,
-        values=tuple(measurement.values.get(key) for key in METRICS),
-        measured_at=measurement.measured_at,
-        window_s=measurement.window_s,
-        requests=None if STORED in measurement.notes else measurement.requests,
-        notes=(*findings, *measurement.notes),
-    )
-
-
-def _published_point(curve: int, of: Curve, point: Point) -> PagePoint:
-    values: Mapping[str, Estimate] = {
-        **point.readings,
-        "interactivity_tok_s_user": point.interactivity,
-        "total_tok_s_gpu": point.throughput,
-    }
-    return PagePoint(
-        curve=curve,
-        cell=f"{of.identity} c{point.concurrency}",
-        load=str(point.concurrency),
-        concurrency=point.concurrency,
-        values=tuple(values.get(key) for key in METRICS),
-        measured_at=of.identity.date,
-    )
-
-
-def _metric(key: str) -> PageMetric:
-    metric = METRICS[key]
-    return PageMetric(
-        key=key,
-        title=metric.title,
-        unit=metric.unit,
-        better=metric.better,
-        digits=metric.digits,
-        formula=metric.formula,
-    )
-
-
-def _labelled(curves: Sequence[PageCurve]) -> list[PageCurve]:
-    """Name each curve by its mode and whatever else tells it from the others."""
-    differing = [name for name in _TELLS_APART if len({getattr(curve, name) for curve in curves}) > 1]
-    two_runs = len({curve.run for curve in curves}) > 1
-    labelled = []
-    for curve in curves:
-        parts = [short_model(curve.model) if name == "model" else getattr(curve, name) for name in differing]
-        # A published curve's name tells its version already.
-        words = [curve.mode, *(part for part in parts if part and part not in curve.mode)]
-        label = " ".join([*words, *([f"· {curve.run}"] if two_runs else [])])
-        labelled.append(msgspec.structs.replace(curve, label=label))
-    return labelled
-
-
-def _facts(identity: CurveIdentity, environment: Environment | None) -> dict[str, str]:
-    if environment is None:
-        names = ("hardware", "engine", "version", "parallelism", "precision", "date")
-        return {name: getattr(identity, name) or "unknown" for name in names}
-    facts = {
-        "hardware": environment.hardware,
-        "engine": environment.engine,
-        "version": environment.version,
-        "endpoint": environment.endpoint,
-        "served model": environment.served_model,
-        "parallelism": identity.parallelism,
-        "precision": identity.precision,
-        "workload": identity.workload,
-        **({"simulated preset": environment.simulated} if environment.simulated else {}),
-    }
-    for name, value in environment.facts.items():
-        facts[name.replace("_", " ")] = f"{value} (declared)" if name in environment.declared else value
-    return facts
+    return page.document((), [*page.remarks, *remarks])
 
 
 def _verdict(verdict: Verdict) -> PageVerdict:
+    said = "" if verdict.diagnosis is None else f"output {verdict.diagnosis.sentence}"
+    checks = (
+        f"{check.metric}: {check.outcome.value}{f', {check.reason}' * bool(check.reason)}" for check in verdict.checks
+    )
     return PageVerdict(
         cell=str(verdict.cell),
         outcome=verdict.outcome.value,
-        reason=verdict.reason,
-        metrics=verdict.metrics,
-        diagnosis="" if verdict.diagnosis is None else f"output {verdict.diagnosis.sentence}",
+        metrics=tuple(map(_metric_verdict, verdict.metrics)),
+        why=tuple(filter(None, (verdict.reason, said, *checks, *verdict.notes))),
     )
+
+
+def _metric_verdict(metric: MetricVerdict) -> PageMetricVerdict:
+    return PageMetricVerdict(
+        metric=metric.metric,
+        baseline=metric.baseline,
+        measured=metric.measured,
+        change=Estimate(metric.measured.value / metric.baseline.value - 1, metric.loss.half_width),
+        tolerance=metric.tolerance,
+        outcome="" if metric.outcome is None else metric.outcome.value,
+    )
+
+
+def _promises(decision: SuiteDecision | None) -> tuple[str, ...]:
+    if decision is None:
+        return ()
+    said = [f"A suite without any loss beyond its tolerance fails anywhere in at most {decision.alpha:.1%} of cases."]
+    if decision.largest_missable_loss is not None:
+        said.append(
+            f"The largest loss that a green cell here can have is {decision.largest_missable_loss:.1%} (at 2.5 %)."
+        )
+    if decision.not_gateable:
+        said.append(
+            f"{len(decision.not_gateable)} metrics are too noisy for their margin: a PASS of theirs says little."
+        )
+    if decision.noisy_runner:
+        said.append("This job was more than half as noisy again as its baseline.")
+    return tuple(said + [f"Measuring ended early: {decision.stopped}."] * bool(decision.stopped))
 
 
 def _changes(old: Run, new: Run) -> dict[str, str]:
@@ -339,29 +128,3 @@ def _changes(old: Run, new: Run) -> dict[str, str]:
         if diagnosis is not None and diagnosis.cause != "none":
             found[str(measurement.cell)] = f"output {diagnosis.sentence}"
     return found
-
-
-def _table(table: Table) -> PageTable:
-    return PageTable(
-        title=table.title,
-        headers=tuple(table.headers),
-        rows=tuple(tuple(row) for row in table.rows),
-        sentences=tuple(table.sentences),
-        notes=tuple(table.notes),
-    )
-
-
-def _prices(hardware: Iterable[str]) -> dict[str, dict[str, Price]]:
-    """What the GPUs on the page cost, by every published list and tier."""
-    books: dict[str, dict[str, Price]] = {}
-    for book in reversed(PRICE_BOOKS):
-        for tier in TIERS:
-            listed = {}
-            for name in sorted(hardware):
-                try:
-                    listed[name] = list_price(name, book=book, tier=tier)
-                except InvalidInputError:
-                    continue
-            if listed:
-                books[f"{tier}, {book}"] = listed
-    return books

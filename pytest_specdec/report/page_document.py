@@ -6,7 +6,6 @@ import msgspec
 
 from pytest_specdec.cost import Price
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.verdict import MetricVerdict
 from pytest_specdec.measurement import RequestCounts
 
 NOW, BASELINE = "now", "baseline"
@@ -78,14 +77,27 @@ class PageComparison(msgspec.Struct, frozen=True, kw_only=True):
     price: Price | None
 
 
+class PageMetricVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of one cell against its baseline."""
+
+    metric: str
+    baseline: Estimate
+    measured: Estimate
+    change: Estimate
+    """Relative, with the sign of the number itself."""
+    tolerance: float | None
+    """Loss that it may show; None: shown, not gated."""
+    outcome: str
+
+
 class PageVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What one cell came to."""
 
     cell: str
     outcome: str
-    reason: str
-    metrics: tuple[MetricVerdict, ...]
-    diagnosis: str
+    metrics: tuple[PageMetricVerdict, ...]
+    why: tuple[str, ...]
+    """Reason, diagnosis and notes, in this order."""
 
 
 class PageTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,15 +121,19 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Everything on the page."""
 
     title: str
-    about: dict[str, str]
+    about: dict[str, str] = {}
     """Version, date and command of each run."""
     simulated: bool
     metrics: tuple[PageMetric, ...]
     curves: tuple[PageCurve, ...]
     points: tuple[PagePoint, ...]
     comparisons: tuple[PageComparison, ...]
-    verdicts: tuple[PageVerdict, ...]
-    changes: dict[str, str]
+    headline: str = ""
+    """The verdict on the whole run; empty where nothing is judged."""
+    promises: tuple[str, ...] = ()
+    """What the gate promises of this suite, and what it could have missed."""
+    verdicts: tuple[PageVerdict, ...] = ()
+    changes: dict[str, str] = {}
     """Cell -> why its output throughput is another than in the baseline run."""
     tables: tuple[PageTable, ...]
     environments: tuple[PageEnvironment, ...]

@@ -12,7 +12,10 @@ from pytest_specdec.peers.meaning import MEANINGS, QUANTITIES, Meaning, refuse_o
 from pytest_specdec.report.comparison_table import comparison_table, concurrency_table
 from pytest_specdec.report.render import Table, with_uncertainty
 
-_TOLD = ("model", "backend", "workload", "engine", "engine_version", "hardware", "precision", "parallelism", "date")
+_TOLD = (
+    *("model", "backend", "workload", "engine", "engine_version", "settings", "hardware", "precision", "parallelism"),
+    "date",
+)
 _NOT_TOLD = "not told"
 
 
@@ -52,14 +55,14 @@ def provenance_table(old: PeerCurve, new: PeerCurve) -> Table:
     if unknown:
         rows.append(["not told at all", ", ".join(unknown), ""])
     meaning = old.meaning
-    notes = [f"{_words(name)}: {getattr(meaning, name)}" for name in QUANTITIES if name != "output_tokens"]
+    notes = [f"{words}: {getattr(meaning, name)}" for name, words in QUANTITIES.items() if name != "output_tokens"]
     return Table(title="where the numbers come from", headers=("field", "old side", "new side"), rows=rows, notes=notes)
 
 
 def meaning_table() -> Table:
     """What each tool's numbers mean."""
     rows = [[meaning.tool, *(getattr(meaning, name) for name in QUANTITIES)] for meaning in MEANINGS]
-    headers = ("tool", *(_words(name) for name in QUANTITIES))
+    headers = ("tool", *QUANTITIES.values())
     return Table(title="what the numbers mean", headers=headers, rows=rows)
 
 

@@ -1,22 +1,23 @@
 """A run -> one page of Markdown for a reviewer who decides in ten seconds.
 
-Verdict first, then only what changed, then MTP against Off, and everything else folded. The chart is a Mermaid block:
-GitHub and GitLab draw it in step summaries, comments and files alike, where an image would need an address (`data:`
-addresses are removed, a file beside the page is not there in a comment). The page always fits into one comment.
+Verdict first, then only what changed, then MTP against Off, and everything else folded. The page always fits into one
+comment.
 """
 
 from __future__ import annotations
 
 import html
-import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_specdec.comparison import Comparison
+from pytest_specdec.comparison import Comparison, Level
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.gate.decision import Outcome as Decided
 from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
 from pytest_specdec.run import Run
@@ -27,33 +28,46 @@ _MOST_ROWS = 20
 """Rows of what changed; the folded table of verdicts has all."""
 _LONGEST = 300
 """Characters of one reason."""
-_SAMPLES = 11
-_COLOURS = {"teal": "#0b7285", "orange": "#e8590c"}
-_RANK = (Outcome.UNHEALTHY, Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.NOT_COMPARABLE, Outcome.NO_BASELINE)
-"""Worst first; every other outcome comes after these."""
-_BAD = frozenset({Outcome.UNHEALTHY, Outcome.REGRESSED})
-_GOOD = frozenset({Outcome.PASS, Outcome.IMPROVED})
+_WORST_FIRST = (
+    Outcome.UNHEALTHY,
+    Outcome.REGRESSED,
+    Outcome.NO_BASELINE,
+    Outcome.NOT_COMPARABLE,
+    Outcome.INCONCLUSIVE,
+    Outcome.WARN,
+    Outcome.IMPROVED,
+    Outcome.PASS,
+)
 
 
-def pull_request_page(run: Run, levels: Sequence[float] | None = None, *, failed_tests: int = 0) -> str:
+def pull_request_page(
+    run: Run, levels: Sequence[float] | None = None, *, failed_tests: int = 0, accepted: bool = False
+) -> str:
     """Render a run as Markdown of at most `COMMENT_BYTES`; what does not fit is left out, and named.
 
     Args:
         run: What was measured and decided.
         levels: Interactivity levels of the comparisons in tok/s/user.
         failed_tests: Tests of the session that failed, which a saved run does not know.
+        accepted: Whether the session made what it measured the new baselines.
     """
     comparisons, tables, remarks = report_run(run, levels)
-    parts = [f"## {headline(run, failed_tests)}", *_banner(run), *_changed(run.verdicts), *_unmeasured(run)]
+    parts = [
+        f"## {headline(run, failed_tests, accepted=accepted)}",
+        *_banner(run),
+        *_changed(run.verdicts),
+        *_promise(run),
+    ]
+    parts += _unmeasured(run)
     parts += _outputs(run) + _pays(comparisons, levels)
-    parts += [chart(comparison) for comparison in comparisons[:1]]
+    parts += [frontier_chart(comparison, _subject(comparison)) for comparison in comparisons[:1]]
     rest = [*(_folded(table) for table in tables), *(_folded_chart(comparison) for comparison in comparisons[1:])]
     if remarks:
         rest.append(_details("remarks", "\n".join(f"- {escaped(remark)}" for remark in remarks)))
     return _fitting([part for part in parts if part], [part for part in rest if part])
 
 
-def headline(run: Run, failed_tests: int = 0) -> str:
+def headline(run: Run, failed_tests: int = 0, *, accepted: bool = False) -> str:
     """`FAIL: 2 regressed, 10 pass of 12 cells; 2 tests failed (SIMULATED)`."""
     counts = Counter(verdict.outcome for verdict in run.verdicts)
     said = [f"{counts[outcome]} {outcome.value}" for outcome in sorted(counts, key=_rank)]
@@ -66,55 +80,28 @@ def headline(run: Run, failed_tests: int = 0) -> str:
     told += [f"{_count(len(broken), 'output check')} failed"] * bool(broken)
     told += [f"{_count(len(run.not_measured), 'cell')} not measured"] * bool(run.not_measured)
     told += [f"{_count(failed_tests, 'test')} failed"] * bool(failed_tests)
-    if failed_tests or broken or counts.keys() & _BAD:
+    grades = {outcome.grade for outcome in counts}
+    if accepted and not failed_tests:
+        word = "ACCEPTED"
+        told.append("stored as baselines")
+    elif failed_tests or broken or "FAIL" in grades:
         word = "FAIL"
     else:
-        word = "PASS" if run.complete and not counts.keys() - _GOOD else "UNDECIDED"
+        word = "PASS" if run.complete and grades <= {"PASS", "WARN"} else "UNDECIDED"
     return f"{word}: {'; '.join(told)}{' (SIMULATED)' if run.simulated else ''}"
-
-
-def chart(comparison: Comparison) -> str:
-    """Both frontiers over the interactivity that both cover, as a Mermaid block; empty where they share no range."""
-    try:
-        low, high = comparison.overlap
-    except NotMeasuredError:
-        return ""
-    if high <= low:
-        return ""
-    levels = [low + (high - low) * step / (_SAMPLES - 1) for step in range(_SAMPLES)]
-    levels[-1] = high
-    lines = [
-        [curve.at(level).throughput.value for level in levels] for curve in (comparison.candidate, comparison.reference)
-    ]
-    mine, theirs = (_plain(name) for name in comparison.names)
-    palette = ", ".join(_COLOURS.values())
-    (first, second) = _COLOURS
-    top = max(max(line) for line in lines) * 1.05
-    caption = (
-        f"Throughput over interactivity, **{mine}** in {first} and **{theirs}** in {second}; read between the measured "
-        "points, over the range that both cover:"
-    )
-    return "\n".join(
-        [
-            caption,
-            "",
-            "```mermaid",
-            f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%',
-            "xychart-beta",
-            f'    title "{_plain(_subject(comparison))}"',
-            f'    x-axis "interactivity, tok/s/user" {low:.1f} --> {high:.1f}',
-            f'    y-axis "throughput, tok/s/GPU" 0 --> {top:.0f}',
-            *(f"    line [{', '.join(f'{value:.1f}' for value in line)}]" for line in lines),
-            "```",
-        ]
-    )
 
 
 def _banner(run: Run) -> list[str]:
     if run.simulated:
         return ["> **SIMULATED**: these numbers come from the simulated engine, no hardware was measured."]
-    places = {(m.environment.engine, m.environment.version, m.environment.hardware) for m in run.measurements}
-    return [escaped("; ".join(f"{engine} {version} on {hardware}" for engine, version, hardware in sorted(places)))]
+    old = [raw.measurement for raw in run.raw if raw.arm == "reference"]
+    beside = f"; confirmed beside {_engines(old)}" if old else ""
+    return [escaped(f"{_engines(run.measurements)}{beside}")]
+
+
+def _engines(measurements: Sequence[Measurement]) -> str:
+    places = {(m.environment.engine, m.environment.version, m.environment.hardware) for m in measurements}
+    return "; ".join(f"{engine} {version} on {hardware}" for engine, version, hardware in sorted(places))
 
 
 def _changed(verdicts: Sequence[Verdict]) -> list[str]:
@@ -124,14 +111,14 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
         return ["Nothing changed beyond its tolerance."] if verdicts else []
     rows: list[list[str]] = []
     alike: dict[tuple[Outcome, str], list[str]] = {}
+    said: list[str] = []
     for verdict in moved:
         metrics = [m for m in verdict.metrics if m.outcome not in (None, Outcome.PASS)]
-        if metrics and not verdict.reason:
-            rows += [[str(verdict.cell), m.outcome.value, *_metric_row(m)] for m in metrics if m.outcome is not None]
-        else:
+        rows += [[str(verdict.cell), m.outcome.value, *_metric_row(m)] for m in metrics if m.outcome is not None]
+        if verdict.reason or not metrics:
             alike.setdefault((verdict.outcome, verdict.reason), []).append(str(verdict.cell))
-    said = [f"- {_cells(cells)}: {_told(outcome, reason)}" for (outcome, reason), cells in alike.items()]
-    said += [f"- {v.cell}: output {escaped(v.diagnosis.sentence)}" for v in moved if v.diagnosis is not None]
+        said += [f"- {verdict.cell}: {_reason(text)}" for text in _why(verdict)]
+    said[:0] = [f"- {_cells(cells)}: {_told(outcome, reason)}" for (outcome, reason), cells in alike.items()]
     parts = ["### What changed"]
     if rows:
         headers = ("cell", "verdict", "metric", "baseline", "now", "loss (95 % interval)", "may lose")
@@ -140,6 +127,26 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
         parts.append("\n".join(said[:_MOST_ROWS]))
     left = max(len(rows) - _MOST_ROWS, 0) + max(len(said) - _MOST_ROWS, 0)
     return [*parts, f"and {left} more: all verdicts are below"] if left else parts
+
+
+def _why(verdict: Verdict) -> list[str]:
+    """What stands behind a verdict beside its metrics."""
+    checks = [f"{c.metric}: {c.outcome.value}: {c.reason}" for c in verdict.checks if c.outcome is not Decided.PASS]
+    why = [] if verdict.diagnosis is None else [f"output {verdict.diagnosis.sentence}"]
+    return [*why, *checks, *verdict.notes]
+
+
+def _promise(run: Run) -> list[str]:
+    """What the verdicts are worth, and what they cost."""
+    said = []
+    if run.decision is not None:
+        said.append(f"Judged as one suite: at most {run.decision.alpha:.1%} false alarms")
+        largest = run.decision.largest_missable_loss
+        said += [] if largest is None else [f"a cell that passed may have lost up to {max(largest, 0):.1%}"]
+        said += [run.decision.stopped] * bool(run.decision.stopped)
+        said += ["this job was noisier than its baselines"] * run.decision.noisy_runner
+    said += [] if run.cost is None else [run.cost.words()]
+    return [escaped("; ".join(said) + ".")] if said else []
 
 
 def _metric_row(metric: MetricVerdict) -> list[str]:
@@ -175,33 +182,40 @@ def _outputs(run: Run) -> list[str]:
 
 
 def _pays(comparisons: Sequence[Comparison], levels: Sequence[float] | None) -> list[str]:
-    rows = []
+    """At matched interactivity; at matched concurrency where the two curves share no speed per user."""
+    rows, notes = [], []
     for comparison in comparisons:
-        wanted = wanted_levels(comparison, levels)
         subject = _subject(comparison)
         try:
+            wanted = wanted_levels(comparison, levels)
             read_at = comparison.levels() if wanted is None else wanted
-            rows += [[subject, f"{level:g}", *_level_row(comparison, level)] for level in read_at]
+            rows += [[subject, f"{level:g} tok/s/user", *_level_row(comparison, level)] for level in read_at]
         except NotMeasuredError as error:
-            rows.append([subject, "", str(error)])
-    headers = ("curve", "tok/s/user", "mode", "tok/s/GPU", "Off", "ratio", "cost per token", "between")
-    table = Table(title="", headers=headers, rows=rows)
-    return ["### MTP against Off, at the same speed per user", _bare(table)] if rows else []
+            notes.append(f"- {escaped(subject)}: {escaped(str(error))}")
+            rows += [
+                [subject, f"concurrency {c}", *_row_of(comparison.at_concurrency(c))]
+                for c in comparison.shared_concurrencies()
+            ]
+    headers = ("curve", "matched at", "mode", "tok/s/GPU", "against", "ratio", "cost per token", "between")
+    table = [_bare(Table(title="", headers=headers, rows=rows))] if rows else []
+    return ["### MTP against Off", *table, "\n".join(notes)] if rows or notes else []
 
 
 def _level_row(comparison: Comparison, level: float) -> list[str]:
-    mode = comparison.names[0]
     try:
-        read = comparison.at(level)
+        return _row_of(comparison.at(level))
     except NotMeasuredError:
-        return [mode, "not measured"]
+        return [" against ".join(comparison.names), "not measured"]
+
+
+def _row_of(read: Level) -> list[str]:
     sides = (read.candidate, read.reference)
     return [
-        mode,
+        " against ".join(read.names),
         *(with_uncertainty(side.throughput, 1) for side in sides),
         f"{with_uncertainty(read.throughput_ratio, 2)}x",
         f"{-read.saving:+.0%}",
-        " / ".join(str(side.bracket) for side in sides),
+        " / ".join(dict.fromkeys(str(side.bracket) for side in sides)),
     ]
 
 
@@ -223,7 +237,7 @@ def _folded(table: Table) -> str:
 
 
 def _folded_chart(comparison: Comparison) -> str:
-    drawn = chart(comparison)
+    drawn = frontier_chart(comparison, _subject(comparison))
     return _details(f"chart: {_subject(comparison)}", drawn) if drawn else ""
 
 
@@ -258,10 +272,5 @@ def _subject(comparison: Comparison) -> str:
     return " ".join(part for part in known if part)
 
 
-def _plain(text: str) -> str:
-    """Text that ends no quotes and opens no block in a diagram."""
-    return re.sub(r"[^\w .,/+()-]", " ", text)
-
-
 def _rank(outcome: Outcome) -> int:
-    return _RANK.index(outcome) if outcome in _RANK else len(_RANK) + list(Outcome).index(outcome)
+    return _WORST_FIRST.index(outcome)

@@ -11,12 +11,13 @@ from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
 from pytest_specdec.facts import Facts
-from pytest_specdec.gate.verdict import Verdict
+from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
+from pytest_specdec.report.gate_words import gate_sentences
 from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
 from pytest_specdec.speculation.diagnosis import diagnose
@@ -29,6 +30,7 @@ _POINT_METRICS = {
     "cost_usd_mtok": "$/M tok",
     "acceptance_length": "accept. length",
 }
+_HEADLINE = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length")
 _OPTIONAL_METRICS = {"goodput_req_s": "goodput req/s", "measured_j_tok": "GPU J/tok"}
 """Shown where they were measured at all."""
 
@@ -38,7 +40,8 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
     comparisons, tables, remarks = mode_tables((*run.measurements, *run.stored), levels)
     tables += paying_tables((*run.measurements, *run.stored))
     if run.verdicts:
-        tables.append(verdict_table(run.verdicts))
+        said = () if run.decision is None else tuple(gate_sentences(run.decision, run.noise_source))
+        tables.append(verdict_table(run.verdicts, said))
     if run.outputs:
         tables.append(output_table(run.outputs))
     if run.measurements:
@@ -113,19 +116,30 @@ def compare_runs(
     return comparisons, tables, remarks
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """One row per cell, what changed in it most."""
+def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) -> Table:
+    """One row per cell with its headline metrics and what is not well; below, what the gate says of the suite."""
     rows = []
     for verdict in verdicts:
         changes = [
             f"{METRICS[m.metric].title} {m.measured.value / m.baseline.value - 1:+.1%}"
             for m in verdict.metrics
-            if m.tolerance is not None
+            if m.tolerance is not None and (m.metric in _HEADLINE or _matters(m))
         ]
         rows.append([str(verdict.cell), verdict.outcome.value, ", ".join(changes) or verdict.reason])
-    why = tuple(f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None)
+    why = [f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None]
+    why += [f"{v.cell}: {v.reason}" for v in verdicts if v.reason and v.metrics]
+    why += [f"{v.cell}: {note}" for v in verdicts for note in v.notes]
     headers = ("cell", "verdict", "notes")
-    return Table(title="verdicts against the stored baselines", headers=headers, rows=rows, notes=why)
+    title = "verdicts against the stored baselines"
+    return Table(title=title, headers=headers, rows=rows, sentences=sentences, notes=why)
+
+
+def _matters(metric: MetricVerdict) -> bool:
+    """Whether a metric that is no headline decided something, or should have."""
+    open_for_noise = metric.decision is not None and (metric.decision.advisory or not metric.decision.gateable)
+    return metric.outcome not in (Outcome.PASS, None) and not (
+        metric.outcome is Outcome.INCONCLUSIVE and open_for_noise
+    )
 
 
 def paying_tables(measurements: Iterable[Measurement]) -> list[Table]:

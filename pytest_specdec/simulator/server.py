@@ -54,6 +54,8 @@ class SimulatorOptions:
     """Engine whose endpoints, metrics and habits to show: one of DIALECTS."""
     acceptance: float | None = None
     """Pin the acceptance length, as engines' synthetic modes do."""
+    prompt_spread: float = 0.0
+    """How much prompts differ in acceptance, see `AcceptanceModel`; a prompt has the same in every run."""
     stream_interval: int = 1
     """Engine steps per chunk, after the first."""
     metrics: bool = True
@@ -152,6 +154,9 @@ class _Shell:
         if options.acceptance is not None:
             pinned = AcceptanceModel.pinned(options.acceptance, options.mtp)
             self.preset = replace(self.preset, acceptance=pinned)
+        elif options.prompt_spread:
+            varied = replace(self.preset.acceptance, prompt_spread=options.prompt_spread)
+            self.preset = replace(self.preset, acceptance=varied)
         self.model = options.model or self.preset.model
         max_running = options.max_running or self.dialect.max_running(options.mtp)
         fault = find_fault(options.fault) if options.fault else HEALTHY

@@ -66,7 +66,7 @@ def read_documents(path: Path) -> list[Document]:
         raise BrokenFileError(f"{path} is not JSON, or was cut off: {error}") from error
     objects = [value for value in values if isinstance(value, dict)]
     if not objects:
-        raise BrokenFileError(f"{path} holds no results: there is no JSON object in it")
+        raise BrokenFileError(f"{path} holds no results: expected an object or a list of objects")
     if len(objects) == 1:
         return [Document(source=str(path), content=objects[0])]
     return [

@@ -16,6 +16,8 @@ from pytest_specdec.sources.sglang_bench import is_sglang_bench, read_sglang_ben
 from pytest_specdec.sources.vllm_bench import is_vllm_bench, read_vllm_bench
 
 _HEAD = 200
+_INFERENCEX = frozenset({"hw", "hardware", "framework", "metrics", "tput_per_gpu"})
+"""Any of these fields is in each of its rows."""
 _REFUSED = {
     "benchmarks": "GuideLLM's files are not read: its time per output token has TTFT in it",
     "load_summary": "inference-perf's files are not read: it counts tokens by its own tokenizer by default",
@@ -38,10 +40,10 @@ _FORMATS = (
 def meaning_of(path: Path) -> Meaning | None:
     """Whose results a file, folder or pattern holds.
 
-    SPECDEC for a saved run and INFERENCEX for anything that is no other tool's; None for results to import.
+    SPECDEC for a saved run and INFERENCEX for its rows; None for results to import.
 
     Raises:
-        BrokenFileError: the file cannot be read.
+        BrokenFileError: the file cannot be read, is cut off, or is of none of these.
     """
     if path.is_dir() or (_is_pattern(path) and not path.exists()):
         return None
@@ -52,46 +54,52 @@ def meaning_of(path: Path) -> Meaning | None:
         raise BrokenFileError(f"cannot read {path}: {error.strerror}") from error
     if is_run(head):
         return SPECDEC
-    try:
-        documents = read_documents(path)
-    except BrokenFileError:
-        return INFERENCEX
+    documents = read_documents(path)
     if any(_format(document) for document in documents):
         return None
-    first = documents[0].content
+    fields = documents[0].content.keys()
     for mark, why in _REFUSED.items():
-        if mark in first:
+        if mark in fields:
             raise BrokenFileError(f"{path}: {why}")
+    if not fields & _INFERENCEX:
+        raise BrokenFileError(
+            f"{path} is no saved run, and no result of InferenceX, vllm bench serve, SGLang's bench_serving or AIPerf"
+        )
     return INFERENCEX
 
 
 def load_peers(path: Path) -> list[PeerResult]:
-    """Read every result of a file, of a folder and those below it, or of the files that fit a pattern.
+    """Read every result of a file, of a folder and those below it, or of the files and folders that fit a pattern.
 
     In a folder, files that are no results are passed over, as is the warm-up of a sweep.
 
     Raises:
         BrokenFileError: a file is broken, or there is no result.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*.json*") if file.suffix in (".json", ".jsonl"))
-    else:
-        files = sorted(_matches(path)) if _is_pattern(path) and not path.exists() else [path]
+    matches = sorted(_matches(path)) if _is_pattern(path) and not path.exists() else [path]
     found: list[PeerResult] = []
     lost = 0
-    for file in files:
-        for document in read_documents(file):
-            form = _format(document)
-            lost += _failed_run(document)
-            if form is not None and not _warm_up(document):
-                found.append(form.read(document))
-            elif form is None and not path.is_dir() and not _failed_run(document):
-                raise BrokenFileError(f"{document.source} is no result of vllm bench serve, bench_serving or AIPerf")
+    for match in matches:
+        for file in _inside(match):
+            for document in read_documents(file):
+                form = _format(document)
+                if _failed_run(document):
+                    lost += 1
+                elif form is None and file == match:
+                    raise BrokenFileError(f"{file} is no result of vllm bench serve, SGLang's bench_serving or AIPerf")
+                elif form is not None and not _warm_up(document):
+                    found.append(form.read(document))
     if not found:
         raise BrokenFileError(f"no result of vllm bench serve, SGLang's bench_serving or AIPerf in {path}")
     if lost:
         found[0] = replace(found[0], remarks=(*found[0].remarks, f"{lost} run(s) of the sweep failed and are missing"))
     return found
+
+
+def _inside(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*.json*") if file.suffix in (".json", ".jsonl"))
 
 
 def _format(document: Document) -> _Format | None:

@@ -66,7 +66,6 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True):
     p99_ttft_ms: float | None = None
     median_e2e_latency_ms: float | None = None
     p90_e2e_latency_ms: float | None = None
-    accept_length: float | None = None
 
 
 def is_sglang_bench(document: Document) -> bool:
@@ -156,9 +155,5 @@ def _remarks(line: _Line) -> tuple[str, ...]:
     ):
         remarks.append(
             f"its own tokenizer finds {retokenized} tokens in the answers, {line.total_output_tokens} were counted"
-        )
-    if line.accept_length:
-        remarks.append(
-            f"accept_length {line.accept_length:g} is a mean over the server's life, not of this run: not imported"
         )
     return tuple(remarks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from pathlib import Path
 
 import msgspec
 
@@ -18,6 +19,7 @@ from pytest_specdec.peers.result import PeerResult
 from pytest_specdec.sources.documents import Document
 
 _COMPACT_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)-")
+_SWEEP_FOLDER = re.compile(r"SERVE-+(.*?)(?:-BENCH-.*)?$")
 _LATENCIES = {
     "p90_tpot_ms": "tpot_p90_ms",
     "median_ttft_ms": "ttft_p50_ms",
@@ -54,6 +56,8 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
     spec_decode_acceptance_rate: float | None = None
     spec_decode_acceptance_length: float | None = None
     spec_decode_per_position_acceptance_rates: tuple[float, ...] | None = None
+    run_number: int | None = None
+    """Written by a sweep only."""
     # What `--metadata KEY=VALUE` adds is a string, what a sweep adds is a number.
     version: str | None = None
     hardware: str | None = None
@@ -102,6 +106,7 @@ def _result(saved: _Saved, source: str) -> PeerResult:
         model=saved.model_id,
         backend=saved.backend,
         engine_version=saved.version or "",
+        settings="" if saved.run_number is None else _serve_settings(source),
         hardware=(saved.hardware or "").lower(),
         precision=saved.precision or "",
         parallelism="" if degree is None else f"tp{degree}",
@@ -128,6 +133,12 @@ def _readings(saved: _Saved) -> dict[str, Estimate]:
     if saved.spec_decode_acceptance_rate is not None:
         found["acceptance_rate"] = saved.spec_decode_acceptance_rate / 100
     return {key: Estimate(value) for key, value in found.items() if value is not None}
+
+
+def _serve_settings(source: str) -> str:
+    """A sweep names the folder of its runs by what it changed; in the file those fields look like any other."""
+    found = _SWEEP_FOLDER.match(Path(source).parent.name)
+    return found[1] if found else ""
 
 
 def _degree(value: int | str) -> int:

@@ -52,6 +52,15 @@ class AcceptanceCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     words: str
     """For people, one sentence."""
 
+    @property
+    def must_hold(self) -> bool:
+        """Whether a cell passes only when this check shows that it holds.
+
+        That is the length's part. The others say where a loss is: they raise an alarm, and with few prompts or a
+        rarely accepted position they stay undecided on the soundest engine.
+        """
+        return self.name == "acceptance_length"
+
     def outcome(self, alpha: float) -> Literal["fell", "holds", "undecided", "untested"]:
         """What follows, when so many false alarms may be spent on this check."""
         if self.p_value is None or self.p_holds is None:

@@ -9,7 +9,8 @@ time is what passes between two verify steps of a stream. Off has AL = 1. The ch
 change of the whole; what the long-run estimates leave over is shown as the rest.
 
 Step time holds whatever stops a stream: verify steps proper, other requests' prefills, preemptions. The median gap
-between chunks tells the two apart, for it sees the steps proper only.
+between chunks tells the two apart, for it sees the steps proper only. Where the time to the first token has moved with
+the stalls, it is the prefills that take another time.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ import msgspec
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.metric import METRICS
 
-Cause = Literal["acceptance", "step time", "stalls", "waiting", "several", "unexplained", "none"]
+Cause = Literal["acceptance", "step time", "prefill", "stalls", "waiting", "several", "unexplained", "none"]
 
 LEAST = 0.01
 """A factor that moved by less is called unchanged, however sure that is."""
+PREFILL = 0.2
+"""Relative change of the TTFT from which stalls are prefills: a stall now and then does not move the median."""
 _MAIN = 0.6
 """A factor that holds this share of all movement is the cause."""
 _WORDS: Mapping[Cause, str] = {
     "acceptance": "the drafter, not the kernels",
     "step time": "the steps themselves, not the drafter",
+    "prefill": "prefills, which stop the streams of others and move the TTFT, not the steps and not the drafter",
     "stalls": "stalls between the steps (prefills of other requests, preemptions), not the steps and not the drafter",
     "waiting": "requests that wait for their first token (queue or prefill), not the drafter",
     "several": "several things at once",
@@ -121,11 +125,16 @@ def _cause(
     main = max(pushes, key=lambda metric: pushes[metric])
     if pushes[main] < _MAIN * whole:
         return "several"
-    if main == "acceptance_length":
-        return "acceptance"
-    if main == "decoding_streams":
-        return "waiting"
-    return "stalls" if main == "step_time_ms" and _only_stalls(before, after) else "step time"
+    match main:
+        case "acceptance_length":
+            cause: Cause = "acceptance"
+        case "decoding_streams":
+            cause = "waiting"
+        case "step_time_ms" if _only_stalls(before, after):
+            cause = "prefill" if _prefills(before, after, sign) else "stalls"
+        case _:
+            cause = "step time"
+    return cause
 
 
 def _only_stalls(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> bool:
@@ -135,6 +144,15 @@ def _only_stalls(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) 
     whole = abs(math.log(after["step_time_ms"].value / before["step_time_ms"].value))
     proper = abs(math.log(after["itl_p50_ms"].value / before["itl_p50_ms"].value))
     return proper < (1 - _MAIN) * whole
+
+
+def _prefills(before: Mapping[str, Estimate], after: Mapping[str, Estimate], sign: float) -> bool:
+    """Whether first tokens come later, or earlier, as the whole got slower, or faster."""
+    key = "ttft_p50_ms"
+    if key not in before or key not in after:
+        return False
+    effect = _effect(before[key], after[key], -1)
+    return sign * math.log1p(effect.value) > max(math.log1p(PREFILL), effect.half_width or 0.0)
 
 
 def _sentence(change: Estimate, parts: tuple[Part, ...], rest: float, cause: Cause) -> str:

@@ -122,14 +122,12 @@ def _gauging(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
 
 def _lengths(cell: Cell, signs: Signs) -> Iterator[Finding]:
     """Whether requests were as long as they were asked to be: else the speed is another workload's."""
-    excess = signs.completion_excess or 0.0
+    excess = signs.completion_excess or 0.0  # too few are none of it: such requests have failed
     if excess > TOKEN_TOLERANCE:
         yield _broken(
             "completion-tokens",
             f"answers have {excess:.1%} more tokens by `usage` than were asked for: it counts what was not generated",
         )
-    elif excess < -TOKEN_TOLERANCE and cell.workload.ignore_eos:
-        yield _broken("completion-tokens", f"{-excess:.1%} of the tokens that were asked for did not arrive")
     prompts = signs.prompt_excess or 0.0
     if abs(prompts) > PROMPT_TOLERANCE:
         other = abs(prompts) * cell.workload.mean_isl > MOST_PROMPT_EXCESS

@@ -1,28 +1,30 @@
-"""The regression catalogue against the checks: which check flags each fault, and what the diagnosis says.
-
-python tests/unit/catalogue.py [SEEDS]      prints the table of docs/regressions.md, over 20 seeds by default
-"""
+"""The regression catalogue against the checks of speed and of counters, in virtual time."""
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-
-from tabulate import tabulate
 
 from pytest_specdec.baseline import BaselinePoint, BaselineRun
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.cost import Price
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.estimators.summary import summarize
-from pytest_specdec.gate.verdict import Outcome, judge_suite
+from pytest_specdec.gate.admission import settled
+from pytest_specdec.gate.dialogue import Block, Observed, PairBlocks, Request, ScreenRuns, drive
+from pytest_specdec.gate.evidence import CellEvidence, build, observed
+from pytest_specdec.gate.noise import Run
+from pytest_specdec.gate.rule import decide
+from pytest_specdec.gate.suite import terms_of
+from pytest_specdec.gate.verdict import Outcome, Verdict
+from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.measurement import Environment, Measurement
+from pytest_specdec.sample import RequestSample
 from pytest_specdec.simulator.fault import HEALTHY, Fault
-from pytest_specdec.simulator.faults import FAULTS, HEALTHY_CONTROLS, UNSEEN, find_fault
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.acceptance import acceptance_from
@@ -34,6 +36,12 @@ QWEN = find_preset("h200-qwen3.5-397b-fp8")
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73)
 WINDOW_S = 60.0
 MTP = 3
+SESSIONS = 6
+"""Of the baseline."""
+BASELINES = 4
+MeasureIn = Callable[[int], Measurement]
+"""Measures an engine in one session; the number tells sessions apart."""
+_REASON = re.compile("CUDA error|ended early|no progress|failed to start")
 
 WHERE: dict[str, tuple[str, int]] = {
     "dynamic-k-thrashes": ("1k1k", 8),
@@ -50,20 +58,6 @@ WHERE: dict[str, tuple[str, int]] = {
 """Sequence and concurrency at which a fault shows that does not show at 16 requests of 1k1k."""
 WINDOWS_S = {"prefills-stall": 240.0}
 """Longer than usual, for what happens once in 20 s."""
-TEXT_ONLY = "the text alone tells it: output checks against Off"
-ELSEWHERE: dict[str, str] = {
-    **dict.fromkeys(
-        [
-            *("answers-wrong", "text-differs", "anothers-text", "gibberish", "replacement-characters", "invalid-utf8"),
-            *("endless", "loops-in-long-context", "structured-stuck", "structured-invalid"),
-        ],
-        TEXT_ONLY,
-    ),
-    **dict.fromkeys(["start-fails", "start-fails-above-k1", "start-fails-sometimes"], "the launcher tells it"),
-    "gauge-lies": "a gauge is a hint, labelled as one, and neither stored nor gated where counters exist",
-    "tokens-lost": "1 % of the tokens, under what cut streams leave open: drained runs (token truth) tell it",
-}
-"""Faults that a run in virtual time has no words for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,7 @@ class Caught:
     checks: tuple[str, ...]
     """Checks that flagged it: findings, and metrics that regressed."""
     cause: str
-    """What the diagnosis, or the finding, says."""
+    """What the diagnosis, the finding or the error says."""
     failed: bool
     """Whether a test would be red."""
 
@@ -99,13 +93,14 @@ def measure(fault: Fault, workload: Workload, concurrency: int, seed: int) -> Me
         seed=seed,
         fault=fault,
     )
+    traffic = replace(run.traffic, samples=[_as_the_load_has_it(s) for s in run.traffic.samples])
     first, last = run.looks[0], run.looks[-1]
     counters = last.speculation - first.speculation if last.speculation and first.speculation else run.counters
     acceptance = acceptance_from(counters) if counters else None
-    values, counts = summarize(run.traffic, workload, gpus=8, acceptance=acceptance, price=PRICE)
-    tokens = token_truth(run.traffic.samples, last.generation_tokens, last.prompt_tokens)
+    values, counts = summarize(traffic, workload, gpus=8, acceptance=acceptance, price=PRICE)
+    tokens = token_truth(traffic.samples, last.generation_tokens, last.prompt_tokens)
     signs = signs_of(
-        run.traffic,
+        traffic,
         speculation=counters,
         generated=last.generation_tokens - first.generation_tokens,
         waiting=[look.waiting for look in run.looks],
@@ -129,76 +124,93 @@ def measure(fault: Fault, workload: Workload, concurrency: int, seed: int) -> Me
     )
 
 
+def _as_the_load_has_it(sample: RequestSample) -> RequestSample:
+    """A request that ends before its time has failed, as over HTTP."""
+    if sample.status != "ok" or sample.output_tokens >= sample.request.osl:
+        return sample
+    error = f"ended early: {sample.output_tokens} of {sample.request.osl} tokens"
+    return replace(sample, status="failed", error=error)
+
+
 @cache
-def baseline(isl: int, osl: int, concurrency: int, seed: int) -> BaselinePoint:
-    """The healthy engine, measured with another seed."""
-    measured = measure(HEALTHY, Workload(isl=isl, osl=osl), concurrency, 1000 + seed)
-    run = BaselineRun(measured_at="", version="1", values=measured.values)
+def baseline(isl: int, osl: int, concurrency: int, number: int) -> BaselinePoint:
+    """The healthy engine, measured in several sessions."""
+    workload = Workload(isl=isl, osl=osl)
+    runs = [measure(HEALTHY, workload, concurrency, 1000 + 100 * number + session) for session in range(SESSIONS)]
+    return stored(runs)
+
+
+def stored(runs: Sequence[Measurement]) -> BaselinePoint:
+    """Runs as a baseline has them, each on a start of its own."""
     return BaselinePoint(
-        cell=measured.cell, environment=measured.environment, price=PRICE, runs=(run,), path=Path("baseline.json")
+        cell=runs[0].cell,
+        environment=runs[0].environment,
+        price=runs[0].price,
+        runs=tuple(
+            BaselineRun(measured_at="", version="1", session=str(i), requests=run.requests.finished, values=run.values)
+            for i, run in enumerate(runs)
+        ),
+        path=Path("baseline.json"),
     )
 
 
 def catch(fault: Fault, seed: int) -> Caught:
     """Measure an engine with a fault and let every check look at it."""
     workload, concurrency = point_of(fault)
+    known = baseline(workload.isl, workload.osl, concurrency, seed % BASELINES)
+    return judge(
+        lambda session: measure(fault, workload, concurrency, seed + 10_000 * session),
+        lambda session: healthy(workload.isl, workload.osl, concurrency, seed + 10_000 * session + 5_000),
+        known,
+    )
+
+
+@cache
+def healthy(isl: int, osl: int, concurrency: int, seed: int) -> Measurement:
+    """The old engine, beside the new one."""
+    return measure(HEALTHY, Workload(isl=isl, osl=osl), concurrency, seed)
+
+
+def judge(new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint) -> Caught:
+    """Let the findings and the gate speak; the gate may ask for more sessions of both engines."""
     try:
-        measured = measure(fault, workload, concurrency, seed)
+        measured = new_in(0)
     except SpecdecError as error:
-        return Caught((type(error).__name__,), "not measured", failed=True)
-    stored = baseline(workload.isl, workload.osl, concurrency, seed)
-    (verdict,) = judge_suite([(measured, stored)]).values()
-    regressed = [m.metric for m in verdict.metrics if m.outcome is Outcome.REGRESSED]
-    findings = [finding.check for finding in measured.findings]
-    cause: str = verdict.diagnosis.cause if verdict.diagnosis else ""
+        return Caught((type(error).__name__,), reason_of(error), failed=True)
+    findings = tuple(finding.check for finding in measured.findings)
+    verdict = settled(measured, known, ()) or _weighed(measured, new_in, old_in, known)
     if verdict.outcome is Outcome.UNHEALTHY:
-        cause = next(f.check for f in measured.findings if f.severity == "broken")
-    failed = verdict.outcome in (Outcome.REGRESSED, Outcome.UNHEALTHY)
-    return Caught((*findings, *regressed), cause, failed)
+        return Caught(findings, next(f.check for f in measured.findings if f.severity == "broken"), failed=True)
+    regressed = [m.metric for m in verdict.metrics if m.outcome is Outcome.REGRESSED]
+    cause = verdict.diagnosis.cause if verdict.diagnosis else ""
+    return Caught((*findings, *regressed), cause, failed=verdict.outcome is Outcome.REGRESSED)
 
 
-def job(name: str, seed: int) -> tuple[str, Caught]:
-    return name, catch(find_fault(name), seed)
+def _weighed(measured: Measurement, new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint) -> Verdict:
+    case = build([CellEvidence(measured=measured, runs=(measured,), baseline=known)])
+    (name,) = case.cells
+    news, olds = itertools.count(1), itertools.count(1)
+
+    def new() -> Run:
+        return observed(new_in(next(news)), known, by_prompt=False)
+
+    def old() -> Run:
+        return observed(old_in(next(olds)), known, by_prompt=False)
+
+    def answer(request: Request) -> Observed:
+        if isinstance(request, PairBlocks):
+            blocks = [Block(old=(old(), old()), new=(new(), new())) for _ in range(request.blocks)]
+            return Observed(blocks={name: blocks})
+        if isinstance(request, ScreenRuns):
+            more = [new() for _ in range(request.runs[name] - 1)]
+            return Observed(runs={name: [*case.runs[name], *more]}, extras=case.extras)
+        return Observed(runs={name: [new() for _ in range(request.sessions)]})
+
+    rule = decide(case.noise, terms=terms_of(case, exhaustive=True), engines=case.engines)
+    return verdicts(case, drive(rule, answer))[measured.cell]
 
 
-def table(seeds: int) -> str:
-    """Every fault and every control."""
-    faults = [fault for fault in FAULTS.values() if fault.id not in ELSEWHERE]
-    names = [fault.id for fault in (*faults, *HEALTHY_CONTROLS.values())] * seeds
-    numbers = [seed for seed in range(seeds) for _ in range(len(names) // seeds)]
-    caught: dict[str, list[Caught]] = {}
-    with ProcessPoolExecutor() as pool:
-        for name, found in pool.map(job, names, numbers, chunksize=4):
-            caught.setdefault(name, []).append(found)
-    rows = []
-    for fault in (*faults, *HEALTHY_CONTROLS.values()):
-        runs = caught[fault.id]
-        flagged = sum(bool(c.checks) for c in runs)
-        checks = Counter(check for c in runs for check in c.checks)
-        causes = Counter(c.cause for c in runs if c.cause)
-        rows.append(
-            [
-                fault.id,
-                ", ".join(fault.threads) or "-",
-                fault.magnitude or "-",
-                f"{flagged}/{len(runs)}",
-                f"{sum(c.failed for c in runs)}/{len(runs)}",
-                ", ".join(check for check, _ in checks.most_common(3)) or "nothing",
-                causes.most_common(1)[0][0] if causes else "-",
-            ]
-        )
-    headers = ["fault", "published as", "magnitude", "flagged", "red", "by", "diagnosis"]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-
-
-def left_out() -> str:
-    """What no run in virtual time tells, with the reason."""
-    rows = [[f, ", ".join(FAULTS[f].threads) or "-", why] for f, why in ELSEWHERE.items()]
-    rows += [[one.what, one.thread, one.reason] for one in UNSEEN]
-    return tabulate(rows, ["fault", "published as", "why not here"], tablefmt="github", disable_numparse=True)
-
-
-if __name__ == "__main__":
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else 20))
-    print()
-    print(left_out())
+def reason_of(error: SpecdecError) -> str:
+    """What most requests failed of, or why an engine did not start, in its first words."""
+    found = _REASON.search(str(error))
+    return found[0] if found else str(error)

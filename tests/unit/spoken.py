@@ -49,9 +49,7 @@ def questions(seed: int) -> Questions:
 
 
 def said(spoken: Spoken, draft_tokens: int, seed: int = 0) -> Answers:
-    asking = ask_through(
-        spoken, "m", draft_tokens=draft_tokens, questions=questions(seed), least_patience_s=PATIENCE_S
-    )
+    asking = ask_through(spoken, "m", draft_tokens=draft_tokens, questions=questions(seed), patience_s=PATIENCE_S)
     return asyncio.run(asking)
 
 

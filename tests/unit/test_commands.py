@@ -89,8 +89,8 @@ def test_a_row_with_an_error_is_passed_over(tmp_path: Path, capsys: pytest.Captu
     ("content", "message"),
     [
         ("not json", "is not JSON"),
-        ("[]", "holds no InferenceX rows"),
-        ("[1]", "holds no InferenceX rows"),
+        ("[]", "holds no results"),
+        ("[1]", "holds no results"),
         ([{"hw": "h200"}], "row 0: not an InferenceX result: has no 'tput_per_gpu'"),
         (rows({"median_intvty": 0}), "median_intvty is 0, expected a positive number"),
         (rows({}), "nothing to compare: qwen3.5 h200 fp8 1k1k: no mtp points"),

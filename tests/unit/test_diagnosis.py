@@ -17,7 +17,13 @@ from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.acceptance import acceptance_from
 from pytest_specdec.speculation.diagnosis import Cause, diagnose
 
-HEALTHY = {"acceptance_length": 2.61, "step_time_ms": 20.0, "decoding_streams": 15.0, "itl_p50_ms": 19.0}
+HEALTHY = {
+    "acceptance_length": 2.61,
+    "step_time_ms": 20.0,
+    "decoding_streams": 15.0,
+    "itl_p50_ms": 19.0,
+    "ttft_p50_ms": 100.0,
+}
 
 
 def values(sure: float = 0.003, **changes: float) -> dict[str, Estimate]:
@@ -50,6 +56,15 @@ def values(sure: float = 0.003, **changes: float) -> dict[str, Estimate]:
             "-9.1%: step time 20.00 -> 22.00 (-9.1%), acceptance length unchanged, ",
             "(prefills of other requests, preemptions), not the steps and not the drafter",
         ),
+        (
+            {"step_time_ms": 1.1, "ttft_p50_ms": 1.5},
+            "prefill",
+            "-9.1%: step time 20.00 -> 22.00 (-9.1%), acceptance length unchanged, ",
+            "prefills, which stop the streams of others and move the TTFT, not the steps and not the drafter",
+        ),
+        ({"step_time_ms": 0.9, "ttft_p50_ms": 0.5}, "prefill", "+11.1%: ", "not the steps and not the drafter"),
+        ({"step_time_ms": 1.1, "ttft_p50_ms": 0.5}, "stalls", "-9.1%: ", "not the steps and not the drafter"),
+        ({"step_time_ms": 1.1, "itl_p50_ms": 1.1, "ttft_p50_ms": 1.5}, "step time", "-9.1%: ", "not the drafter"),
         (
             {"decoding_streams": 0.8},
             "waiting",

@@ -16,7 +16,8 @@ from pytest_specdec.baseline_update import Acceptor, update
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
-from pytest_specdec.gate.verdict import Outcome, Verdict, judge_suite
+from pytest_specdec.gate.suite import judge_suite
+from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.run import Run, is_run, load_run, run_json, save_run

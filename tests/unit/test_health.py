@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
-from pytest_specdec.speculation.acceptance import SpecCounters, acceptance_from
+from pytest_specdec.speculation.acceptance import SpecCounters, acceptance_from, gauge_acceptance
 from pytest_specdec.speculation.health import Finding, find
 from pytest_specdec.speculation.signs import Signs, signs_of
 from pytest_specdec.tokens import TokenTruth
@@ -68,12 +68,61 @@ def test_a_broken_drafter_is_told_by_its_first_position_unless_it_is_pinned() ->
         ({"acceptance_drift": -0.2}, "acceptance-drifts"),
         ({"waiting": 3.0}, "queue-limited"),
         ({"preemptions": 2.0}, "preempted"),
-        ({"prefix_hits": 0.5}, "prefix-hits"),
-        ({"prompt_excess": 0.06}, "prompt-tokens"),
+        ({"prefix_hits": 0.03}, "prefix-hits"),
+        ({"gauge_length": 4.0}, "gauge-lies"),
     ],
 )
 def test_what_a_reader_must_know_is_a_warning(changes: dict[str, Any], check: str) -> None:
     assert {name: finding.severity for name, finding in found(**changes).items()} == {check: "warning"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "words"),
+    [
+        ({"prefix_hits": 0.5}, "prefix-hits", "50.0% of the prompt tokens were hits"),
+        ({"prompt_excess": 0.06}, "prompt-tokens", "prompts are +6.0% off the requested ISL"),
+        ({"prompt_excess": -0.06}, "prompt-tokens", "prompts are -6.0% off the requested ISL"),
+        ({"completion_excess": 0.25}, "completion-tokens", "25.0% more tokens by `usage` than were asked for"),
+    ],
+)
+def test_another_workload_than_was_asked_for_breaks_the_point(changes: dict[str, Any], check: str, words: str) -> None:
+    for cell in (MTP, OFF):
+        findings = found(cell, **changes)
+        assert {name: finding.severity for name, finding in findings.items()} == {check: "broken"}
+        assert words in findings[check].words
+
+
+def test_a_short_prompt_may_be_a_token_or_two_off() -> None:
+    short = msgspec.structs.replace(MTP, workload=Workload(isl=64, osl=48))
+    assert found(short, prompt_excess=0.03)["prompt-tokens"].severity == "warning"
+    assert found(short, prompt_excess=0.3)["prompt-tokens"].severity == "broken"
+
+
+def test_prompts_of_a_file_share_what_they_like_and_natural_ends_are_early() -> None:
+    of_file = msgspec.structs.replace(MTP, workload=Workload(isl=0, osl=256, prompts="file-1", ignore_eos=False))
+    assert found(of_file, prefix_hits=0.5)["prefix-hits"].severity == "warning"
+    assert found(of_file, completion_excess=-0.4) == {}
+    assert found(of_file, completion_excess=0.4)["completion-tokens"].severity == "broken"
+
+
+def test_a_gauge_is_held_against_counters_and_without_them_against_the_stream() -> None:
+    words = found(gauge_length=4.0)["gauge-lies"].words
+    assert words == "the gauge says 4.00 tokens per step, the counters 3.10"
+    assert found(gauge_length=3.3) == {}
+    alone = find(MTP, gauge_acceptance(4.0, 3), msgspec.structs.replace(HEALTHY, gauge_length=4.0), None)
+    assert alone[0].words == "the gauge says 4.00 tokens per step, the chunks of the stream 3.10"
+    lower = msgspec.structs.replace(HEALTHY, gauge_length=2.0, tokens_per_chunk=4.0)
+    assert find(MTP, gauge_acceptance(2.0, 3), lower, None) == (), "a chunk may hold several steps"
+
+
+@pytest.mark.parametrize(
+    ("server", "severity"), [(None, "warning"), (1100, "warning"), (999, "warning"), (980, "broken")]
+)
+def test_a_server_that_counts_less_than_it_said_lies(server: float | None, severity: str) -> None:
+    truth = TokenTruth(
+        usage_generated=1000, server_generated=server, usage_prompt=10, server_prompt=10, unfinished=0, reason="why"
+    )
+    assert found(tokens=truth)["token-truth"].severity == severity
 
 
 def test_chunks_of_several_steps_are_no_lie() -> None:
@@ -126,7 +175,9 @@ def test_signs_come_from_the_changes_of_counters() -> None:
         preemptions=1.0,
         prefix_queries=100.0,
         prefix_hits=25.0,
+        gauge_lengths=[3.0, 4.0],
     )
+    assert (signs.gauge_length, signs.completion_excess) == (3.5, 0.0)
     assert (signs.verify_steps, signs.drafts_per_step) == (100, 3.0)
     assert signs.verify_share == pytest.approx(310 / 310)
     assert (signs.waiting, signs.preemptions, signs.prefix_hits, signs.prompt_excess) == (1.0, 1.0, 0.25, 0.0)

@@ -86,12 +86,20 @@ def test_a_change_of_unknown_uncertainty_is_not_marked() -> None:
     (series,) = history_series(runs, "ttft_p50_ms")
     assert series.points[1].change == Estimate(0.0, None)
     assert not series.points[1].changed
+    known = msgspec.structs.replace(measured(), values={"total_tok_s_gpu": Estimate(50.0, 0.1)})
+    unsure = msgspec.structs.replace(measured(), values={"total_tok_s_gpu": Estimate(60.0)})
+    (series,) = history_series([saved(DAYS[0], at(DAYS[0], known)), saved(DAYS[1], at(DAYS[1], unsure))])
+    change = series.points[1].change
+    assert change is not None
+    assert (change.value, change.half_width) == (pytest.approx(0.2), None)
+    assert not series.points[1].changed
 
 
 @pytest.mark.parametrize(
     ("second", "metric"),
     [
         ({"environment": {"hardware": "h100"}}, "total_tok_s_gpu"),
+        ({"environment": {"hardware": "unknown"}}, "total_tok_s_gpu"),
         ({"environment": {"engine": "sglang"}}, "total_tok_s_gpu"),
         ({"environment": {"simulated": "tiny"}}, "total_tok_s_gpu"),
         ({"environment": {"facts": {"quantization": "bf16"}}}, "total_tok_s_gpu"),

@@ -78,6 +78,46 @@ def test_cutting_the_bytes_anywhere_changes_no_token(*, name: str, cuts: list[fl
     assert (np.diff(cut.chunk_s) >= 0).all()
 
 
+FRAGMENTS = [
+    *(b'data: {"choices":[{"delta":{"content":"x"}}],"usage":{"completion_tokens":%d}}' % n for n in (1, 2, 4)),
+    *(b'data: {"choices":[{"text":"x","finish_reason":"length"}]}', b'data:{"choices":[{"text":"x"}]}'),
+    *(b'data: {"choices":', b'data: [{"text":"x"}]}', b'[{"text":"x"}]}', b'data: {"choices":[{"text":'),
+    *(b'"x"}]}', b'{"error":"full"}', b"data: [DONE]", b"event: message", b": ping", b" "),
+]
+
+
+@settings(max_examples=300)
+@given(
+    parts=st.lists(
+        st.tuples(
+            st.sampled_from(FRAGMENTS), st.sampled_from([b"\n\n", b"\n\n", b"\n", b"\r\n\r\n", b"\r\n", b"\r", b""])
+        ),
+        max_size=12,
+    ),
+    joined=st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_a_read_that_is_one_event_is_read_as_if_it_came_byte_by_byte(
+    parts: list[tuple[bytes, bytes]], joined: list[bool]
+) -> None:
+    """Whole events take a shorter way through the parser; broken ones must not be any more welcome there."""
+    reads: list[bytes] = []
+    for (text, end), with_the_last in zip(parts, joined, strict=False):
+        if reads and with_the_last:
+            reads[-1] += text + end
+        else:
+            reads.append(text + end)
+    timed = [(float(at), data) for at, data in enumerate(reads)]
+    found = parse_stream(timed)
+    slowly = parse_stream([(at, data[i : i + 1]) for at, data in timed for i in range(len(data))])
+    assert found.chunk_s.tolist() == slowly.chunk_s.tolist()
+    assert found.chunk_tokens.tolist() == slowly.chunk_tokens.tolist()
+    assert (found.completion_tokens, found.finish_reason, found.error) == (
+        slowly.completion_tokens,
+        slowly.finish_reason,
+        slowly.error,
+    )
+
+
 def test_an_event_arrives_with_its_last_byte() -> None:
     data = events(said("a", 1), said("b", 2))
     middle = data.index(b"\n\n") - 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -18,6 +18,7 @@ ALPHA = 0.01
 PROMPTS = 80
 HETEROGENEITY, JITTER = 0.22, 0.04
 """Between prompts, and of one prompt from run to run: the side study's."""
+unhurried = settings(deadline=None, max_examples=50)
 NOTHING = Bounds(tolerance=0.0, margin=0.5)
 
 lengths = st.floats(1.0, 6.0)
@@ -37,16 +38,18 @@ def world(rng: np.random.Generator, loss: float = 0.0, prompts: int = PROMPTS) -
     return before, after * (1 - loss)
 
 
+@unhurried
 @given(pairs)
 def test_it_is_the_paired_t_test_of_the_logarithms(drawn: list[tuple[float, float]]) -> None:
     before, after = sides(drawn)
-    before[0] *= 1.5  # some scatter
+    assume(np.ptp(np.log(before) - np.log(after)) > 1e-3)
     found = paired_loss(before, after, LENGTH)
     ours, none, much = np.log(after), np.log(before * (1 - 0.005)), np.log(before * (1 - 0.03))
     assert found.p_value == pytest.approx(stats.ttest_rel(none, ours, alternative="greater").pvalue, abs=1e-9)
     assert found.p_holds == pytest.approx(stats.ttest_rel(much, ours, alternative="less").pvalue, abs=1e-9)
 
 
+@unhurried
 @given(pairs, st.randoms(use_true_random=False))
 def test_the_order_of_prompts_says_nothing(drawn: list[tuple[float, float]], random: Any) -> None:
     other = list(drawn)
@@ -55,6 +58,7 @@ def test_the_order_of_prompts_says_nothing(drawn: list[tuple[float, float]], ran
     assert (found.value, found.p_value) == pytest.approx((shuffled.value, shuffled.p_value), abs=1e-9)
 
 
+@unhurried
 @given(pairs, st.floats(0.1, 10))
 def test_a_scale_that_both_sides_share_says_nothing(drawn: list[tuple[float, float]], scale: float) -> None:
     before, after = sides(drawn)
@@ -64,6 +68,7 @@ def test_a_scale_that_both_sides_share_says_nothing(drawn: list[tuple[float, flo
     )
 
 
+@unhurried
 @given(pairs, st.floats(0.01, 0.5))
 def test_it_looks_one_way_only(drawn: list[tuple[float, float]], gain: float) -> None:
     before, after = sides(drawn)
@@ -75,6 +80,7 @@ def test_it_looks_one_way_only(drawn: list[tuple[float, float]], gain: float) ->
     assert found.low <= found.value <= found.high
 
 
+@unhurried
 @given(st.lists(lengths, min_size=5, max_size=60))
 def test_the_same_again_holds(drawn: list[float]) -> None:
     before = np.array(drawn)
@@ -131,8 +137,8 @@ def test_runs_with_other_prompts_find_nothing_of_the_kind() -> None:
     assert found < 60
 
 
+@unhurried
 @given(st.floats(0.0, 0.4), st.integers(0, 1000))
-@settings(max_examples=30)
 def test_a_trend_is_found_where_it_is_and_not_where_the_loss_is_even(fall: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     before = 3 * np.exp(rng.normal(0, HETEROGENEITY, 100))
@@ -146,6 +152,7 @@ def test_a_trend_is_found_where_it_is_and_not_where_the_loss_is_even(fall: float
     assert even.p_holds < ALPHA
 
 
+@unhurried
 @given(st.lists(lengths, min_size=3, max_size=10), lengths, st.floats(0.001, 0.1))
 def test_unpaired_is_students_prediction_of_the_next_session(before: list[float], after: float, noise: float) -> None:
     found = unpaired_loss(before, after, noise, NOTHING)
@@ -161,6 +168,7 @@ def test_equal_sessions_are_not_believed_beyond_the_noise_of_one() -> None:
     assert unsure.p_value > 0.2
 
 
+@unhurried
 @given(p_values)
 def test_holm_is_the_closed_test_of_bonferroni(found: list[float]) -> None:
     """A hypothesis is as doubtful as the worst set of hypotheses that it belongs to."""
@@ -173,6 +181,7 @@ def test_holm_is_the_closed_test_of_bonferroni(found: list[float]) -> None:
     assert holm(found) == pytest.approx(closed)
 
 
+@unhurried
 @given(p_values)
 def test_holm_keeps_the_order_and_makes_nothing_surer(found: list[float]) -> None:
     adjusted = holm(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import measured
 
@@ -33,6 +33,7 @@ from pytest_specdec.speculation.prompt_acceptance import (
     pair,
 )
 
+unhurried = settings(deadline=None, max_examples=30)
 histograms = st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any)
 
 
@@ -78,7 +79,8 @@ def test_tokens_that_were_spread_over_chunks_tell_nothing_of_halves() -> None:
     assert kept([sample(1)], counted=False).early_chunks == ()
 
 
-@given(st.integers(1, 1500), st.integers(1, 1500))
+@unhurried
+@given(st.integers(1, 700), st.integers(1, 700))
 def test_of_many_prompts_two_runs_keep_common_ones(first: int, second: int) -> None:
     runs = [kept([sample(index) for index in range(count)]) for count in sorted((first, second))]
     few, many = (set(run.requests) for run in runs)
@@ -88,6 +90,7 @@ def test_of_many_prompts_two_runs_keep_common_ones(first: int, second: int) -> N
     assert len(few & many) == len({index for index in many if index < shared})
 
 
+@unhurried
 @given(st.lists(st.lists(histograms, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_joining_sums_by_prompt(runs: list[list[list[int]]]) -> None:
     found = joined([kept([sample(i, h) for i, h in enumerate(run)]) for run in runs])
@@ -200,7 +203,7 @@ def test_simulated_engines_count_by_request_as_theirs_do(dialect: str, adapter: 
         assert 0 <= 1 + found.steps[row] + accepted - 64 <= 3
         assert found.early_chunks[row] + found.late_chunks[row] == found.steps[row]
     assert len(pair(found, again)) == 4
-    assert asyncio.run(main(1, details=False)) is None or dialect == "sglang"
+    assert asyncio.run(main(1, details=False)) is None
 
 
 def test_other_counts_of_the_same_sentence_are_another_wording() -> None:

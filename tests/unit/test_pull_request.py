@@ -11,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
 
+from pytest_specdec.bill import Cost
 from pytest_specdec.cell import Cell, EngineSpec
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.gate.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.gate.decision import Outcome as Decided
 from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
-from pytest_specdec.report.pull_request import COMMENT_BYTES, chart, headline, pull_request_page
+from pytest_specdec.report.mermaid import frontier_chart
+from pytest_specdec.report.pull_request import COMMENT_BYTES, headline, pull_request_page
 from pytest_specdec.report.render import Table, escaped, markdown
 from pytest_specdec.report.step_summary import LIMIT_BYTES, append_step_summary
-from pytest_specdec.run import Run, compare_modes
+from pytest_specdec.run import RawRun, Run, compare_modes
 from pytest_specdec.speculation.diagnosis import diagnose
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -90,6 +94,31 @@ def a_run(measurements: tuple[Measurement, ...], *verdicts: Verdict, **changes: 
     return msgspec.structs.replace(run, **changes)
 
 
+def own_check() -> Decision:
+    return Decision(
+        cell="a",
+        metric="acceptance by prompt",
+        outcome=Decided.FAIL,
+        evidence=Evidence.OWN,
+        reason="fewer drafts are accepted on 88 of 96 prompts",
+    )
+
+
+def decision() -> SuiteDecision:
+    passed = Decision(cell="a", metric="total_tok_s_gpu", outcome=Decided.PASS, evidence=Evidence.SCREEN, high=0.023)
+    return SuiteDecision(
+        outcome=Decided.FAIL,
+        decisions=(passed,),
+        alpha=0.01,
+        alpha_spent=0.01,
+        miss_at_margin=0.05,
+        runner_factor={},
+        noisy_runner=False,
+        suspects=1,
+        looks=2,
+    )
+
+
 def passing() -> Run:
     found = points(simulated="tiny")
     return a_run(found, *(verdict(m, Outcome.PASS) for m in found))
@@ -103,17 +132,26 @@ def failing() -> Run:
         verdict(found[0], Outcome.PASS),
         verdict(found[1], Outcome.NO_BASELINE, "no baseline is stored for this cell"),
         verdict(found[2], Outcome.NO_BASELINE, "no baseline is stored for this cell"),
-        verdict(found[3], Outcome.REGRESSED, change=0.88),
+        msgspec.structs.replace(
+            verdict(found[3], Outcome.REGRESSED, change=0.88),
+            reason="6 pairs show a loss of 12.0 %",
+            checks=(own_check(),),
+            notes=("driver differs: measured '570', baseline '550'",),
+        ),
         verdict(found[4], Outcome.IMPROVED, change=1.2),
         verdict(found[5], Outcome.UNHEALTHY, broken),
     )
     asked = OutputVerdict(
         check="same text", outcome=OutputOutcome.FAILED, reasons=("9 of 220 texts part hard",), numbers={}
     )
+    old = in_environment(found[3], version="0.20.0")
     return a_run(
         found,
         *outcomes,
         complete=False,
+        raw=(RawRun(measurement=found[3]), RawRun(measurement=old, arm="reference", stage="confirm")),
+        decision=decision(),
+        cost=Cost(server_starts=12, seconds=2040.0, gpu_hours=4.53, usd=6.39),
         not_measured={str(lost): "vllm died while it loaded: CUDA out of memory"},
         outputs={"model-fp8-mtp3": (asked,)},
     )
@@ -128,11 +166,13 @@ def test_the_page_is_what_the_golden_file_has(name: str, run: Run, failed: int) 
     ("outcomes", "failed", "said"),
     [
         ((Outcome.PASS,), 0, "PASS: 1 pass of 1 cell"),
-        ((Outcome.PASS, Outcome.IMPROVED), 0, "PASS: 1 pass, 1 improved of 2 cells"),
+        ((Outcome.PASS, Outcome.IMPROVED), 0, "PASS: 1 improved, 1 pass of 2 cells"),
         ((Outcome.PASS, Outcome.REGRESSED), 1, "FAIL: 1 regressed, 1 pass of 2 cells; 1 test failed"),
         ((Outcome.UNHEALTHY, Outcome.REGRESSED), 0, "FAIL: 1 unhealthy, 1 regressed of 2 cells"),
         ((Outcome.PASS, Outcome.INCONCLUSIVE), 0, "UNDECIDED: 1 inconclusive, 1 pass of 2 cells"),
-        ((Outcome.NO_BASELINE, Outcome.NOT_COMPARABLE), 0, "UNDECIDED: 1 not comparable, 1 no baseline of 2 cells"),
+        ((Outcome.NOT_COMPARABLE, Outcome.PASS), 0, "UNDECIDED: 1 not comparable, 1 pass of 2 cells"),
+        ((Outcome.NO_BASELINE,), 0, "FAIL: 1 no baseline of 1 cell"),
+        ((Outcome.PASS, Outcome.WARN), 0, "PASS: 1 warn, 1 pass of 2 cells"),
         # The gate may be green and a test of the user's own red.
         ((Outcome.PASS,), 2, "FAIL: 1 pass of 1 cell; 2 tests failed"),
         ((), 0, "PASS: 6 points measured, none judged against a baseline"),
@@ -142,6 +182,13 @@ def test_the_first_line_is_the_verdict_with_counts(outcomes: tuple[Outcome, ...]
     found = points()
     judged = [verdict(m, outcome, "because") for m, outcome in zip(found, outcomes, strict=False)]
     assert headline(a_run(found, *judged), failed) == said
+
+
+def test_what_became_a_baseline_is_accepted_and_no_failure() -> None:
+    found = points()
+    run = a_run(found, verdict(found[0], Outcome.NO_BASELINE, "no baseline is stored for this cell"))
+    assert headline(run, accepted=True) == "ACCEPTED: 1 no baseline of 1 cell; stored as baselines"
+    assert headline(run, 1, accepted=True).startswith("FAIL: ")
 
 
 def test_an_interrupted_run_is_no_pass() -> None:
@@ -216,7 +263,7 @@ def test_no_text_breaks_a_table(one: str, two: str) -> None:
 
 def test_the_chart_reads_both_curves_over_what_both_cover() -> None:
     (comparison,) = compare_modes(points())
-    drawn = chart(comparison)
+    drawn = frontier_chart(comparison, "m fp8 1k1k")
     low, high = comparison.overlap
     assert f"{low:.1f} --> {high:.1f}" in drawn
     first, second = ([float(value) for value in values.split(",")] for values in re.findall(r"line \[(.*)\]", drawn))
@@ -234,7 +281,7 @@ def test_a_hostile_name_opens_nothing_in_the_chart() -> None:
         for m in points()
     )
     (comparison,) = compare_modes(found)
-    drawn = chart(comparison)
+    drawn = frontier_chart(comparison, HOSTILE)
     assert drawn.count("```") == 2
     (title,) = re.findall(r"    title (.*)", drawn)
     assert re.fullmatch(r'"[^"<>`|]*"', title)

@@ -81,7 +81,10 @@ def test_simulated_results_have_series_of_their_own_and_say_so() -> None:
     assert not real.keys() & simulated.keys()
     assert all("simulated-h200" in name for name in simulated)
     for write in (github_bigger, github_smaller):
-        assert all(row["extra"].startswith("SIMULATED: no hardware") for row in json.loads(write(run_of(environment=SIMULATED))))
+        assert all(
+            row["extra"].startswith("SIMULATED: no hardware")
+            for row in json.loads(write(run_of(environment=SIMULATED)))
+        )
 
 
 def test_unlike_workloads_share_no_series_and_versions_of_the_engine_do() -> None:
@@ -100,7 +103,12 @@ def test_every_charted_metric_exists_and_has_a_direction() -> None:
 
 @pytest.mark.parametrize(
     ("name", "writer"),
-    [("out.bmf.json", bencher), ("a.bigger.json", github_bigger), ("x.smaller.json", github_smaller), ("run.json", None)],
+    [
+        ("out.bmf.json", bencher),
+        ("a.bigger.json", github_bigger),
+        ("x.smaller.json", github_smaller),
+        ("run.json", None),
+    ],
 )
 def test_the_name_of_the_file_says_which_tracker_it_is_for(name: str, writer: object) -> None:
     assert tracker_for(name) is writer

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_specdec.gate.dialogue import Block, CandidateSessions, Observed, PairBlocks, Request, ScreenRuns
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
-from pytest_specdec.gate.study.world import DRIFT_STEPS, METRIC, Suite
+from pytest_specdec.gate.study.world import DRIFT_STEPS, METRIC, Places, Suite
 from pytest_specdec.gate.variances import Array
 
 _RUNS_PER_BLOCK = 4
@@ -34,13 +34,12 @@ class Cost:
 class Job:
     """The gate's job on one suite: one session of the machine, fresh starts where the rule asks for them."""
 
-    def __init__(self, suite: Suite, *, shared_starts: bool = False) -> None:
+    def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.cost = Cost()
         self.common = suite.world.common_sd * suite.random.standard_normal()
         self.level = 0.0
         """Where the job's drift has come to."""
-        self.shared_starts = shared_starts
 
     def measure(self, request: Request) -> Observed:
         """Answer a request."""
@@ -55,7 +54,7 @@ class Job:
         self.cost.runs += sum(request.runs.values())
         self.cost.starts += suite.world.engines
         most = max(request.runs.values())
-        noise = suite.noise(np.arange(len(suite.names)), most, scale=suite.world.gate_noise)
+        noise = suite.noise(suite.every, most, scale=suite.world.gate_noise)
         values = self.common + (suite.starts() + suite.drift() - suite.loss)[:, None] + noise
         return {
             cell: [{METRIC: float(value)} for value in values[suite.place[cell], :runs]]
@@ -66,13 +65,11 @@ class Job:
         suite, cells = self.suite, self._places(request.cells)
         engines = len(set(suite.engine[cells]))
         self.cost.runs += _RUNS_PER_BLOCK * request.blocks * len(cells)
-        self.cost.starts += (_RUNS_PER_BLOCK - self.shared_starts) * request.blocks * engines
+        self.cost.starts += (_RUNS_PER_BLOCK) * request.blocks * engines
         self.cost.common += request.why.startswith("all cells")
         blocks: dict[str, list[Block]] = {cell: [] for cell in request.cells}
         for _ in range(request.blocks):
             starts = [suite.starts()[cells] for _ in range(_RUNS_PER_BLOCK)]
-            if self.shared_starts:
-                starts[2] = starts[1]
             runs = np.column_stack(starts) + self._steps(_RUNS_PER_BLOCK)
             runs = runs + self.common + suite.noise(cells, _RUNS_PER_BLOCK, scale=suite.world.gate_noise)
             runs[:, 1:3] -= suite.loss[cells][:, None]
@@ -90,7 +87,7 @@ class Job:
         values = self.common + starts + self._steps(request.sessions) - suite.loss[cells][:, None] + noise
         return {cell: [{METRIC: v} for v in row] for cell, row in zip(request.cells, values.tolist(), strict=True)}
 
-    def _places(self, cells: Sequence[str]) -> Array:
+    def _places(self, cells: Sequence[str]) -> Places:
         return np.array([self.suite.place[cell] for cell in cells], dtype=np.intp)
 
     def _steps(self, count: int) -> Array:

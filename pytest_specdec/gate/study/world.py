@@ -7,13 +7,17 @@ drifts; some runs are 10 % slow for no reason.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.variances import Array
+
+Places = NDArray[np.intp]
 
 METRIC = "total_tok_s_gpu"
 """The one metric of a simulated suite; a hundred hypotheses are a hundred whatever they are called."""
@@ -72,13 +76,13 @@ def world_of(noise: SuiteNoise, name: str = "stored noise") -> World:
     """
     common = max(noise.common, key=lambda one: sum(row.metric == one.metric for row in noise.hypotheses))
     rows = [row for row in noise.hypotheses if row.metric == common.metric]
-    start = np.sqrt(max(np.mean([row.session_sd**2 for row in rows]) - common.common_sd**2, 0.0))
+    between = float(np.mean([row.session_sd**2 for row in rows]))
     return World(
         name=name,
         cells=len(rows),
         engines=max(1, len(rows) // 10),
         common_sd=common.common_sd,
-        start_sd=float(start),
+        start_sd=math.sqrt(max(between - common.common_sd**2, 0.0)),
         drift_sd=0.0,
         outliers=0.0,
         fixed_sd={row.cell: row.run_sd for row in rows},
@@ -93,6 +97,7 @@ class Suite:
         self.random = generator
         self.names = sorted(world.fixed_sd) or [f"c{i:03d}" for i in range(world.cells)]
         self.place = {name: i for i, name in enumerate(self.names)}
+        self.every: Places = np.arange(len(self.names), dtype=np.intp)
         self.engine = np.arange(len(self.names)) * world.engines // len(self.names)
         low, high = np.log(world.run_sd)
         drawn = np.exp(generator.uniform(low, high, len(self.names)))
@@ -105,7 +110,7 @@ class Suite:
         """Engine of each cell."""
         return {name: f"e{engine}" for name, engine in zip(self.names, self.engine, strict=True)}
 
-    def noise(self, cells: Array, runs: int, *, scale: float = 1.0) -> Array:
+    def noise(self, cells: Places, runs: int, *, scale: float = 1.0) -> Array:
         """Run-to-run noise of some cells, with its outliers: cells x runs."""
         world, shape = self.world, (len(cells), runs)
         if world.tail_freedom:
@@ -126,9 +131,8 @@ class Suite:
 
     def session(self, runs: int) -> Array:
         """One session of the baseline's engine: cells x runs, on one start of each engine."""
-        every = np.arange(len(self.names))
         common = self.world.common_sd * self.random.standard_normal()
-        return np.asarray(common + self.starts()[:, None] + self.drift()[:, None] + self.noise(every, runs))
+        return np.asarray(common + self.starts()[:, None] + self.drift()[:, None] + self.noise(self.every, runs))
 
     def drift(self) -> Array:
         """A random walk over the cells of a session, in shuffled order."""

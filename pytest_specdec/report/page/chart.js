@@ -158,7 +158,11 @@ function axes(spec, x, y, frame) {
 }
 
 const watermark = (text, frame) =>
-  draw("text", { x: frame.x + frame.width - 10, y: frame.y + 22, "text-anchor": "end", class: "watermark" }, text);
+  draw(
+    "text",
+    { x: frame.x + frame.width - 10, y: frame.y + 22, "text-anchor": "end", class: "watermark" },
+    frame.width < 420 ? text.split(":")[0] : text,
+  );
 
 // One path for what is interpolated, and a dashed one across missing points.
 function lines(series, x, y) {

@@ -85,6 +85,8 @@ function chartSpec(model, state, width) {
   const [mx, my] = [model.metrics[state.x], model.metrics[state.y]];
   const curves = model.curves.filter((curve) => chosen(state, curve) && !state.hidden.has(curve.number));
   const series = curves.map((curve) => seriesOf(model, state, curve, width));
+  // The run that is shown lies above the earlier one.
+  series.sort((a, b) => Number(b.hollow) - Number(a.hollow));
   return {
     x: { title: axisTitle(mx), log: state.logX },
     y: { title: axisTitle(my), log: state.logY },

@@ -6,6 +6,7 @@ const OUTCOME_SIGNS = {
   inconclusive: "?",
   "not comparable": "≠",
   "no baseline": "–",
+  warn: "!",
   improved: "▲",
   pass: "✓",
 };
@@ -15,7 +16,9 @@ const badge = (outcome) =>
   make("span", { class: `badge ${outcome.replace(" ", "-")}` }, `${OUTCOME_SIGNS[outcome] ?? "•"} ${outcome}`);
 
 function showVerdicts(box, summary, model) {
-  const { verdicts } = model.doc;
+  const { verdicts, headline, promises } = model.doc;
+  byId("headline").textContent = headline;
+  byId("headline").className = `headline ${headline.split(":")[0].toLowerCase()}`;
   box.hidden = !verdicts.length;
   if (!verdicts.length) return;
   const counts = new Map();
@@ -29,10 +32,11 @@ function showVerdicts(box, summary, model) {
   const rows = sorted.flatMap((verdict) => verdictRows(model, verdict));
   const headers = ["cell", "verdict", "metric", "baseline", "measured", "change", "may lose"];
   box.append(tableOf("Verdicts against the stored baselines", headers, rows));
+  if (promises.length) box.append(make("ul", { class: "notes" }, ...promises.map((words) => make("li", {}, words))));
 }
 
 function verdictRows(model, verdict) {
-  const why = [verdict.reason, verdict.diagnosis].filter(Boolean).join("; ");
+  const why = verdict.why.join("; ");
   const span = Math.max(1, verdict.metrics.length) + (why && verdict.metrics.length ? 1 : 0);
   const head = [
     make("th", { scope: "rowgroup", rowspan: span }, verdict.cell),
@@ -40,14 +44,14 @@ function verdictRows(model, verdict) {
   ];
   const rows = verdict.metrics.map((metric) => {
     const about = model.metrics[metric.metric] ?? { title: metric.metric, digits: 2, unit: "" };
-    const change = metric.measured[0] / metric.baseline[0] - 1;
-    const half = metric.loss[1];
-    const text = `${change > 0 ? "+" : ""}${(change * 100).toFixed(1)} %${half === null ? "" : ` ± ${(half * 100).toFixed(1)} %`}`;
+    const [change, half] = metric.change;
+    const percent = (share) => `${(share * 100).toFixed(1)} %`;
+    const text = `${change > 0 ? "+" : ""}${percent(change)}${half === null ? "" : ` ± ${percent(half)}`}`;
     return [
       make("td", { class: metric.tolerance === null ? "shown" : "" }, `${about.title} ${about.unit}`),
       numberCell(metric.baseline, about.digits),
       numberCell(metric.measured, about.digits),
-      make("td", { class: `number ${metric.outcome ?? ""}` }, text),
+      make("td", { class: `number ${metric.outcome}` }, text),
       make("td", {}, metric.tolerance === null ? "not gated" : `${(metric.tolerance * 100).toFixed(0)} %`),
     ];
   });
@@ -85,7 +89,7 @@ function showEnvironments(box, model) {
     return { name, values, differs: new Set(values).size > 1 };
   });
   rows.sort((a, b) => Number(b.differs) - Number(a.differs));
-  const headers = ["fact", ...(environments.length > 1 ? [""] : []), ...used.map((labels) => several(labels))];
+  const headers = ["fact", ...(environments.length > 1 ? ["compared"] : []), ...used.map((labels) => several(labels))];
   const lines = rows.map(({ name, values, differs }) =>
     make(
       "tr",

@@ -1,0 +1,43 @@
+"""A plugin for `specdec baselines`: write down the cells that tests want baselines for, and run nothing.
+
+Loaded by `-p pytest_specdec.cell_list` in a pytest of its own, so that a user's suites are collected as always.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_specdec.cell import Cell
+from pytest_specdec.files import write_whole
+
+_SUBJECT = "specdec_subject"
+
+
+class CellList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one collection found."""
+
+    cells: tuple[Cell, ...]
+    folder: str
+    """Folder of the baselines of that rootdir."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add where to write to."""
+    parser.addoption("--specdec-cell-list", type=Path, required=True, help="File for the cells, JSON")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the cells of tests that read a baseline."""
+    cells = set()
+    for item in session.items:
+        callspec = getattr(item, "callspec", None)
+        subject = callspec.params.get(_SUBJECT) if callspec else None
+        if isinstance(subject, Cell) and "baseline" in getattr(item, "fixturenames", ()):
+            cells.add(subject)
+    folder = session.config.rootpath / str(session.config.getini("specdec_baselines"))
+    found = CellList(cells=tuple(sorted(cells)), folder=str(folder))
+    write_whole(session.config.option.specdec_cell_list, msgspec.json.encode(found).decode())

@@ -1,0 +1,28 @@
+"""What is settled before any statistics: points that are wrong by themselves, or may not be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pytest_specdec.baseline import BaselinePoint, why_not_comparable
+from pytest_specdec.gate.verdict import Outcome, Verdict
+from pytest_specdec.measurement import Measurement
+
+
+def settled(measured: Measurement, baseline: BaselinePoint | None, required: Collection[str]) -> Verdict | None:
+    """The verdict of a cell that the gate need not weigh; None for one that it must.
+
+    Facts in `required` may not be unknown.
+    """
+    broken = [finding.words for finding in measured.findings if finding.severity == "broken"]
+    if broken:
+        return Verdict(cell=measured.cell, outcome=Outcome.UNHEALTHY, reason="; ".join(broken))
+    if baseline is None:
+        return Verdict(cell=measured.cell, outcome=Outcome.NO_BASELINE, reason="no baseline is stored for this cell")
+    difference = why_not_comparable(measured, baseline, required)
+    if difference:
+        return Verdict(cell=measured.cell, outcome=Outcome.NOT_COMPARABLE, reason=difference)
+    if measured.client_limited:
+        reason = f"client-limited, so the numbers are not the server's: {measured.client_limited}"
+        return Verdict(cell=measured.cell, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return None

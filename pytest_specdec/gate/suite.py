@@ -1,0 +1,54 @@
+"""A whole suite judged by what was measured, without asking for more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from pytest_specdec.baseline import BaselinePoint
+from pytest_specdec.cell import Cell
+from pytest_specdec.gate.admission import settled
+from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
+from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.rule import decide
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.gate.verdict import Verdict
+from pytest_specdec.gate.verdicts import verdicts
+from pytest_specdec.measurement import Measurement
+
+EXTRA_SHARE = 0.2
+"""Of alpha, for checks that bring their own test; none is set aside where there are none."""
+
+
+def judge_suite(
+    pairs: Iterable[tuple[Measurement, BaselinePoint | None]], *, required: Collection[str] = ()
+) -> dict[Cell, Verdict]:
+    """Judge all cells at once, each by one run; what that does not decide is inconclusive."""
+    found: dict[Cell, Verdict] = {}
+    evidence = []
+    for measured, baseline in sorted(pairs, key=lambda pair: pair[0].cell):
+        verdict = settled(measured, baseline, required)
+        if verdict is not None or baseline is None:
+            found |= {} if verdict is None else {measured.cell: verdict}
+        else:
+            evidence.append(CellEvidence(measured=measured, runs=(measured,), baseline=baseline))
+    if not evidence:
+        return found
+    case = build(evidence)
+
+    def answer(request: Request) -> Observed:
+        if isinstance(request, ScreenRuns):
+            return Observed(runs=case.runs, extras=case.extras)
+        return Observed(exhausted="one run does not decide it")
+
+    decision = drive(decide(case.noise, terms=terms_of(case), engines=case.engines, paired=frozenset()), answer)
+    return found | verdicts(case, decision)
+
+
+def terms_of(case: Case, *, alpha: float = 0.01, exhaustive: bool = False, improvements: bool = False) -> Terms:
+    """The gate's terms for a case: alpha is shared with checks of their own where there are any."""
+    return Terms(
+        alpha=alpha,
+        extra_share=EXTRA_SHARE if case.extras else 0.0,
+        exhaustive=exhaustive,
+        improvements=improvements,
+    )

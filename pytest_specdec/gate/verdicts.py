@@ -1,0 +1,110 @@
+"""What the rule decided -> a verdict for every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_specdec.cell import Cell
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.fingerprint import likeness
+from pytest_specdec.gate.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.gate.decision import Outcome as Decided
+from pytest_specdec.gate.evidence import Case, CellEvidence
+from pytest_specdec.gate.presets import PRESETS
+from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict, loss_of
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.metric import METRICS
+from pytest_specdec.speculation.diagnosis import diagnose
+
+SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")
+"""Shown with every cell, gated or not."""
+_OUTCOMES = {
+    Decided.PASS: Outcome.PASS,
+    Decided.IMPROVED: Outcome.IMPROVED,
+    Decided.WARN: Outcome.WARN,
+    Decided.FAIL: Outcome.REGRESSED,
+    Decided.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+}
+_WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
+
+
+Pair = tuple[Measurement, Measurement]
+"""Old engine and new engine, each the mean of fresh runs beside the other's."""
+
+
+def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | None = None) -> dict[Cell, Verdict]:
+    """Give each cell of a case its verdict; where fresh `pairs` were measured, the cause is read from them."""
+    by_cell: dict[str, list[Decision]] = {name: [] for name in case.cells}
+    for one in decision.decisions:
+        by_cell[one.cell].append(one)
+    return {
+        evidence.cell: _verdict(evidence, by_cell[name], (pairs or {}).get(name))
+        for name, evidence in case.cells.items()
+    }
+
+
+def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None) -> Verdict:
+    stored, now = one.baseline.values(), one.measured.values
+    of_metric = {d.metric: d for d in decisions if d.evidence is not Evidence.OWN}
+    checks = tuple(d for d in decisions if d.evidence is Evidence.OWN)
+    keys = [k for k in dict.fromkeys((*of_metric, *SHOWN)) if k in stored and k in now]
+    metrics = tuple(_metric(key, now[key], stored[key], of_metric.get(key)) for key in keys)
+    outcome, reason = _outcome(decisions)
+    changed = outcome in (Outcome.REGRESSED, Outcome.IMPROVED)
+    like = likeness(one.measured.environment, one.baseline.environment)
+    noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
+    notes = [*like.warned, *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
+    notes += [d.reason for d in checks if d.outcome is not Decided.PASS]
+    before, after = (pair[0].values, pair[1].values) if pair else (stored, now)
+    return Verdict(
+        cell=one.cell,
+        outcome=outcome,
+        metrics=metrics,
+        reason=reason,
+        checks=checks,
+        confirmed=any(d.improvement == "confirmed" for d in decisions),
+        notes=tuple(notes),
+        diagnosis=diagnose(before, after) if changed else None,
+    )
+
+
+def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision | None) -> MetricVerdict:
+    loss = loss_of(key, measured, baseline)
+    if decision is None:
+        return MetricVerdict(metric=key, baseline=baseline, measured=measured, loss=loss, tolerance=None, outcome=None)
+    if decision.loss is not None and decision.low is not None and decision.high is not None:
+        loss = Estimate(decision.loss, (decision.high - decision.low) / 2)
+    return MetricVerdict(
+        metric=key,
+        baseline=baseline,
+        measured=measured,
+        loss=loss,
+        tolerance=PRESETS[key].margin,
+        outcome=_OUTCOMES[decision.outcome],
+        decision=decision,
+    )
+
+
+def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
+    """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
+    counted = [d for d in decisions if not d.advisory and not _noisy(d)]
+    if not counted:
+        return Outcome.INCONCLUSIVE, "every metric of this cell is too noisy for its margin"
+    found = {_OUTCOMES[d.outcome]: _said(d) for d in reversed(counted)}
+    worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.PASS)
+    if worst is Outcome.PASS and any(d.improvement for d in counted):
+        return Outcome.IMPROVED, ""
+    return worst, found[worst]
+
+
+def _said(decision: Decision) -> str:
+    title = METRICS[decision.metric].title if decision.metric in METRICS else decision.metric.replace("_", " ")
+    return f"{title}: {decision.reason}" if decision.reason else ""
+
+
+def _noisy(decision: Decision) -> bool:
+    return not decision.gateable and decision.outcome in (Decided.INCONCLUSIVE, Decided.PASS)
+
+
+def _detects(decision: Decision) -> str:
+    return "" if decision.detectable is None else f"(finds {decision.detectable:.0%})"

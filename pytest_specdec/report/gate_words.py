@@ -1,0 +1,59 @@
+"""What the gate promises and found over the whole suite, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_specdec.gate.decision import CommonShift, Evidence, Outcome, SuiteDecision
+from pytest_specdec.metric import METRICS
+
+_NOISE = {
+    "measured": "noise from the baseline's own sessions",
+    "selftest": "noise from a selftest on this hardware",
+    "assumed": "noise assumed, for the baseline has too few sessions (--specdec-update=all measures 5)",
+}
+
+
+def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
+    """Promise, what a green suite could have missed, what cannot be gated, and what all cells did together.
+
+    `source`: where the noise comes from, the weakest of its parts.
+    """
+    judged = [d for d in decision.decisions if d.evidence is not Evidence.OWN]
+    cells = len({d.cell for d in judged})
+    yield (
+        f"{decision.outcome.value.upper()}: {len(judged)} metrics of {cells} cells under one promise: at most "
+        f"{decision.alpha:.2g} chance of a false FAIL in the whole suite; {_NOISE.get(source, source)}"
+    )
+    missable = decision.largest_missable_loss
+    if missable is not None:
+        worst = max((d for d in judged if d.outcome is Outcome.PASS and d.high is not None), key=lambda d: d.high or 0)
+        yield (
+            f"what passed could hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
+            f"{worst.cell}, one-sided 2.5 %); a loss of just the margin is missed with a chance of "
+            f"{decision.miss_at_margin:.2g} at most"
+        )
+    if noisy := decision.not_gateable:
+        least = max(noisy, key=lambda d: d.detectable or 0)
+        yield (
+            f"too noisy to gate: {len(noisy)} of {len(judged)}, such as {METRICS[least.metric].title} of {least.cell}, "
+            f"where only a loss of {least.detectable or 0:.0%} is found"
+        )
+    if decision.noisy_runner:
+        factor = max(decision.runner_factor.values())
+        yield f"the runner was {factor:.1f} times as noisy as when the baseline was made: look after the machine"
+    yield from (sentence for shift in decision.common if (sentence := _common(shift)))
+    if decision.stopped:
+        yield f"measuring ended before everything was decided: {decision.stopped}"
+
+
+def _common(shift: CommonShift) -> str:
+    name = METRICS[shift.metric].title
+    if shift.whose == "nobody" or abs(shift.seen) <= shift.threshold:
+        return ""
+    whose = {
+        "machine": "the machine's doing, by pairs with the old engine; it was taken off",
+        "engine": "the engine's doing, by pairs with the old engine",
+        "both": "partly the machine's, partly the engine's doing, by pairs with the old engine",
+    }.get(shift.whose, "whose doing is unknown without the old engine beside it (--specdec-reference-...)")
+    return f"{name} of all cells moved by {-shift.seen:+.1%} together: {whose}"

@@ -1,0 +1,196 @@
+"""The regression catalogue over HTTP in real time: each fault once, through the real load path.
+
+The simulated engine is a process of its own; it runs SPEED times as fast as the engine that it simulates, so that a
+point takes seconds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stored
+from catalogue_text import caught
+from expected import SPEED, START, TEXT
+
+from pytest_specdec import client
+from pytest_specdec.baseline import BaselinePoint
+from pytest_specdec.bill import Bill, Budget
+from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.errors import EngineError, SpecdecError
+from pytest_specdec.estimators.window import StopRule
+from pytest_specdec.load.point import Limits
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.measuring.answers import judge_answers
+from pytest_specdec.measuring.asking import Answers
+from pytest_specdec.measuring.carry_out import Measuring, MeasureOptions, OpenEngine
+from pytest_specdec.measuring.point import PointOptions
+from pytest_specdec.plan import Plan
+from pytest_specdec.simulator.fault import Fault
+
+SPEED_UP = 4.0
+WINDOW_S = 6.0
+LIMITS = Limits(settle_s=0.3, warm_up_s=3.0, no_progress_s=8.0, deadline_s=90.0)
+SESSIONS = 4
+MORE = 4
+"""Sessions of either engine that the gate may ask for; later ones are the same again."""
+WINDOWS_S = {"prefills-stall": 30.0, "steps-stall": 12.0, "hang": 30.0}
+DIALECTS = {"gauge-lies": "sglang"}
+"""vLLM has no gauge of the acceptance length."""
+_START_S = 60.0
+
+
+class Collected:
+    """What a measuring tells."""
+
+    def __init__(self) -> None:
+        self.measurements: list[Measurement] = []
+        self.answers: Answers | None = None
+        self.error: SpecdecError | None = None
+
+    def measured(self, measurement: Measurement) -> None:
+        self.measurements.append(measurement)
+
+    def answered(self, _: EngineSpec, answers: Answers) -> None:
+        self.answers = answers
+
+    def not_answered(self, _: EngineSpec, error: SpecdecError) -> None:
+        self.error = error
+
+    def not_measured(self, _: Sequence[Cell], error: SpecdecError) -> None:
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else there is to tell."""
+        return lambda *_: None
+
+
+@contextmanager
+def serving(fault: str, *, mtp: int, seed: int, preset: str = QWEN.name, speed: float = SPEED_UP) -> Iterator[Endpoint]:
+    """Start the simulated engine.
+
+    Raises:
+        EngineError: it does not start.
+    """
+    command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(mtp), "--port", "0"]
+    command += ["--seed", str(seed), "--speed", str(speed), "--dialect", DIALECTS.get(fault, "vllm")]
+    command += ["--exit-with-parent", *(["--fault", fault] if fault else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        try:
+            if " ready at " not in line:
+                raise EngineError(process.stderr.read().strip().splitlines()[-1])
+            yield Endpoint(url=line.rpartition(" ready at ")[2].strip())
+        finally:
+            process.terminate()
+
+
+def carried_out(endpoint: Endpoint, plan: Plan, window_s: float = WINDOW_S) -> Collected:
+    """Carry a plan out on one engine."""
+    for bound in [name for name in vars(client) if name.startswith("MOST_")]:
+        setattr(client, bound, float("inf"))  # this machine may be busy, and that is not what is looked for
+    collected = Collected()
+    rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.05)
+    options = MeasureOptions(point=PointOptions(limits=LIMITS, rule=rule, price=lambda _: PRICE))
+    bill = Bill(budget=Budget(), usd_per_gpu_hour=PRICE.usd_per_gpu_hour)
+    measuring = Measuring(options=options, observer=collected, bill=bill)
+
+    @contextmanager
+    def opened(_: EngineSpec) -> Iterator[OpenEngine]:
+        yield OpenEngine(endpoint=endpoint, hardware="h200")
+
+    measuring.measure(plan, opened, starts=False)
+    return collected
+
+
+def measure(fault: str, workload: Workload, concurrency: int, seed: int) -> Measurement:
+    """One point of one start of the engine.
+
+    Raises:
+        SpecdecError: it could not be measured.
+    """
+    cell = Cell(EngineSpec(model=QWEN.model, precision="fp8", mtp=MTP), workload, concurrency)
+    with serving(fault, mtp=MTP, seed=seed) as endpoint:
+        found = carried_out(endpoint, Plan.of([cell], seed), WINDOWS_S.get(fault, WINDOW_S))
+    if found.error is not None:
+        raise found.error
+    return found.measurements[0]
+
+
+@cache
+def healthy(workload: Workload, concurrency: int, number: int) -> Measurement:
+    """The old engine."""
+    return measure("", workload, concurrency, 1000 + number)
+
+
+@cache
+def baseline(workload: Workload, concurrency: int) -> BaselinePoint:
+    """Several sessions of the old engine."""
+    return stored([healthy(workload, concurrency, number) for number in range(SESSIONS)])
+
+
+def catch(fault: Fault) -> Caught:
+    """Measure an engine with a fault."""
+    workload, concurrency = point_of(fault)
+    known = baseline(workload, concurrency)
+    runs: dict[int, Measurement] = {}
+
+    def new_in(session: int) -> Measurement:
+        if session not in runs:
+            runs[session] = measure(fault.id, workload, concurrency, session)
+        return runs[session]
+
+    return judge(
+        lambda session: new_in(min(session, MORE)),
+        lambda session: healthy(workload, concurrency, SESSIONS + min(session, MORE)),
+        known,
+    )
+
+
+def answers(fault: str, mtp: int) -> Answers:
+    """What an engine says.
+
+    Raises:
+        SpecdecError: it could not be asked.
+    """
+    spec = EngineSpec(model="tiny", precision="fp8", parallelism="tp1", mtp=mtp)
+    with serving(fault, mtp=mtp, seed=0, preset="tiny", speed=20.0) as endpoint:
+        found = carried_out(endpoint, Plan.of([], 0, {spec: None}))
+    if found.answers is None:
+        raise found.error or EngineError("nothing was said")
+    return found.answers
+
+
+@cache
+def off() -> Answers:
+    """The answers of Off."""
+    return answers("", 0)
+
+
+def catch_text(fault: Fault) -> Caught:
+    """Ask an engine with a fault."""
+    return caught(judge_answers(off(), answers(fault.id, MTP)))
+
+
+def catch_start(fault: Fault) -> Caught:
+    """Start an engine with a fault until it does not start."""
+    for seed in range(20):
+        try:
+            with serving(fault.id, mtp=MTP, seed=seed):
+                pass
+        except EngineError as error:
+            return Caught(("EngineError",), reason_of(error), failed=True)
+    return Caught((), "", failed=False)
+
+
+def catch_all(fault: Fault) -> dict[str, Caught]:
+    """Whatever can be tried of it: speed, text, start."""
+    ways = {"speed": (SPEED, catch), "text": (TEXT, catch_text), "start": (START, catch_start)}
+    return {name: look(fault) for name, (known, look) in ways.items() if fault.id in known}
