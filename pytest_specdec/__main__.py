@@ -50,10 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands.add_report,
         commands.add_history,
         baseline_commands.add_baselines,
+        baseline_commands.add_selftest,
         commands.add_simulate,
     ):
         add(verbs)
-    options = parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments)
+    if more and not getattr(options, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.more = more
     try:
         options.run(options)
     except SpecdecError as error:

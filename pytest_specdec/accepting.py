@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_specdec.baseline import Baselines
 from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
+from pytest_specdec.gate.evidence import CellEvidence, build
+from pytest_specdec.gate.prediction import reach, reach_sentences
 
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
@@ -46,6 +49,19 @@ def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]
     )
     written = update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
     return written, "" if written else "baselines were not updated: every point has one already"
+
+
+def stored_reach(store: Baselines, written: Mapping[Path, Sequence[Cell]]) -> list[str]:
+    """What the gate will find with the baselines that were written: which of their metrics can be gated at all."""
+    points = [point for cells in written.values() for cell in cells for point in store.of_any_environment(cell)]
+    evidence = [CellEvidence(measured=p.measurement(), runs=(), baseline=p) for p in points if p.path in written]
+    noise = build(evidence).noise
+    sentences = reach_sentences(reach(noise))
+    if noise.source == "assumed":
+        sentences.append(
+            "the noise is assumed, in part at least: a baseline knows its own from five sessions (--specdec-sessions)"
+        )
+    return sentences
 
 
 def now() -> str:

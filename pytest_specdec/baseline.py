@@ -132,7 +132,7 @@ class Baselines:
         engine = cell.engine
         shape = cell.workload.shape
         name = f"{environment.engine}-{engine.parallelism}-{engine.precision}-{shape}-{engine.mode}"
-        return self.folder / _safe(environment.hardware) / short_model(engine.model) / f"{_safe(name)}.json"
+        return self.folder / safe_name(environment.hardware) / short_model(engine.model) / f"{safe_name(name)}.json"
 
     def find(self, cell: Cell, environment: Environment) -> BaselinePoint | None:
         """Return what is stored for a cell, None if nothing is.
@@ -288,5 +288,6 @@ def _rounded(acceptance: Acceptance) -> Acceptance:
     )
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """A name fit for files."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.").lower() or UNKNOWN

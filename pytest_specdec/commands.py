@@ -122,6 +122,7 @@ def add_history(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--last", type=_count, default=20, metavar="N", help="newest runs of a cell (default: %(default)s)"
     )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page that opens offline")
     parser.set_defaults(run=_history)
 
 
@@ -262,6 +263,12 @@ def _history(options: argparse.Namespace) -> None:
         named = f" of a cell with {' and '.join(options.filters)} in its name" if options.filters else ""
         remarks.insert(0, f"no {options.metric}{named} in the {len(runs)} runs of {options.runs}")
     print("\n\n".join([*(terminal(table) for table in tables), *remarks]))
+    if options.html is not None:
+        from pytest_specdec.files import write_whole
+        from pytest_specdec.report.history_page import history_page
+
+        write_whole(options.html, history_page(series, skipped))
+        print(f"wrote {options.html}")
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_specdec.accepting import accept
+from pytest_specdec.accepting import accept, stored_reach
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.files import write_whole
 from pytest_specdec.report.pull_request import pull_request_page
@@ -28,7 +28,7 @@ Line = tuple[str, dict[str, bool]]
 def finish(session: SpecdecSession, failed_tests: int = 0) -> None:
     """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost."""
     session.save()
-    for step in (_update, partial(_write_reports, failed_tests=failed_tests)):
+    for step in (_selftest, _update, partial(_write_reports, failed_tests=failed_tests)):
         try:
             step(session)
         except SpecdecError as error:
@@ -48,6 +48,21 @@ def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
     yield from ((line.replace(f"{root}/", ""), markup) for line, markup in session.ending)
 
 
+def _selftest(session: SpecdecSession) -> None:
+    if not session.settings.selftest:
+        return
+    # Only who asks for it pays for it.
+    from pytest_specdec.report.selftest_words import selftest_table  # noqa: PLC0415
+    from pytest_specdec.selftest import selftest  # noqa: PLC0415
+
+    found = selftest(session)
+    table = selftest_table(found.found, found.last_session)
+    session.ending += [(line, {}) for line in terminal(table, screen_width()).splitlines()]
+    session.ending.append(
+        (f"noise written: {found.path}: baselines without sessions of their own use it", {"green": True})
+    )
+
+
 def _update(session: SpecdecSession) -> None:
     written, refusal = accept(session)
     if refusal:
@@ -55,6 +70,8 @@ def _update(session: SpecdecSession) -> None:
     for path, cells in written.items():
         plural = "s" * (len(cells) != 1)
         session.ending.append((f"{_WRITTEN} {path} ({len(cells)} point{plural}): review the diff", {"green": True}))
+    if written:
+        session.ending += [(line, {}) for line in stored_reach(session.baselines, written)]
 
 
 def _write_reports(session: SpecdecSession, failed_tests: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_specdec.baseline import BaselinePoint
+from pytest_specdec.baseline import BaselinePoint, safe_name
 from pytest_specdec.cell import Cell
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.gate.admission import settled
@@ -25,20 +25,19 @@ from pytest_specdec.gate.dialogue import (
     drive,
 )
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.fixed import decide_fixed
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.verdict import Verdict
-from pytest_specdec.gate.verdicts import verdicts
-from pytest_specdec.measurement import Measurement
+from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
+from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.repeats import merge_runs
 
 if TYPE_CHECKING:
     from pytest_specdec.campaign import Campaign
     from pytest_specdec.session import SpecdecSession
 
-NOISE_FILE = "noise.json"
-"""Beside the baselines of one kind of hardware: what `specdec selftest` found there."""
 _NEVER = "nothing more is measured (--specdec-confirm=never)"
 _INTERRUPTED = "interrupted"
 
@@ -64,8 +63,12 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
             evidence.append(CellEvidence(measured=measured, runs=_runs(session, cell), baseline=baseline))
     if not evidence:
         return found, None
-    case = build(evidence, _selftest(evidence))
+    noise = noise_file(session.settings.baselines, evidence[0].measured.environment)
+    case = build(evidence, load_noise(noise) if noise.exists() else None)
     session.noise_source = case.noise.source
+    if session.settings.gate == "fixed":
+        session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
+        return found | fixed_verdicts(case, session.fixed), None
     desk = _Desk(session=session, campaign=campaign, case=case)
     decision = drive(desk.rule(), desk.answer)
     return found | verdicts(case, decision, desk.pairs()), decision
@@ -194,14 +197,9 @@ def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:
     return tuple(runs if len(sessions) == 1 else [sessions[name] for name in sorted(sessions)])
 
 
-def _selftest(evidence: Sequence[CellEvidence]) -> SuiteNoise | None:
-    path = noise_path(evidence[0].baseline)
-    return load_noise(path) if path.exists() else None
-
-
-def noise_path(baseline: BaselinePoint) -> Path:
-    """Where the noise of a selftest lies: in the folder of the baselines' hardware."""
-    return baseline.path.parents[1] / NOISE_FILE
+def noise_file(folder: Path, environment: Environment) -> Path:
+    """Where the noise of a selftest lies: in the folder of the hardware's baselines, by engine."""
+    return folder / safe_name(environment.hardware) / f"noise-{safe_name(environment.engine)}.json"
 
 
 def load_noise(path: Path) -> SuiteNoise:

@@ -154,6 +154,12 @@ def add_options(parser: pytest.Parser) -> None:
         "inconclusive (never) (ini: specdec_confirm, default auto)",
     )
     option(
+        "--specdec-selftest",
+        action="store_true",
+        help="Compare the engine with itself: measure the plan in several sessions, fit the machine's noise, say what "
+        "the gate can find on it and store that beside the baselines; no test is run (short: specdec selftest)",
+    )
+    option(
         "--specdec-exhaustive",
         action="store_true",
         help="Confirm every suspect, also when one regression is proven already",

@@ -200,6 +200,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A selftest measures what the tests ask for, and runs none of them."""
+    if SUBJECT in item.stash and item.config.stash[SESSION].settings.selftest:
+        pytest.skip("a selftest compares the engine with itself")
+
+
 def _measure(config: pytest.Config, session: SpecdecSession) -> None:
     assert session.plan is not None, "unreachable because the plan is made after collection"
     try:

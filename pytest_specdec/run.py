@@ -20,6 +20,7 @@ from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
 from pytest_specdec.gate.decision import SuiteDecision
+from pytest_specdec.gate.fixed import FixedDecision
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import STORED, Measurement, curve_of
 from pytest_specdec.outputs.verdict import OutputVerdict
@@ -59,6 +60,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What the gate found over the whole suite: what it promises, what it could have missed."""
     noise_source: str = ""
     """Where the noise that it judged by comes from: measured, selftest or assumed."""
+    fixed: FixedDecision | None = None
+    """What a fixed margin said, where one was chosen, and how often it is wrong."""
     not_measured: dict[str, str] = {}
     """Cell -> why it was planned and yet not measured."""
     raw: tuple[RawRun, ...] = ()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_specdec.curve import Curve
     from pytest_specdec.engine.sources import EngineSource
     from pytest_specdec.gate.decision import SuiteDecision
+    from pytest_specdec.gate.fixed import FixedDecision
     from pytest_specdec.gate.verdict import Verdict
     from pytest_specdec.matrix import Matrix
     from pytest_specdec.measurement import Measurement
@@ -71,6 +72,8 @@ class SpecdecSession:
         self.decision: SuiteDecision | None = None
         """What the gate's rule found over the whole suite; None where there was nothing to weigh."""
         self.noise_source = ""
+        self.fixed: FixedDecision | None = None
+        """What a fixed margin said, where the user chose one."""
         self.unanswered: dict[EngineSpec, SpecdecError] = {}
         self.judged_outputs: dict[OutputSubject, Outputs] = {}
         self.done = False
@@ -247,7 +250,7 @@ class SpecdecSession:
                 if settings.swap is not None:
                     self._measure_swapped(listener)
                 self._collect()
-                if self.wants_baseline:
+                if self.wants_baseline and not settings.selftest:
                     self._gate(campaign)
         finally:
             # Also after Ctrl-C: what was measured is judged and kept.
@@ -255,7 +258,7 @@ class SpecdecSession:
             for cell in self.plan.cells:
                 if cell not in self.measured:
                     self.unmeasured.setdefault(cell, InconclusiveError(_INTERRUPTED))
-            if not self.verdicts:
+            if not self.verdicts and not settings.selftest:
                 self._judge_what_there_is()
             self.judged_outputs = self._judge_outputs()
             for cell, stored in find_stored(self):
@@ -315,6 +318,7 @@ class SpecdecSession:
             measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
             decision=self.decision,
             noise_source=self.noise_source,
+            fixed=self.fixed,
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
             not_measured={str(cell): self.secrets.redact(str(error)) for cell, error in self.unmeasured.items()},
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
@@ -394,7 +398,7 @@ class SpecdecSession:
         """Runs of each cell in a session, and sessions: many for a new baseline, a few for a first look at an old."""
         assert self.plan is not None, "unreachable because the plan is made first"
         settings = self.settings
-        if settings.update is None:
+        if settings.update is None and not settings.selftest:
             return {cell: self._screening_runs(cell) for cell in self.plan.cells}, 1
         sessions, runs = settings.sessions
         if not self.source(self.subjects).restarts:

@@ -74,6 +74,7 @@ class Settings:
     alpha: float
     """Chance of a false alarm in a whole suite."""
     required_facts: tuple[str, ...]
+    selftest: bool
     exhaustive: bool
     confirm: str
     """`auto`: measure more where a suspect must be confirmed; `never`."""
@@ -158,6 +159,7 @@ class Settings:
             fixed_margin=_read(config, "specdec_fixed_margin", percent) or 0.05,
             alpha=_read(config, "specdec_alpha", percent) or 0.01,
             required_facts=_fact_names(config),
+            selftest=option.specdec_selftest,
             exhaustive=option.specdec_exhaustive,
             confirm=_choice(config, "specdec_confirm", ("auto", "never")),
             old=_old_engine(config),

@@ -144,9 +144,10 @@ class Surfaces:
         """Say where the time went that no test is charged with, and what was rerun."""
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
-        for test, attempts in self.session.attempts.items():
-            told = ", ".join(f"attempt {i} {outcome}" for i, outcome in enumerate(attempts, 1))
-            terminalreporter.write_line(f"rerun: {test}: {told}", yellow=True)
+        if self.session.run_path is None:
+            # Where there is a run, its report tells of them.
+            for test, attempts in self.session.attempts.items():
+                terminalreporter.write_line(f"rerun: {test}: {', then '.join(attempts)}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
             # pytest's own short summary knows no such outcome.
             reason = str(report.longrepr[-1]).partition("\n")[0]

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "__main__", "measuring",
-    "hookspec", "campaign", "campaign_setup", "gating", "accepting", "stored_off",
+    "hookspec", "campaign", "campaign_setup", "selftest", "gating", "accepting", "stored_off",
     "suite_cells", "cell_list", "baseline_commands", "surfaces", "benchmark",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry", "report")

@@ -1,8 +1,8 @@
 """The fixed gate: red from X % on, whatever the noise. For those who must; with what it costs them on their own noise.
 
 Its false-alarm rate follows from the noise model: with one candidate session, a clean cell shows a loss that is normal
-with variance `run_var (1 / n + 1 / (sessions x runs)) + start_var (1 + 1 / sessions)` around what all cells share, which
-is normal itself with variance `g^2 (1 + 1 / sessions)`. Outliers and tails come on top, so the real rate is higher.
+with variance `run_var (1 / n + 1 / (sessions x runs)) + start_var (1 + 1 / sessions)` around what all cells share; that
+is normal itself, with variance `g^2 (1 + 1 / sessions)`. Outliers and tails come on top: the real rate is higher.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pytest_specdec.fingerprint import likeness
 from pytest_specdec.gate.decision import Decision, Evidence, SuiteDecision
 from pytest_specdec.gate.decision import Outcome as Decided
 from pytest_specdec.gate.evidence import Case, CellEvidence
+from pytest_specdec.gate.fixed import FixedDecision
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict, loss_of
 from pytest_specdec.measurement import Measurement
@@ -41,6 +42,39 @@ def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | No
         evidence.cell: _verdict(evidence, by_cell[name], (pairs or {}).get(name))
         for name, evidence in case.cells.items()
     }
+
+
+def fixed_verdicts(case: Case, fixed: FixedDecision) -> dict[Cell, Verdict]:
+    """Verdicts by a fixed margin, which knows no doubt."""
+    return {evidence.cell: _fixed_verdict(name, evidence, fixed) for name, evidence in case.cells.items()}
+
+
+def _fixed_verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
+    stored, now = one.baseline.values(), one.measured.values
+    judged = {key: f"{name} {key}" for key in PRESETS}
+    metrics = []
+    for key in dict.fromkeys((*judged, *SHOWN)):
+        if key in stored and key in now:
+            gated = judged.get(key) in fixed.losses
+            outcome = None if not gated else Outcome.REGRESSED if judged[key] in fixed.red else Outcome.PASS
+            limit = fixed.limit if gated else None
+            loss = loss_of(key, now[key], stored[key])
+            metrics.append(
+                MetricVerdict(
+                    metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
+                )
+            )
+    missing = [key for key in PRESETS if judged[key] in fixed.missing]
+    red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
+    if missing and not red:
+        reason = f"the baseline has {', '.join(missing)}, this measurement has not"
+        return Verdict(cell=one.cell, outcome=Outcome.INCONCLUSIVE, metrics=tuple(metrics), reason=reason)
+    return Verdict(
+        cell=one.cell,
+        outcome=Outcome.REGRESSED if red else Outcome.PASS,
+        metrics=tuple(metrics),
+        diagnosis=diagnose(stored, now) if red else None,
+    )
 
 
 def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None) -> Verdict:

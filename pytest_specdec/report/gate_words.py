@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_specdec.gate.decision import CommonShift, Evidence, Outcome, SuiteDecision
+from pytest_specdec.gate.fixed import FixedDecision
 from pytest_specdec.metric import METRICS
 
 _NOISE = {
@@ -45,6 +46,15 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
     yield from (sentence for shift in decision.common if (sentence := _common(shift)))
     if decision.stopped:
         yield f"measuring ended before everything was decided: {decision.stopped}"
+
+
+def fixed_sentence(fixed: FixedDecision) -> str:
+    """What a fixed margin is worth on this noise."""
+    return (
+        f"a fixed gate of {fixed.limit:.0%} judged: on this noise it is red in {fixed.false_alarm:.0%} of suites in "
+        f"which nothing changed, and finds a loss of just the margin in {fixed.detection:.0%} (--specdec-gate=suite "
+        "keeps a promise instead)"
+    )
 
 
 def _common(shift: CommonShift) -> str:

@@ -58,7 +58,7 @@ def _detail(series: Series, width: int, last: int) -> Table:
             point.measured_at[:16].replace("T", " "),
             _cut(point.version, 24 if wide else 10),
             with_uncertainty(point.value, METRICS[series.metric].digits),
-            _change(point),
+            change_words(point),
             strip(point, low, high, 40 if wide else 10),
             "" if point.outcome is None else point.outcome.value,
         ]
@@ -69,11 +69,11 @@ def _detail(series: Series, width: int, last: int) -> Table:
     if any(point.changed for point in shown):
         notes.append(f"*: {_STARRED}")
     return Table(
-        title=_title(series),
+        title=series_title(series),
         headers=("measured", "version", METRICS[series.metric].unit or "value", "change", "", "verdict")
         + (("run",) if wide else ()),
         rows=rows,
-        sentences=[_sentence(series)],
+        sentences=[series_sentence(series)],
         notes=notes,
     )
 
@@ -88,7 +88,7 @@ def _overview(series: Sequence[Series], width: int) -> Table:
                 name,
                 str(len(one.points)),
                 with_uncertainty(newest.value, METRICS[one.metric].digits),
-                _change(newest),
+                change_words(newest),
                 sparkline([point.value.value for point in one.points[-(_SPARKS if width >= _WIDE else 8) :]]),
                 "" if newest.outcome is None else newest.outcome.value,
             ]
@@ -107,7 +107,8 @@ def _overview(series: Sequence[Series], width: int) -> Table:
     )
 
 
-def _sentence(series: Series) -> str:
+def series_sentence(series: Series) -> str:
+    """`5 runs, 4 versions, 2026-09-01 to 2026-11-23: 1218.8 -> 1273.6 tok/s/GPU (+4.5%)`, and a sparkline."""
     first, newest = series.points[0], series.points[-1]
     info = METRICS[series.metric]
     runs = f"{len(series.points)} run{'s' * (len(series.points) != 1)}, {_counted(series.versions)}"
@@ -125,7 +126,8 @@ def _counted(versions: Sequence[str]) -> str:
     return f"version {versions[0]}" if len(versions) == 1 else f"{len(versions)} versions"
 
 
-def _title(series: Series) -> str:
+def series_title(series: Series) -> str:
+    """What a series is of; a second line where it is simulated."""
     parts = [f"{METRICS[series.metric].title} of {series.cell} on {series.hardware}, {series.engine}"]
     if series.condition:
         parts.append(f"at {series.condition}")
@@ -151,7 +153,8 @@ def _names(series: Sequence[Series]) -> tuple[str, list[str]]:
     return "-".join(shared), names
 
 
-def _change(point: HistoryPoint) -> str:
+def change_words(point: HistoryPoint) -> str:
+    """`+12.7%*`, the star where it is beyond the uncertainty; empty for the first point."""
     return "" if point.change is None else f"{point.change.value:+.1%}{'*' if point.changed else ''}"
 
 

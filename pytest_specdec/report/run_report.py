@@ -17,7 +17,7 @@ from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
-from pytest_specdec.report.gate_words import gate_sentences
+from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
 from pytest_specdec.speculation.diagnosis import diagnose
@@ -41,12 +41,16 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
     tables += paying_tables((*run.measurements, *run.stored))
     if run.verdicts:
         said = () if run.decision is None else tuple(gate_sentences(run.decision, run.noise_source))
+        if run.fixed is not None:
+            said = (fixed_sentence(run.fixed),)
         tables.append(verdict_table(run.verdicts, said))
     if run.outputs:
         tables.append(output_table(run.outputs))
     if run.measurements:
         tables.append(point_table(run.measurements))
     remarks += run_remarks(run)
+    if run.cost is not None:
+        remarks.append(f"it took {run.cost.words()}{' (what real GPUs would have cost)' if run.simulated else ''}")
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -261,8 +265,16 @@ def _both_ttft(measurement: Measurement) -> str:
 
 
 def run_remarks(run: Run) -> list[str]:
-    """What is missing from a run, and why."""
-    return _not_measured(run) + _unknown_facts(run)
+    """What is missing from a run, and why; what was tried more than once."""
+    return _not_measured(run) + _reruns(run) + _unknown_facts(run)
+
+
+def _reruns(run: Run) -> list[str]:
+    """Every attempt of the tests that were rerun: a pass after another attempt is no plain pass."""
+    told = {
+        test: ", ".join(f"attempt {i} {word}" for i, word in enumerate(words, 1)) for test, words in run.attempts.items()
+    }
+    return [f"rerun: {test}: {attempts}" for test, attempts in told.items()]
 
 
 def _unknown_facts(run: Run) -> list[str]:

@@ -98,6 +98,17 @@ def test_a_pass_after_another_attempt_is_no_plain_pass(suite: Suite) -> None:
     )
 
 
+def test_a_cell_of_ones_own_is_measured_again_by_a_rerun_and_both_attempts_are_told(suite: Suite) -> None:
+    suite.write(
+        "tried = []\n"
+        "def test_own(specdec_measure):\n"
+        "    tried.append(specdec_measure(mtp=1, concurrency=2))\n"
+        "    assert len(tried) > 1\n"
+    )
+    result = suite.run("--reruns=1", "-v")
+    result.stdout.fnmatch_lines(["*test_own PASSED ON RERUN*", "rerun: test_suite.py::test_own: failed, then passed"])
+
+
 def test_reruns_of_other_tests_are_rerunfailures_business(suite: Suite) -> None:
     suite.pytester.makepyfile("tried = []\ndef test_it():\n    tried.append(1)\n    assert len(tried) > 1\n")
     result = suite.run("--reruns=1", "-v")

@@ -150,3 +150,13 @@ def test_the_tables_fit_the_terminal(suite: Suite, monkeypatch: pytest.MonkeyPat
     tables = [line for line in lines if line.startswith(("cell ", "---", "toy-", "  note"))]
     assert sum(line.startswith("cell ") for line in tables) > 1, "the columns that do not fit come below"
     assert max(map(len, tables)) <= 80
+
+
+def test_what_cannot_be_compared_has_a_word_and_the_reason(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update").assert_outcomes(passed=4)
+    for path in suite.baselines.values():
+        path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+    result = suite.run("-v", "-k", "off-c2")
+    result.stdout.fnmatch_lines(["*off-c2* NOT COMPARABLE*", "*workload differs: measured *seed 0* baseline *seed 7*"])
+    result.assert_outcomes(failed=1)

@@ -20,6 +20,7 @@ from pytest_specdec.gate.evidence import CellEvidence, build, observed
 from pytest_specdec.gate.noise import Run
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
+from pytest_specdec.gate.terms import PAIRS_PER_BLOCK
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.measurement import Environment, Measurement
@@ -171,14 +172,14 @@ def healthy(isl: int, osl: int, concurrency: int, seed: int) -> Measurement:
     return measure(HEALTHY, Workload(isl=isl, osl=osl), concurrency, seed)
 
 
-def judge(new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint) -> Caught:
-    """Let the findings and the gate speak; the gate may ask for more sessions of both engines."""
+def judge(new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint, *, most: int = 1000) -> Caught:
+    """Let the findings and the gate speak; the gate may ask for so many more sessions of either engine."""
     try:
         measured = new_in(0)
     except SpecdecError as error:
         return Caught((type(error).__name__,), reason_of(error), failed=True)
     findings = tuple(finding.check for finding in measured.findings)
-    verdict = settled(measured, known, ()) or _weighed(measured, new_in, old_in, known)
+    verdict = settled(measured, known, ()) or _weighed(measured, new_in, old_in, known, most)
     if verdict.outcome is Outcome.UNHEALTHY:
         return Caught(findings, next(f.check for f in measured.findings if f.severity == "broken"), failed=True)
     regressed = [m.metric for m in verdict.metrics if m.outcome is Outcome.REGRESSED]
@@ -186,25 +187,28 @@ def judge(new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint) -> Caught:
     return Caught((*findings, *regressed), cause, failed=verdict.outcome is Outcome.REGRESSED)
 
 
-def _weighed(measured: Measurement, new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint) -> Verdict:
+def _weighed(measured: Measurement, new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint, most: int) -> Verdict:
     case = build([CellEvidence(measured=measured, runs=(measured,), baseline=known)])
     (name,) = case.cells
-    news, olds = itertools.count(1), itertools.count(1)
+    left = iter(range(1, most + 1))
 
-    def new() -> Run:
-        return observed(new_in(next(news)), known, by_prompt=False)
+    def new(session: int) -> Run:
+        return observed(new_in(session), known, by_prompt=False)
 
-    def old() -> Run:
-        return observed(old_in(next(olds)), known, by_prompt=False)
+    def old(session: int) -> Run:
+        return observed(old_in(session), known, by_prompt=False)
 
     def answer(request: Request) -> Observed:
-        if isinstance(request, PairBlocks):
-            blocks = [Block(old=(old(), old()), new=(new(), new())) for _ in range(request.blocks)]
-            return Observed(blocks={name: blocks})
         if isinstance(request, ScreenRuns):
-            more = [new() for _ in range(request.runs[name] - 1)]
+            more = [new(session) for session in itertools.islice(left, request.runs[name] - 1)]
             return Observed(runs={name: [*case.runs[name], *more]}, extras=case.extras)
-        return Observed(runs={name: [new() for _ in range(request.sessions)]})
+        if not isinstance(request, PairBlocks):
+            return Observed(runs={name: [new(session) for session in itertools.islice(left, request.sessions)]})
+        sessions = list(itertools.islice(left, PAIRS_PER_BLOCK * request.blocks))
+        if len(sessions) < PAIRS_PER_BLOCK * request.blocks:
+            return Observed(exhausted="the catalogue measures no more")
+        pairs = zip(sessions[::2], sessions[1::2], strict=True)
+        return Observed(blocks={name: [Block(old=(old(a), old(b)), new=(new(a), new(b))) for a, b in pairs]})
 
     rule = decide(case.noise, terms=terms_of(case, exhaustive=True), engines=case.engines)
     return verdicts(case, drive(rule, answer))[measured.cell]

@@ -28,7 +28,7 @@ from pytest_specdec.load.point import Limits
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.measuring.answers import judge_answers
 from pytest_specdec.measuring.asking import Answers
-from pytest_specdec.measuring.carry_out import Measuring, MeasureOptions, OpenEngine
+from pytest_specdec.measuring.carry_out import MeasureOptions, Measuring, OpenEngine
 from pytest_specdec.measuring.point import PointOptions
 from pytest_specdec.plan import Plan
 from pytest_specdec.simulator.fault import Fault
@@ -37,8 +37,8 @@ SPEED_UP = 4.0
 WINDOW_S = 6.0
 LIMITS = Limits(settle_s=0.3, warm_up_s=3.0, no_progress_s=8.0, deadline_s=90.0)
 SESSIONS = 4
-MORE = 4
-"""Sessions of either engine that the gate may ask for; later ones are the same again."""
+MORE = 6
+"""Sessions of either engine that the gate may ask for."""
 WINDOWS_S = {"prefills-stall": 30.0, "steps-stall": 12.0, "hang": 30.0}
 DIALECTS = {"gauge-lies": "sglang"}
 """vLLM has no gauge of the acceptance length."""
@@ -140,17 +140,11 @@ def catch(fault: Fault) -> Caught:
     """Measure an engine with a fault."""
     workload, concurrency = point_of(fault)
     known = baseline(workload, concurrency)
-    runs: dict[int, Measurement] = {}
-
-    def new_in(session: int) -> Measurement:
-        if session not in runs:
-            runs[session] = measure(fault.id, workload, concurrency, session)
-        return runs[session]
-
     return judge(
-        lambda session: new_in(min(session, MORE)),
-        lambda session: healthy(workload, concurrency, SESSIONS + min(session, MORE)),
+        lambda session: measure(fault.id, workload, concurrency, session),
+        lambda session: healthy(workload, concurrency, SESSIONS + session),
         known,
+        most=MORE,
     )
 
 

@@ -35,7 +35,7 @@ def test_nothing_is_lost_nothing_comes_twice_but_the_name_and_every_line_fits(
 
 def test_a_group_of_columns_stays_together() -> None:
     headers = ("concurrency", "tok/s/user MTP 3", "Off", "ratio", "tok/s/GPU MTP 3", "Off", "ratio")
-    found = blocks(headers, [], 60, (1, 4))
+    found = blocks(headers, [], 70, (1, 4))
     assert [block.headers for block in found] == [
         ("concurrency", "tok/s/user MTP 3", "Off", "ratio"),
         ("concurrency", "tok/s/GPU MTP 3", "Off", "ratio"),

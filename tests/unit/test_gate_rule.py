@@ -78,12 +78,12 @@ def test_verdicts_do_not_depend_on_the_order_of_cells(loss: dict[str, float], or
 
 
 @settings(max_examples=15, deadline=None)
-@given(losses, st.integers(0, 30), st.booleans(), st.sampled_from([0.004, 0.02]))
+@given(losses, st.integers(0, 30), st.sampled_from([Terms(), THOROUGH]), st.sampled_from([0.004, 0.02]))
 def test_however_many_cells_there_are_no_more_than_alpha_is_spent(
-    loss: dict[str, float], more: int, exhaustive: bool, sd: float
+    loss: dict[str, float], more: int, terms: Terms, sd: float
 ) -> None:
     job = ScriptedJob(level=cells(8 + more), loss=loss, sd=sd)
-    decision = judged(job, Terms(exhaustive=exhaustive))
+    decision = judged(job, terms)
     assert decision.alpha_spent <= decision.alpha * (1 + 1e-9)
 
 
@@ -259,7 +259,7 @@ def test_extra_checks_are_judged_under_the_same_promise() -> None:
     ]
 
     def measure(request: Request) -> Observed:
-        return msgspec_replace(job.measure(request), extras)
+        return with_extras(job.measure(request), extras)
 
     decision = drive(decide(job.baseline(), terms=Terms(extra_share=0.2)), measure)
     own = {one.cell: one for one in decision.decisions if one.evidence is Evidence.OWN}
@@ -274,7 +274,7 @@ def test_extra_checks_are_judged_under_the_same_promise() -> None:
         drive(decide(job.baseline()), measure)
 
 
-def msgspec_replace(observed: Observed, extras: list[ExtraHypothesis]) -> Observed:
+def with_extras(observed: Observed, extras: list[ExtraHypothesis]) -> Observed:
     return Observed(runs=observed.runs, blocks=observed.blocks, extras=extras)
 
 

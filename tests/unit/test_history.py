@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.history import OF_PRICE, OF_SLO, HistoryPoint, SavedRun, Series, history_series, read_runs, selected
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
+from pytest_specdec.report.history_page import drawing, history_page
 from pytest_specdec.report.history_table import history_tables, sparkline, strip
 from pytest_specdec.report.render import terminal
 from pytest_specdec.run import Run, save_run
@@ -91,7 +93,8 @@ def test_a_change_of_unknown_uncertainty_is_not_marked() -> None:
     (series,) = history_series([saved(DAYS[0], at(DAYS[0], known)), saved(DAYS[1], at(DAYS[1], unsure))])
     change = series.points[1].change
     assert change is not None
-    assert (change.value, change.half_width) == (pytest.approx(0.2), None)
+    assert change.value == pytest.approx(0.2)
+    assert change.half_width is None
     assert not series.points[1].changed
 
 
@@ -208,6 +211,45 @@ def shown(width: int) -> str:
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_terminal_shows_what_the_golden_file_has(width: int) -> None:
     assert shown(width) == (GOLDEN / f"history_{width}.txt").read_text()
+
+
+def test_the_page_draws_every_point_with_its_interval_and_runs_no_script() -> None:
+    hostile = "0.23<script>alert(1)</script>"
+    runs = [*five_runs(), saved("2026-11-24", at("2026-11-24", measured(), version=hostile))]
+    page = history_page(history_series(runs, filters=["off"]), ["a.json is <b>no run"])
+    assert page.count("<circle") == page.count('class="whisker"') == 5 * 3 + 1
+    assert page.count("<section") == 3
+    assert "<script" not in page
+    assert "<b>no run" not in page
+    assert not re.findall(r"(?:src|href)=|http:|@import", page)
+    assert "default-src 'none'; style-src 'sha256-" in page
+    assert "SIMULATED" not in page
+    assert "SIMULATED: preset tiny" in history_page(history_series(five_runs(simulated="tiny")))
+
+
+def test_a_drawing_keeps_order_scale_and_readable_labels() -> None:
+    (series,) = history_series(five_runs(), filters=["off-c8"])
+    drawn = drawing(series)
+    by_value = sorted(zip(series.points, drawn.marks, strict=True), key=lambda pair: pair[0].value.value)
+    heights = [mark.y for _, mark in by_value]
+    assert heights == sorted(heights, reverse=True)
+    assert all(mark.high < mark.y < mark.low for mark in drawn.marks)
+    assert [mark.version for mark in drawn.marks] == ["0.20.0", "", "0.21.0", "0.22.0", "0.22.1rc2.dev341+gabcdef"]
+    many = [
+        saved(f"2026-10-{day:02}", at(f"2026-10-{day:02}", measured(), version=f"0.{day}.0rc1.dev9"))
+        for day in range(1, 31)
+    ]
+    (long,) = history_series(many)
+    named = [mark.x for mark in drawing(long).marks if mark.version]
+    assert 4 < len(named) < 15
+
+
+def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for item in five_runs():
+        save_run(item.run, tmp_path / item.path.name)
+    assert main(["history", "mtp3-c16", "--runs", str(tmp_path), "--html", str(tmp_path / "out.html")]) == 0
+    assert f"wrote {tmp_path}/out.html" in capsys.readouterr().out
+    assert (tmp_path / "out.html").read_text().startswith("<!doctype html>")
 
 
 def test_the_detailed_table_fits_eighty_columns() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from opened import Opened
 from sample_runs import two_runs
 
-from conftest import Opened
 from pytest_specdec.report.html import page
+
+pytest_plugins = ["opened"]
 
 # axe-core is run by the test, where the page's own policy would rightly refuse it.
 POLICY = 'http-equiv="Content-Security-Policy"'

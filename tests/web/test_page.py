@@ -9,16 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from opened import Opened
 from sample_runs import curves, large_run, point, run_of, two_runs
 
-from conftest import Opened
 from pytest_specdec.cost import Price, cost_usd_mtok, list_price, tok_s_mw
+from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.report.html import comparisons_page, page
 from pytest_specdec.run import Run, by_curve, compare_modes
 from pytest_specdec.sources.inferencex import load_inferencex
 from pytest_specdec.sources.selection import Selection, published_comparisons
+
+pytest_plugins = ["opened"]
 
 Show = Callable[..., Opened]
 X, Y = "interactivity_tok_s_user", "total_tok_s_gpu"
@@ -74,7 +77,7 @@ def test_the_table_of_points_shows_every_number_of_the_run(show: Show) -> None:
     assert seen > 90
 
 
-def derived(measurement: Measurement, key: str) -> object:
+def derived(measurement: Measurement, key: str) -> Estimate | None:
     price, throughput = measurement.price, measurement.throughput
     made = {
         "cost_usd_mtok": cost_usd_mtok(price, throughput),

@@ -186,7 +186,8 @@ def _effects_table(rows: list[Row], world: str) -> str:
         cells = [
             _bold(rule), f"{clean.suites:,}", _percent(clean.red, 2), _percent(clean.red_bound, 2),
             _percent(clean.inconclusive), _percent(one[0]), _percent(margin.hit_red), _percent(margin.hit_bound),
-            _percent(margin.hit_green), _percent(one[1]), *(_percent(share) for share in every), f"{clean.runs_per_cell:.1f}",
+            _percent(margin.hit_green), _percent(one[1]), *(_percent(share) for share in every),
+            f"{clean.runs_per_cell:.1f}",
             f"{clean.starts:.0f}", f"{clean.gpu_hours:.0f}", _percent(clean.common),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")

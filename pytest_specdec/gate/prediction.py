@@ -1,0 +1,99 @@
+"""What the gate can find on a noise, before anything is compared: per metric, how small a loss, in how many pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from pytest_specdec.gate.family import PAIR_FREEDOM, POWER, SUSPECT_SHARE, family_of
+from pytest_specdec.gate.noise import SuiteNoise
+from pytest_specdec.gate.presets import PRESETS
+from pytest_specdec.gate.terms import Terms, spent_at
+from pytest_specdec.metric import METRICS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """One hypothesis: what the gate finds of it."""
+
+    cell: str
+    metric: str
+    run_sd: float
+    """Run to run on one start of the server, relative."""
+    session_sd: float
+    """Start to start beyond that, relative."""
+    detectable: float
+    """Smallest loss that is found in four of five suites, with every pair that the gate takes."""
+    pairs_of_double: int | None
+    """Pairs until a loss of twice that is found; None where even the last look need not find it."""
+    gateable: bool
+    advisory: str
+
+
+def reach(noise: SuiteNoise, terms: Terms | None = None) -> list[Reach]:
+    """What the gate finds of every hypothesis of a noise model."""
+    terms = terms or Terms()
+    family = family_of(noise, terms)
+    rows = sorted((row for row in noise.hypotheses if row.metric in PRESETS), key=lambda row: (row.cell, row.metric))
+    found = []
+    for i, row in enumerate(rows):
+        detectable = float(family.detectable[i])
+        found.append(
+            Reach(
+                cell=row.cell,
+                metric=row.metric,
+                run_sd=row.run_sd,
+                session_sd=row.session_sd,
+                detectable=detectable,
+                pairs_of_double=_pairs_for(
+                    loss=min(2 * detectable, 0.99),
+                    near=float(family.near[i]),
+                    variance=float(family.pair_variance[i]),
+                    freedom=float(family.freedom[i]),
+                    terms=terms,
+                    hypotheses=len(rows),
+                ),
+                gateable=bool(family.gateable[i]),
+                advisory=family.advisory[i],
+            )
+        )
+    return found
+
+
+def _pairs_for(  # noqa: PLR0913 - a power calculation has these terms
+    *, loss: float, near: float, variance: float, freedom: float, terms: Terms, hypotheses: int
+) -> int | None:
+    """Pairs of the first look that finds a loss with the usual power."""
+    looks = terms.pair_looks(hypotheses)
+    suspects = max(1, round(SUSPECT_SHARE * hypotheses))
+    for number, pairs in enumerate(looks):
+        level = terms.alpha * terms.confirm_share / suspects * spent_at(looks, number)
+        degrees = min(freedom, PAIR_FREEDOM) + pairs - 1
+        quantiles = float(special.stdtrit(degrees, 1 - level) + special.stdtrit(degrees, POWER))
+        if near + quantiles * float(np.sqrt(variance / pairs)) <= -np.log1p(-loss):
+            return pairs
+    return None
+
+
+def reach_sentences(found: Sequence[Reach]) -> list[str]:
+    """How much of a suite can be gated, and what cannot."""
+    judged = [one for one in found if not one.advisory]
+    noisy = [one for one in judged if not one.gateable]
+    if not judged:
+        return ["nothing can be gated: every metric is advisory"]
+    best, worst = (pick(judged, key=lambda one: one.detectable) for pick in (min, max))
+    sentences = [
+        (
+            f"{len(judged) - len(noisy)} of {len(judged)} metrics can be gated at their margin; the gate finds losses "
+            f"from {best.detectable:.1%} ({METRICS[best.metric].title} of {best.cell}) to {worst.detectable:.1%} "
+            f"({METRICS[worst.metric].title} of {worst.cell}) in four of five suites"
+        )
+    ]
+    if noisy:
+        names = ", ".join(f"{METRICS[one.metric].title} of {one.cell} ({one.detectable:.0%})" for one in noisy[:3])
+        more = f" and {len(noisy) - 3} more" if len(noisy) > 3 else ""
+        sentences.append(f"advisory, for too noisy: {names}{more}")
+    return sentences

@@ -1,0 +1,132 @@
+"""The history as a page: one drawing and one table per series, no script, nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from pytest_specdec.history import HistoryPoint, Series
+from pytest_specdec.metric import METRICS
+from pytest_specdec.report.history_table import change_words, series_sentence, series_title
+from pytest_specdec.report.render import with_uncertainty
+
+_WIDTH, _HEIGHT = 760, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 34
+_LETTER = 6.5
+"""Width of a letter in pixels, about."""
+_TICKS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One point of a drawing, in its pixels."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    words: str
+    version: str
+    """Engine version where it is another than that of the point before it and there is room, else empty."""
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A series as it is drawn: runs at even steps, for what matters is their order and the versions."""
+
+    title: str
+    simulated: str
+    sentence: str
+    unit: str
+    marks: tuple[Mark, ...]
+    line: str
+    ticks: tuple[tuple[float, str], ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def history_page(series: Sequence[Series], skipped: Sequence[str] = ()) -> str:
+    """Render series as one HTML file; text of a run is escaped, and the page runs no script at all."""
+    # Only who asks for a page pays for the template engine.
+    import jinja2  # noqa: PLC0415
+
+    style = _asset("page.css") + _asset("history.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        _asset("history.html.j2")
+    )
+    return template.render(
+        drawings=[drawing(one) for one in series],
+        skipped=skipped,
+        style=style,
+        style_hash=f"sha256-{digest}",
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        right=_WIDTH - _RIGHT,
+        bottom=_HEIGHT - _BOTTOM,
+    )
+
+
+def drawing(series: Series) -> Drawing:
+    """Place the points of a series; the vertical axis goes from the lowest to the highest end of an interval."""
+    values = [point.value for point in series.points]
+    low, high = min(value.low for value in values), max(value.high for value in values)
+    if high == low:
+        low, high = low - 1, high + 1
+
+    def y(value: float) -> float:
+        return round(_TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    step = (_WIDTH - _LEFT - _RIGHT) / len(values)
+    marks = []
+    before, free_from = "", 0.0
+    for number, point in enumerate(series.points):
+        x = round(_LEFT + step * (number + 0.5), 1)
+        half = len(point.version) * _LETTER / 2
+        named = point.version != before and x - half >= free_from
+        free_from = x + half if named else free_from
+        marks.append(
+            Mark(
+                x=x,
+                y=y(point.value.value),
+                low=y(point.value.low),
+                high=y(point.value.high),
+                words=" ".join(part for part in _row(series, point) if part),
+                version=point.version if named else "",
+                outcome="" if point.outcome is None else point.outcome.value.replace(" ", "-"),
+            )
+        )
+        before = point.version
+    title, _, simulated = series_title(series).partition("\n")
+    digits = METRICS[series.metric].digits
+    levels = [low + (high - low) * tick / _TICKS for tick in range(_TICKS + 1)]
+    return Drawing(
+        title=title,
+        simulated=simulated,
+        sentence=series_sentence(series).partition("  ")[0],  # the drawing says what the sparkline would
+        unit=METRICS[series.metric].unit,
+        marks=tuple(marks),
+        line=" ".join(f"{mark.x},{mark.y}" for mark in marks),
+        ticks=tuple((y(level), f"{level:.{digits}f}") for level in levels),
+        rows=tuple(_row(series, point) for point in reversed(series.points)),
+    )
+
+
+def _row(series: Series, point: HistoryPoint) -> tuple[str, ...]:
+    return (
+        point.measured_at[:16].replace("T", " "),
+        point.version,
+        with_uncertainty(point.value, METRICS[series.metric].digits),
+        change_words(point),
+        "" if point.outcome is None else point.outcome.value,
+        point.run,
+        point.doubt,
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files("pytest_specdec") / "report" / "page" / name).read_text(encoding="utf-8")

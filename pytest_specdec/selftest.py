@@ -1,0 +1,88 @@
+"""An A/A run on the user's own machine: fit its noise, and say what the gate can find there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.files import write_whole
+from pytest_specdec.gate.decision import SuiteDecision
+from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
+from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
+from pytest_specdec.gate.prediction import Reach, reach
+from pytest_specdec.gate.presets import PRESETS, oriented_log
+from pytest_specdec.gate.rule import decide
+from pytest_specdec.gating import noise_file
+
+if TYPE_CHECKING:
+    from pytest_specdec.measurement import Measurement
+    from pytest_specdec.session import SpecdecSession
+
+_LEAST_SESSIONS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTest:
+    """What an A/A run showed."""
+
+    noise: SuiteNoise
+    found: tuple[Reach, ...]
+    last_session: SuiteDecision | None
+    """The last session judged against the ones before it, as if it were a new engine; None for fewer than three."""
+    path: Path
+    """Where the noise was written."""
+
+
+def selftest(session: SpecdecSession) -> SelfTest:
+    """Fit and store the noise of what a session measured in several starts of the same engines.
+
+    Raises:
+        InvalidInputError: fewer than two sessions, or points that were not measured.
+    """
+    assert session.plan is not None, "unreachable because the plan is made first"
+    assert session.campaign is not None, "unreachable because the session has measured"
+    missing = [cell for cell in session.plan.cells if cell not in session.measured]
+    if missing:
+        raise InvalidInputError(f"no noise was fitted: {len(missing)} planned points were not measured")
+    runs = {str(cell): session.campaign.runs(cell) for cell in sorted(session.plan.cells)}
+    sessions = {name: _by_session(found) for name, found in runs.items()}
+    counts = {len(found) for found in sessions.values()}
+    if min(counts) < _LEAST_SESSIONS:
+        raise InvalidInputError(
+            "no noise was fitted: it needs two sessions or more (--specdec-sessions 5x2); an attached server is not "
+            "restarted: launch it (--specdec-launch), or gather sessions with --specdec-update=merge"
+        )
+    requests = {name: min(run.requests.finished for run in found) for name, found in runs.items()}
+    noise = fit_noise(sessions, requests=requests, source="selftest")
+    environment = next(iter(session.measured.values())).environment
+    path = noise_file(session.settings.baselines, environment)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(noise), indent=1).decode() + "\n")
+    last = _judge_last(sessions) if min(counts) > _LEAST_SESSIONS else None
+    return SelfTest(noise=noise, found=tuple(reach(noise)), last_session=last, path=path)
+
+
+def _by_session(runs: Sequence[Measurement]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        values = {key: value.value for key, value in run.values.items() if key in PRESETS and value.value > 0}
+        found.setdefault(run.session, []).append({key: oriented_log(key, value) for key, value in values.items()})
+    return found
+
+
+def _judge_last(sessions: Mapping[str, Mapping[str, Sequence[Run]]]) -> SuiteDecision:
+    """Whether the gate keeps its word here: nothing was changed, so nothing may FAIL."""
+    names = sorted({name for found in sessions.values() for name in found})
+    before = {cell: {n: runs for n, runs in found.items() if n != names[-1]} for cell, found in sessions.items()}
+    last = {cell: found.get(names[-1], []) for cell, found in sessions.items()}
+
+    def answer(request: Request) -> Observed:
+        if isinstance(request, ScreenRuns):
+            return Observed(runs=last)
+        return Observed(exhausted="a selftest judges what it has")
+
+    return drive(decide(fit_noise(before), paired=frozenset()), answer)
