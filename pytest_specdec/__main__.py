@@ -34,8 +34,8 @@ _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line without doing what it says; a wrong one ends the program with code 2."""
     # Each command imports what it needs when it runs: `specdec --help` stays quick.
     from pytest_specdec import baseline_commands, commands
 
@@ -58,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more and not getattr(options, "takes_more", False):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     options.more = more
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = read(arguments)
     try:
         options.run(options)
     except SpecdecError as error:

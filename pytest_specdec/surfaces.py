@@ -57,7 +57,7 @@ class Surfaces:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """Record what was measured before the test can fail."""
-        properties = self._properties(item)
+        properties = self._properties(item) if item.nodeid in self._ours else {}
         if properties:
             # A second attempt has them already.
             item.user_properties = [pair for pair in item.user_properties if pair[0] not in properties]

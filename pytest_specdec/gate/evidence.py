@@ -193,7 +193,7 @@ def _of_check(name: str, check: AcceptanceCheck) -> ExtraHypothesis | None:
         name=check.name,
         cell=name,
         p_loss=check.p_value,
-        p_margin=check.p_holds,
+        p_margin=check.p_holds if check.must_hold else 0.0,
         loss=check.estimate,
         reason=check.words,
     )

@@ -107,6 +107,8 @@ def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gain
             evidence, pairs = Evidence.PAIRS, count
         else:
             evidence, runs = Evidence.SESSIONS, runs + count
+    elif lost is not None and lost.state == "proven":
+        evidence = Evidence.SESSIONS
     half = float(special.stdtrit(freedom, 0.975)) * se
     case = _Case(row=row, loss=d, half=half, passed=passed, lost=lost, gained=gained)
     outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, _why_missing(found))

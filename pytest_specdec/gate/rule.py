@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import numpy as np
+from scipy import special
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate import common_shift
@@ -203,7 +204,8 @@ class _Suite:
 
     def confirm_unpaired(self) -> Step:
         """Fresh starts of the candidate for suspects whose old engine cannot be started."""
-        looks = self.terms.session_looks
+        self._prove_outright()
+        looks, kept = self.terms.session_looks, 1 - self.terms.outright_share
         suspects = self._worst_first(frozenset(self.family.cells) - self.able)
         for number, sessions in enumerate(looks):
             open_questions = [q for q in self._open_in(suspects) if q.sign == 1]
@@ -224,7 +226,28 @@ class _Suite:
             if observed.exhausted and not complete:
                 return
             look = look_at_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
-            self._settle(open_questions, rows, look, spent_at(looks, number), beyond_margin=True)
+            self._settle(open_questions, rows, look, kept * spent_at(looks, number), beyond_margin=True)
+
+    def _prove_outright(self) -> None:
+        """Losses so far beyond the margin that no fresh start could take them back.
+
+        These are the screen's own data, by which suspects were chosen: every hypothesis gets the same share of alpha.
+        """
+        unable = frozenset(self.family.cells) - self.able
+        gated = sum(bool(is_gated) and hypothesis.cell in unable
+                    for hypothesis, is_gated in zip(self.family.hypotheses, self.family.gated, strict=True))  # fmt: skip
+        if not gated:
+            return
+        level = self.terms.alpha * self.terms.confirm_share * self.terms.outright_share / gated
+        beyond = (self.screened.loss - self.family.far) / self.screened.se
+        chance = special.stdtr(self.screened.freedom, -beyond)
+        self.spent += level * gated
+        for question in self.questions:
+            if question.sign == 1 and self.family.hypotheses[question.row].cell in unable:
+                p = float(chance[question.row])
+                question.p_adjusted = min(question.p_adjusted, p * self.terms.alpha / level)
+                if p < level:
+                    question.state = "proven"
 
     def conclude(self) -> SuiteDecision:
         """Turn what was found into decisions."""

@@ -30,6 +30,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     last_look_of_many: int = 32
     """One more look in suites of more than `many` hypotheses, where each has less alpha."""
     many: int = 200
+    outright_share: float = 0.25
+    """Of the suspects' alpha, where the old engine cannot be started: for losses that the screen itself proves."""
     session_looks: tuple[int, ...] = (2, 4, 8)
     """Fresh starts of the candidate at which the unpaired fallback looks."""
     common_cells: int = 8

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +35,12 @@ _WORD = re.compile(r"\w+")
 _SHOWN = 60
 
 
+@lru_cache(maxsize=2048)
 def loop_in(text: str) -> str | None:
-    """Say which words a text repeats over and over; None where it does not."""
+    """Say which words a text repeats over and over; None where it does not.
+
+    Kept for a while, for with speculation most answers are the same as without.
+    """
     codes = np.frombuffer(text.encode("utf-32-le", errors="replace"), dtype="<u4")
     for period in range(1, min(LONGEST_UNIT, len(codes) // _TAIL_REPEATS) + 1):
         same = codes[period:] == codes[:-period]
@@ -53,6 +58,8 @@ def loop_in(text: str) -> str | None:
 
 def _is_loop(unit: str, span: int, *, at_end: bool) -> bool:
     repeats = span / len(unit)
+    if repeats < _TAIL_REPEATS:
+        return False  # nearly always
     if len(unit) == 1 and not unit.isalnum() and unit not in _DRAWN:
         return span >= _ONE_SIGN_LENGTH
     if not any(map(str.isalpha, unit)):

@@ -271,10 +271,7 @@ def run_remarks(run: Run) -> list[str]:
 
 def _reruns(run: Run) -> list[str]:
     """Every attempt of the tests that were rerun: a pass after another attempt is no plain pass."""
-    told = {
-        test: ", ".join(f"attempt {i} {word}" for i, word in enumerate(words, 1)) for test, words in run.attempts.items()
-    }
-    return [f"rerun: {test}: {attempts}" for test, attempts in told.items()]
+    return [f"rerun: {test}: {', then '.join(attempts)}" for test, attempts in run.attempts.items()]
 
 
 def _unknown_facts(run: Run) -> list[str]:

@@ -124,12 +124,12 @@ class Script:
     def likely(self, index: int) -> list[tuple[str, float]]:
         """The most likely tokens at a position with their log-probabilities, what is said first."""
         said = self.token(index)
-        others = other_words(said, 4)
-        if index == self.near_tie:
-            # The runner-up of the right answer is what a near-tie says, and the other way round.
-            others = [self.right(index) if said != self.right(index) else _runner_up(self, index), *others[:3]]
-            return [(said, _TIED), (others[0], _RUNNER_UP), *_far(others[1:])]
-        return [(said, _LIKELY), *_far(others)]
+        if index != self.near_tie:
+            return [(said, _LIKELY), *_far(other_words(said, 4))]
+        # The runner-up of the right answer is what a near-tie says, and the other way round.
+        second = _runner_up(self, index) if said == self.right(index) else self.right(index)
+        others = [word for word in other_words(said, 4) if word != second][:3]
+        return [(said, _TIED), (second, _RUNNER_UP), *_far(others)]
 
 
 def _gone_wrong(right: Script) -> Script:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from small_suite import Suite
 
+from pytest_specdec.measuring import asking
+
 Serve = Callable[..., str]
 SAYS = """
 @pytest.mark.specdec(mtp=3)
@@ -43,6 +45,9 @@ def test_a_healthy_engine_says_what_off_says(suite: Suite, serve: Serve) -> None
         ("gibberish", "test_clean", "canaries: failed"),
         ("invalid-utf8", "test_clean", "canaries: failed"),
         ("structured-invalid", "test_structure", "invalid JSON"),
+        ("anothers-text", "test_clean", "foreign text: "),
+        ("loops-in-long-context", "test_clean", "long contexts: repetition loop: "),
+        ("later-turns-garbled", "test_clean", "conversations: repetition loop: 30 of 40 answers with MTP, 0 without"),
     ],
 )
 def test_an_engine_that_says_something_else_is_red(
@@ -54,12 +59,22 @@ def test_an_engine_that_says_something_else_is_red(
     assert words in result.stdout.str()
 
 
-def test_tasks_that_nobody_solves_decide_nothing(suite: Suite, serve: Serve) -> None:
-    """The simulated engine solves none: the check says so instead of passing."""
+def test_tasks_that_mtp_does_not_solve_are_lost(suite: Suite, serve: Serve) -> None:
     suite.write("@pytest.mark.specdec(mtp=3)\ndef test_it(outputs):\n    assert outputs.solves_as_much\n")
-    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0))
+    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault="answers-wrong"))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*inconclusive*even without MTP, so little is left to lose*"])
+    result.stdout.fnmatch_lines(["*task accuracy: failed: unsolved tasks: 60 of 60 with MTP, 0 without*"])
+
+
+def test_an_engine_that_is_stuck_on_a_grammar_is_red_and_waited_for_with_reason(
+    suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE", 1.0)
+    monkeypatch.setattr(asking, "LEAST_PATIENCE_S", 2.0)
+    suite.write(SAYS)
+    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault="structured-stuck"), "-k", "test_structure")
+    result.assert_outcomes(failed=1, deselected=2)
+    result.stdout.fnmatch_lines(["*no answer in time, or invalid JSON: 8 of 8 with MTP, 0 without*"])
 
 
 def test_a_pinned_acceptance_has_no_text_of_its_own(suite: Suite) -> None:

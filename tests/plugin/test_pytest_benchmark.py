@@ -169,8 +169,10 @@ def test_engine_trouble_is_no_misuse_of_the_fixture(suite: Suite) -> None:
 
 
 def test_the_fixture_may_come_from_a_marker_and_the_plugin_may_be_absent(suite: Suite) -> None:
-    suite.write("@pytest.mark.usefixtures('benchmark')\ndef test_it(measurement): pass\n")
-    suite.run("--benchmark-json=out.json", "-k", "off-c2").assert_outcomes(passed=1)
+    suite.write(
+        "pytestmark = [pytestmark, pytest.mark.usefixtures('benchmark')]\ndef test_it(measurement): pass\n", PAYS
+    )
+    suite.run("--benchmark-json=out.json", "-k", "off-c2 or pays", "-W", "error").assert_outcomes(passed=2)
     assert len(rows(suite.pytester.path / "out.json")) == 1
     suite.write("def test_it(measurement): pass\n")
     suite.run("-p", "no:benchmark", "-k", "off-c2").assert_outcomes(passed=1)

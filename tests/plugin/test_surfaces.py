@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
+FIXED = "--specdec-gate=fixed"
 READS = "def test_reads(measurement):\n    assert measurement.throughput > 0\n"
 
 
@@ -23,16 +25,20 @@ def properties(path: Path, test: str = "") -> dict[str, str]:
 
 
 def regressed(suite: Suite) -> None:
-    """Two of four points hold their baselines, and the two of MTP are far below."""
+    """Off is far above its baselines and MTP far below, in throughput alone: to be read with the fixed margin.
+
+    The suite's own gate may find a toy on a busy machine too noisy to say so.
+    """
     suite.write(HOLDS)
     suite.run("--specdec-update").assert_outcomes(passed=4)
-    suite.doctor(lambda value: [value[0] / 5, value[0] * 0.001])
     for name, path in suite.baselines.items():
-        if "mtp3" in name:
-            kept = {other: p.read_text() for other, p in suite.baselines.items() if other != name}
-            suite.doctor(lambda value: [value[0] * 25, value[0] * 0.001])
-            for other, text in kept.items():
-                path.with_name(other).write_text(text)
+        factor = 25 if "mtp3" in name else 0.2
+        content = json.loads(path.read_text())
+        for runs in content["points"].values():
+            for run in runs:
+                value = run["values"]["total_tok_s_gpu"][0] * factor
+                run["values"] = {"total_tok_s_gpu": [value, value * 0.001]}
+        path.write_text(json.dumps(content))
 
 
 def test_junit_has_values_uncertainty_units_and_the_verdict(suite: Suite) -> None:
@@ -89,7 +95,7 @@ def test_without_junit_nothing_is_missed(suite: Suite) -> None:
 
 def test_outcomes_have_words_and_letters_and_the_summary_lists_them(suite: Suite) -> None:
     regressed(suite)
-    verbose = suite.run("-v", "-rA")
+    verbose = suite.run("-v", "-rA", FIXED)
     verbose.assert_outcomes(passed=2, failed=2)
     verbose.stdout.fnmatch_lines_random(
         [
@@ -99,16 +105,16 @@ def test_outcomes_have_words_and_letters_and_the_summary_lists_them(suite: Suite
             "REGRESSED test_suite.py::test_holds[[]toy-fp8-64x48-mtp3-c4[]]*",
         ]
     )
-    quiet = suite.run("-q").stdout
+    quiet = suite.run("-q", FIXED).stdout
     quiet.fnmatch_lines(["..RR*"])
     assert "test session starts" not in quiet.str()
 
 
 def test_last_failed_measures_only_what_failed(suite: Suite) -> None:
     regressed(suite)
-    first = suite.pytester.runpytest("--specdec-simulate=tiny")
+    first = suite.pytester.runpytest("--specdec-simulate=tiny", FIXED)
     first.assert_outcomes(passed=2, failed=2)
-    again = suite.pytester.runpytest("--specdec-simulate=tiny", "--lf")
+    again = suite.pytester.runpytest("--specdec-simulate=tiny", FIXED, "--lf")
     again.assert_outcomes(failed=2)
     assert {p["cell"]["engine"].get("mtp", 0) for p in suite.saved_run()["measurements"]} == {3}
 
@@ -160,3 +166,13 @@ def test_what_cannot_be_compared_has_a_word_and_the_reason(suite: Suite) -> None
     result = suite.run("-v", "-k", "off-c2")
     result.stdout.fnmatch_lines(["*off-c2* NOT COMPARABLE*", "*workload differs: measured *seed 0* baseline *seed 7*"])
     result.assert_outcomes(failed=1)
+
+
+def test_a_suite_of_others_pays_for_nothing_heavy(suite: Suite) -> None:
+    suite.pytester.makepyfile(
+        "import sys\n"
+        "def test_one(): pass\n"
+        "def test_two():\n"
+        "    assert not {'numpy', 'scipy', 'pandas', 'tabulate', 'aiohttp', 'openai'} & set(sys.modules)\n"
+    )
+    suite.pytester.runpytest_subprocess("--junitxml=out.xml", "--durations=1").assert_outcomes(passed=2)

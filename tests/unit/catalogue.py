@@ -42,7 +42,7 @@ SESSIONS = 6
 BASELINES = 4
 MeasureIn = Callable[[int], Measurement]
 """Measures an engine in one session; the number tells sessions apart."""
-_REASON = re.compile("CUDA error|ended early|no progress|failed to start")
+_REASON = re.compile("CUDA error|ended early|no progress|failed to start|different chat templates")
 
 WHERE: dict[str, tuple[str, int]] = {
     "dynamic-k-thrashes": ("1k1k", 8),

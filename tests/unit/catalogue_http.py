@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stored
 from catalogue_text import caught
-from expected import SPEED, START, TEXT
+from expected import SPEED, START, TEXT, Expected
 
 from pytest_specdec import client
 from pytest_specdec.baseline import BaselinePoint
@@ -32,6 +32,7 @@ from pytest_specdec.measuring.carry_out import MeasureOptions, Measuring, OpenEn
 from pytest_specdec.measuring.point import PointOptions
 from pytest_specdec.plan import Plan
 from pytest_specdec.simulator.fault import Fault
+from pytest_specdec.simulator.model import Preset
 
 SPEED_UP = 4.0
 WINDOW_S = 6.0
@@ -42,7 +43,8 @@ MORE = 6
 WINDOWS_S = {"prefills-stall": 30.0, "steps-stall": 12.0, "hang": 30.0}
 DIALECTS = {"gauge-lies": "sglang"}
 """vLLM has no gauge of the acceptance length."""
-_START_S = 60.0
+BESIDE_OFF = {"template-changed": Expected("EngineError", "different chat templates")}
+"""What shows beside Off only: measured alone, prompts are made to length with the template that there is."""
 
 
 class Collected:
@@ -92,8 +94,8 @@ def serving(fault: str, *, mtp: int, seed: int, preset: str = QWEN.name, speed: 
             process.terminate()
 
 
-def carried_out(endpoint: Endpoint, plan: Plan, window_s: float = WINDOW_S) -> Collected:
-    """Carry a plan out on one engine."""
+def carried_out(endpoints: Mapping[int, Endpoint], plan: Plan, window_s: float = WINDOW_S) -> Collected:
+    """Carry a plan out on engines that run, by their draft tokens."""
     for bound in [name for name in vars(client) if name.startswith("MOST_")]:
         setattr(client, bound, float("inf"))  # this machine may be busy, and that is not what is looked for
     collected = Collected()
@@ -103,22 +105,30 @@ def carried_out(endpoint: Endpoint, plan: Plan, window_s: float = WINDOW_S) -> C
     measuring = Measuring(options=options, observer=collected, bill=bill)
 
     @contextmanager
-    def opened(_: EngineSpec) -> Iterator[OpenEngine]:
-        yield OpenEngine(endpoint=endpoint, hardware="h200")
+    def opened(engine: EngineSpec) -> Iterator[OpenEngine]:
+        yield OpenEngine(endpoint=endpoints[engine.mtp], hardware="h200")
 
     measuring.measure(plan, opened, starts=False)
     return collected
 
 
-def measure(fault: str, workload: Workload, concurrency: int, seed: int) -> Measurement:
+def measure(  # noqa: PLR0913 - a point of a start is all of these
+    fault: str,
+    workload: Workload,
+    concurrency: int,
+    seed: int,
+    *,
+    preset: Preset = QWEN,
+    window_s: float = WINDOW_S,
+) -> Measurement:
     """One point of one start of the engine.
 
     Raises:
         SpecdecError: it could not be measured.
     """
-    cell = Cell(EngineSpec(model=QWEN.model, precision="fp8", mtp=MTP), workload, concurrency)
-    with serving(fault, mtp=MTP, seed=seed) as endpoint:
-        found = carried_out(endpoint, Plan.of([cell], seed), WINDOWS_S.get(fault, WINDOW_S))
+    cell = Cell(EngineSpec(model=preset.model, precision="fp8", mtp=MTP), workload, concurrency)
+    with serving(fault, mtp=MTP, seed=seed, preset=preset.name) as endpoint:
+        found = carried_out({MTP: endpoint}, Plan.of([cell], seed), WINDOWS_S.get(fault, window_s))
     if found.error is not None:
         raise found.error
     return found.measurements[0]
@@ -136,9 +146,25 @@ def baseline(workload: Workload, concurrency: int) -> BaselinePoint:
     return stored([healthy(workload, concurrency, number) for number in range(SESSIONS)])
 
 
+def catch_beside_off(
+    fault: str, workload: Workload, concurrency: int, *, preset: Preset = QWEN, window_s: float = WINDOW_S
+) -> Caught:
+    """Measure Off and an engine with a fault: prompts are made to length on Off, and must be as long on the other."""
+    engine = EngineSpec(model=preset.model, precision="fp8", mtp=MTP)
+    cells = [Cell(one, workload, concurrency) for one in (engine.off(), engine)]
+    with (
+        serving("", mtp=0, seed=0, preset=preset.name) as off,
+        serving(fault, mtp=MTP, seed=0, preset=preset.name) as mtp,
+    ):
+        error = carried_out({0: off, MTP: mtp}, Plan.of(cells, 0), window_s).error
+    return Caught((type(error).__name__,), reason_of(error), failed=True) if error else Caught((), "", failed=False)
+
+
 def catch(fault: Fault) -> Caught:
     """Measure an engine with a fault."""
     workload, concurrency = point_of(fault)
+    if fault.id in BESIDE_OFF:
+        return catch_beside_off(fault.id, workload, concurrency)
     known = baseline(workload, concurrency)
     return judge(
         lambda session: measure(fault.id, workload, concurrency, session),
@@ -156,7 +182,7 @@ def answers(fault: str, mtp: int) -> Answers:
     """
     spec = EngineSpec(model="tiny", precision="fp8", parallelism="tp1", mtp=mtp)
     with serving(fault, mtp=mtp, seed=0, preset="tiny", speed=20.0) as endpoint:
-        found = carried_out(endpoint, Plan.of([], 0, {spec: None}))
+        found = carried_out({mtp: endpoint}, Plan.of([], 0, {spec: None}))
     if found.answers is None:
         raise found.error or EngineError("nothing was said")
     return found.answers

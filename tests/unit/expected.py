@@ -86,6 +86,8 @@ TEXT: dict[str, Expected] = {
     "structured-stuck": Expected("structured output", "no answer in time, or invalid JSON"),
     "structured-invalid": Expected("structured output", "invalid JSON"),
 }
+TEXT_CONTROLS = ("control-same", "control-near-ties")
+"""The others say what the first one says."""
 START: dict[str, Expected] = dict.fromkeys(
     ("start-fails", "start-fails-above-k1", "start-fails-sometimes"), Expected("EngineError", "failed to start")
 )

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from pytest_specdec.gate.at_once import decide_at_once
@@ -70,7 +72,7 @@ def steps(runs: Days) -> list[tuple[str, str, SuiteDecision]]:
     """Every step from the six days on."""
     later = [date for date in runs if date > REPEATS[-1]]
     found = [(f"{REPEATS[0]}..15", later[0], step(runs, REPEATS, later[0]))]
-    for before, after in zip(later, later[1:], strict=False):
+    for before, after in pairwise(later):
         found.append((before, after, step(runs, [before], after)))
     return found
 
@@ -92,21 +94,23 @@ def _common(decision: SuiteDecision, metric: str) -> str:
     return f"{-100 * shift.seen:+.1f} %" + (" *" if abs(shift.seen) > shift.threshold else "")
 
 
-def _main() -> None:
+def tables() -> str:
+    """Both tables in Markdown."""
     runs, versions = days()
-    print("| day against the five others | common | " + " | ".join(METRICS) + " |")
-    print("|---" * (len(METRICS) + 2) + "|")
+    lines = [_line("day against the five others", "common", *METRICS), "|---" * (len(METRICS) + 2) + "|"]
     for date in REPEATS:
         decision = against_the_others(runs, date)
-        said = " | ".join(_said(decision, metric) for metric in METRICS)
-        print(f"| {date} | {_common(decision, METRICS[0])} | {said} |")
-    print()
-    print("| from | to | version | common | " + " | ".join(METRICS) + " |")
-    print("|---" * (len(METRICS) + 4) + "|")
+        lines.append(_line(date, _common(decision, METRICS[0]), *(_said(decision, metric) for metric in METRICS)))
+    lines += ["", _line("from", "to", "version", "common", *METRICS), "|---" * (len(METRICS) + 4) + "|"]
     for before, after, decision in steps(runs):
-        said = " | ".join(_said(decision, metric) for metric in METRICS)
-        print(f"| {before} | {after} | {versions[after] or '-'} | {_common(decision, METRICS[0])} | {said} |")
+        said = (_said(decision, metric) for metric in METRICS)
+        lines.append(_line(before, after, versions[after] or "-", _common(decision, METRICS[0]), *said))
+    return "\n".join(lines) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
-    _main()
+    sys.stdout.write(tables())

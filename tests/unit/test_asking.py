@@ -29,8 +29,8 @@ OWN, EARLIER, OTHER = (tag_of(0, number) for number in range(3))
 class Recorder(Spoken):
     """Remembers what it was asked."""
 
-    def __init__(self, **more: int) -> None:
-        super().__init__(HEALTHY, 0, **more)
+    def __init__(self) -> None:
+        super().__init__(HEALTHY, 3)
         self.asked: list[list[dict[str, str]]] = []
 
     async def fetch(self, body: bytes) -> Received:

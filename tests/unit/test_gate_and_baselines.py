@@ -102,19 +102,20 @@ def test_a_typo_in_a_baseline_is_refused(tmp_path: Path) -> None:
     ("change", "half", "outcome"),
     [
         (1.00, 0.001, Outcome.PASS),
-        (0.97, 0.001, Outcome.PASS),
-        (0.90, 0.001, Outcome.REGRESSED),
-        (0.95, 0.03, Outcome.INCONCLUSIVE),
+        (0.99, 0.001, Outcome.PASS),
+        (0.97, 0.001, Outcome.INCONCLUSIVE),
+        (0.85, 0.001, Outcome.REGRESSED),
+        (0.85, 0.05, Outcome.INCONCLUSIVE),
         (1.20, 0.001, Outcome.IMPROVED),
     ],
 )
-def test_the_whole_interval_decides(tmp_path: Path, change: float, half: float, outcome: Outcome) -> None:
+def test_one_run_against_one_decides_what_is_clear_and_no_more(tmp_path: Path, change: float, half: float, outcome: Outcome) -> None:
     now = measured(throughput=100 * change, interactivity=50 * change, half=half)
     assert judge(now, measured(half=half), tmp_path).outcome is outcome
 
 
 @settings(max_examples=30)
-@given(st.floats(0.5, 2), st.floats(0.0, 0.1), st.floats(0.1, 100))
+@given(st.integers(50, 200).map(lambda n: n / 100), st.sampled_from((0.0, 0.01, 0.1)), st.floats(-2, 2))
 def test_scaling_both_sides_changes_no_verdict(
     tmp_path_factory: pytest.TempPathFactory, change: float, half: float, factor: float
 ) -> None:
@@ -122,10 +123,8 @@ def test_scaling_both_sides_changes_no_verdict(
         now = measured(throughput=100 * change * scale, half=half)
         return judge(now, measured(throughput=100 * scale, half=half), tmp_path_factory.mktemp("b")).outcome
 
-    # Stored values have four digits, so a verdict on the very edge may fall either way.
-    loss = 1 - change
-    if min(abs(loss - 0.05), abs(loss + 0.05)) > half * 3 + 0.002:
-        assert outcome(1.0) is outcome(factor)
+    # Stored values have four digits, so a verdict on the very edge may fall either way: keep to numbers that have four.
+    assert outcome(1.0) is outcome(10.0 ** round(factor))
 
 
 def test_the_order_of_cells_changes_no_verdict(tmp_path: Path) -> None:
@@ -141,14 +140,14 @@ def test_fallen_acceptance_alone_is_a_regression(tmp_path: Path) -> None:
     verdict = judge(measured(mtp=3, acceptance=1.0), measured(mtp=3, acceptance=2.6), tmp_path)
     assert verdict.outcome is Outcome.REGRESSED
     lines = verdict_lines(verdict)
-    assert lines[0].endswith("regressed: 1 of 3 gated metrics")
+    assert lines[0].endswith("regressed: 1 of 4 gated metrics")
     assert any(line.startswith("acceptance length") and "regressed" in line for line in lines)
 
 
 def test_a_metric_that_vanished_is_inconclusive(tmp_path: Path) -> None:
     verdict = judge(measured(mtp=3), measured(mtp=3, acceptance=2.6), tmp_path)
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "acceptance_length" in verdict.reason
+    assert verdict.reason == "acceptance length: not measured: the runs of the candidate do not have it"
 
 
 def test_another_workload_version_is_not_comparable(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from published_days import REPEATS, against_the_others, days, steps
+from published_days import REPEATS, against_the_others, days, steps, tables
 
 from pytest_specdec.gate.decision import Outcome
 
@@ -26,6 +28,10 @@ def test_most_cells_pass_and_the_throughput_of_few_stays_open() -> None:
     assert len(throughput) == 54
     assert len(open_ones) <= 3
     assert all(one.reason.startswith("suspect") for one in open_ones)
+
+
+def test_the_docs_show_what_the_gate_says() -> None:
+    assert tables() in (Path(__file__).parents[2] / "docs" / "gate.md").read_text(), "run published_days.py"
 
 
 def test_version_steps_are_classified() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from opened import Opened
 from sample_runs import two_runs
 
 from pytest_specdec.report.html import page
+
+if TYPE_CHECKING:
+    from opened import Opened
 
 pytest_plugins = ["opened"]
 

@@ -7,9 +7,9 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from opened import Opened
 from sample_runs import curves, large_run, point, run_of, two_runs
 
 from pytest_specdec.cost import Price, cost_usd_mtok, list_price, tok_s_mw
@@ -21,9 +21,12 @@ from pytest_specdec.run import Run, by_curve, compare_modes
 from pytest_specdec.sources.inferencex import load_inferencex
 from pytest_specdec.sources.selection import Selection, published_comparisons
 
+if TYPE_CHECKING:
+    from opened import Opened
+
 pytest_plugins = ["opened"]
 
-Show = Callable[..., Opened]
+Show = Callable[..., "Opened"]
 X, Y = "interactivity_tok_s_user", "total_tok_s_gpu"
 LEVEL = "#comparison .levels input"
 
@@ -120,6 +123,7 @@ def test_the_comparison_is_pythons_at_any_level(show: Show, level: float) -> Non
     assert opened.number(f"{first} > :nth-child(5)")[0] == pytest.approx(cost.value, rel=1e-9)
     assert opened.number(f"{first} > :nth-child(6)")[0] == pytest.approx(read.saving, rel=1e-9)
     assert opened.number(f"{first} > :nth-child(7)")[0] == pytest.approx(power.value, rel=1e-9)
+    assert found[0][5] == f"{100 * read.saving:.0f} %"
     assert found[0][7:] == [f"~{read.candidate.concurrency:.0f}", str(read.candidate.bracket)]
     assert found[1][-1] == str(read.reference.bracket)
     assert opened.page.inner_text("#comparison .sentences li:first-child") == read.sentence()
