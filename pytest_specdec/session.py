@@ -24,6 +24,7 @@ from pytest_specdec.subjects import Subject, cells_of, engines_of
 
 if TYPE_CHECKING:
     from pytest_specdec.baseline import BaselinePoint, Baselines
+    from pytest_specdec.bill import Cost
     from pytest_specdec.campaign import Campaign, Listener
     from pytest_specdec.comparison import Comparison
     from pytest_specdec.cost import Price
@@ -63,6 +64,8 @@ class SpecdecSession:
         self.measured: dict[Cell, Measurement] = {}
         """Mean of a cell's runs."""
         self.campaign: Campaign | None = None
+        self.cost: Cost | None = None
+        """What the measuring took; None while it goes."""
         self.swapped: dict[Cell, Measurement] = {}
         self.unmeasured: dict[Cell, SpecdecError] = {}
         """Why a planned cell has no measurement: the engine, the user's input, or (inconclusive) the budget."""
@@ -264,6 +267,7 @@ class SpecdecSession:
             for cell, stored in find_stored(self):
                 self.stored[cell] = stored
                 self.unmeasured.pop(cell, None)
+            self.cost = campaign.cost()
             self.done = not any(str(error) == _INTERRUPTED for error in self.unmeasured.values())
             self.save()
 
@@ -314,7 +318,7 @@ class SpecdecSession:
             command=self.secrets.redact(self.command),
             complete=self.done and not self.unmeasured,
             raw=() if self.campaign is None else tuple(self.campaign.raw),
-            cost=None if self.campaign is None else self.campaign.cost(),
+            cost=self.cost,
             measurements=tuple(sorted(self.measured.values(), key=lambda m: m.cell)),
             decision=self.decision,
             noise_source=self.noise_source,

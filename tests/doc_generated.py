@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict, loss_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.report.render import escaped
+from pytest_specdec.report.run_report import verdict_lines
+from pytest_specdec.speculation.diagnosis import diagnose
 
 ROOT = Path(__file__).parent.parent
 MADE = "made by tests/doc_generated.py"
@@ -27,20 +33,56 @@ def example_page() -> str:
     return f"```markdown\n{page.partition('Throughput over interactivity')[0].strip()}\n```"
 
 
-PARTS = {
-    ROOT / "docs" / "glossary.md": ("metrics", glossary),
-    ROOT / "docs" / "verdicts.md": ("page", example_page),
+def example_cell() -> str:
+    """What a failed test says of its cell."""
+    before = {
+        "total_tok_s_gpu": Estimate(92.4, 0.5),
+        "output_tok_s_gpu": Estimate(46.2, 0.25),
+        "interactivity_tok_s_user": Estimate(96.1, 0.5),
+        "acceptance_length": Estimate(2.60, 0.01),
+        "ttft_p50_ms": Estimate(80.0),
+    }
+    now = {
+        "total_tok_s_gpu": Estimate(81.3, 0.4),
+        "output_tok_s_gpu": Estimate(40.66, 0.2),
+        "interactivity_tok_s_user": Estimate(84.5, 0.4),
+        "acceptance_length": Estimate(2.29, 0.01),
+        "ttft_p50_ms": Estimate(81.0),
+    }
+    metrics = tuple(
+        MetricVerdict(
+            metric=key,
+            baseline=before[key],
+            measured=now[key],
+            loss=loss_of(key, now[key], before[key]),
+            tolerance=margin,
+            outcome=None if margin is None else Outcome.REGRESSED,
+        )
+        for key, margin in _MARGINS.items()
+    )
+    engine = EngineSpec(model="org/Model-FP8", precision="fp8", mtp=3)
+    cell = Cell(engine, Workload(isl=1024, osl=1024), 4)
+    verdict = Verdict(cell=cell, outcome=Outcome.REGRESSED, metrics=metrics, diagnosis=diagnose(before, now))
+    return "\n".join(["```text", *verdict_lines(verdict), "```"])
+
+
+_MARGINS = {"total_tok_s_gpu": 0.05, "interactivity_tok_s_user": 0.05, "acceptance_length": 0.03, "ttft_p50_ms": None}
+PARTS: dict[Path, dict[str, Callable[[], str]]] = {
+    ROOT / "docs" / "glossary.md": {"metrics": glossary},
+    ROOT / "docs" / "verdicts.md": {"cell": example_cell, "page": example_page},
 }
-"""What is made of which page: its name, between whose comments it stands, and how."""
+"""What is made of which page: the name between whose comments it stands, and how."""
 
 
 def remade(page: Path) -> str:
-    """The text of a page with its part made anew."""
-    name, make = PARTS[page]
-    begin, end = f"<!-- {name}: {MADE} -->", f"<!-- end of {name} -->"
-    head, found, rest = page.read_text().partition(begin)
-    assert found, f"{page} has no {begin}"
-    return f"{head}{begin}\n\n{make()}\n\n{end}{rest.partition(end)[2]}"
+    """The text of a page with its parts made anew."""
+    text = page.read_text()
+    for name, make in PARTS[page].items():
+        begin, end = f"<!-- {name}: {MADE} -->", f"<!-- end of {name} -->"
+        head, found, rest = text.partition(begin)
+        assert found, f"{page} has no {begin}"
+        text = f"{head}{begin}\n\n{make()}\n\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _said(decision: Decision) -> str:
 
 
 def _noisy(decision: Decision) -> bool:
-    return not decision.gateable and decision.outcome in (Decided.INCONCLUSIVE, Decided.PASS)
+    return not decision.gateable and decision.outcome is Decided.INCONCLUSIVE
 
 
 def _detects(decision: Decision) -> str:

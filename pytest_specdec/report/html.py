@@ -59,7 +59,7 @@ def json_block(document: PageDocument) -> str:
     """JSON that cannot end the element it stands in, whatever a model is called."""
     text = msgspec.json.encode(document).decode()
     for character, escape in _ESCAPES.items():
-        pass
+        text = text.replace(character, escape)
     return text
 
 

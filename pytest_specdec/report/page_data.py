@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.verdict import MetricVerdict, Verdict
+from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.page_builder import PageBuilder
 from pytest_specdec.report.page_document import (
     BASELINE,
@@ -61,7 +60,7 @@ def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run
         page.document(tables, remarks),
         about=about,
         headline=headline(run),
-        promises=_promises(run.decision),
+        promises=_promises(run),
         verdicts=tuple(map(_verdict, run.verdicts)),
         changes=changes,
     )
@@ -95,27 +94,16 @@ def _metric_verdict(metric: MetricVerdict) -> PageMetricVerdict:
         metric=metric.metric,
         baseline=metric.baseline,
         measured=metric.measured,
-        change=Estimate(metric.measured.value / metric.baseline.value - 1, metric.loss.half_width),
+        change=None if metric.baseline.value == 0 else metric.measured / metric.baseline,
         tolerance=metric.tolerance,
         outcome="" if metric.outcome is None else metric.outcome.value,
     )
 
 
-def _promises(decision: SuiteDecision | None) -> tuple[str, ...]:
-    if decision is None:
-        return ()
-    said = [f"A suite without any loss beyond its tolerance fails anywhere in at most {decision.alpha:.1%} of cases."]
-    if decision.largest_missable_loss is not None:
-        said.append(
-            f"The largest loss that a green cell here can have is {decision.largest_missable_loss:.1%} (at 2.5 %)."
-        )
-    if decision.not_gateable:
-        said.append(
-            f"{len(decision.not_gateable)} metrics are too noisy for their margin: a PASS of theirs says little."
-        )
-    if decision.noisy_runner:
-        said.append("This job was more than half as noisy again as its baseline.")
-    return tuple(said + [f"Measuring ended early: {decision.stopped}."] * bool(decision.stopped))
+def _promises(run: Run) -> tuple[str, ...]:
+    if run.fixed is not None:
+        return (fixed_sentence(run.fixed),)
+    return () if run.decision is None else tuple(gate_sentences(run.decision, run.noise_source))
 
 
 def _changes(old: Run, new: Run) -> dict[str, str]:

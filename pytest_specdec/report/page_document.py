@@ -83,8 +83,8 @@ class PageMetricVerdict(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     baseline: Estimate
     measured: Estimate
-    change: Estimate
-    """Relative, with the sign of the number itself."""
+    change: Estimate | None
+    """Measured over baseline; None where the baseline is 0."""
     tolerance: float | None
     """Loss that it may show; None: shown, not gated."""
     outcome: str

@@ -23,6 +23,7 @@ from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.pull_request import COMMENT_BYTES, headline, pull_request_page
 from pytest_specdec.report.render import Table, escaped, markdown
+from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.step_summary import LIMIT_BYTES, append_step_summary
 from pytest_specdec.run import RawRun, Run, compare_modes
 from pytest_specdec.speculation.diagnosis import diagnose
@@ -157,9 +158,23 @@ def failing() -> Run:
     )
 
 
+def unfolded(run: Run, failed: int) -> str:
+    """The page without what is folded: those tables are other reports', and have their own tests."""
+    page = pull_request_page(run, failed_tests=failed)
+    return re.sub(r"(<details><summary>[^\n]*</summary>\n).*?(?=</details>)", r"\1", page, flags=re.DOTALL)
+
+
 @pytest.mark.parametrize(("name", "run", "failed"), [("pass", passing(), 0), ("fail", failing(), 5)])
 def test_the_page_is_what_the_golden_file_has(name: str, run: Run, failed: int) -> None:
-    assert pull_request_page(run, failed_tests=failed) == (GOLDEN / f"pull_request_{name}.md").read_text()
+    assert unfolded(run, failed) == (GOLDEN / f"pull_request_{name}.md").read_text()
+
+
+def test_what_is_folded_is_every_table_of_the_run() -> None:
+    page = pull_request_page(failing())
+    _, tables, _ = report_run(failing())
+    for table in tables:
+        for row in table.rows:
+            assert escaped(row[0]) in page
 
 
 @pytest.mark.parametrize(

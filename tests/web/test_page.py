@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 from sample_runs import curves, large_run, point, run_of, two_runs
 
 from pytest_specdec.cost import Price, cost_usd_mtok, list_price, tok_s_mw
@@ -484,7 +485,18 @@ def test_the_policy_lets_no_other_script_run(both: Opened) -> None:
     both.complaints.clear()
 
 
-@pytest.mark.parametrize("measurements", [[], [point(4, 100, 100)], [point(4, 100, 100), point(4, 90, 100, mtp=3)]])
+def open_loop() -> list[Measurement]:
+    """Points by requests per second: they have no concurrency, and no curve is read between them."""
+    made = [point(4, 100 / rate, 100 * rate, mtp=mtp) for rate in (1.0, 2.5) for mtp in (0, 3)]
+    cells = [replace(m.cell, concurrency=0, rate=100 / m.interactivity.value) for m in made]
+    return [replace(m, cell=cell) for m, cell in zip(made, cells, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "measurements",
+    [[], [point(4, 100, 100)], [point(4, 100, 100), point(4, 90, 100, mtp=3)], open_loop()],
+    ids=["nothing", "one point", "one each", "open loop"],
+)
 def test_little_or_nothing_measured_is_a_page_all_the_same(show: Show, measurements: list[Measurement]) -> None:
     opened = show(page(run_of(measurements)))
     assert points(opened) == len(measurements)

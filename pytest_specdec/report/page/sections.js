@@ -44,9 +44,7 @@ function verdictRows(model, verdict) {
   ];
   const rows = verdict.metrics.map((metric) => {
     const about = model.metrics[metric.metric] ?? { title: metric.metric, digits: 2, unit: "" };
-    const [change, half] = metric.change;
-    const percent = (share) => `${(share * 100).toFixed(1)} %`;
-    const text = `${change > 0 ? "+" : ""}${percent(change)}${half === null ? "" : ` ± ${percent(half)}`}`;
+    const text = metric.change ? changeWords(metric.change) : "";
     return [
       make("td", { class: metric.tolerance === null ? "shown" : "" }, `${about.title} ${about.unit}`),
       numberCell(metric.baseline, about.digits),
@@ -58,6 +56,11 @@ function verdictRows(model, verdict) {
   if (why) rows.push([make("td", { colspan: "5", class: "why" }, why)]);
   if (!rows.length) rows.push([make("td", { colspan: "5" })]);
   return rows.map((cells, i) => make("tr", { class: i ? "second" : "" }, ...(i === 0 ? head : []), ...cells));
+}
+
+function changeWords([factor, half]) {
+  const percent = (share) => `${(share * 100).toFixed(1)} %`;
+  return `${factor > 1 ? "+" : ""}${percent(factor - 1)}${half === null ? "" : ` ± ${percent(half)}`}`;
 }
 
 function showTables(box, model) {
