@@ -40,7 +40,7 @@ MARKER = (
     "    Each axis takes one value, a list, or a dictionary of lists per tier: {'smoke': [4], 'nightly': [8, 16]}; a "
     "tier holds those before it. A marker closer to the test overrides single arguments.\n"
     "    rate=2.5 (requests per second, arrivals='poisson' or 'constant') takes the place of concurrency; "
-    "prompts='my.jsonl' goes with sequence='file/256'.\n"
+    "prompts='my.jsonl' goes with sequence='file/256', prompts='text/code' with sequence='medium/256'.\n"
     "    acceptance=2.5 pins the acceptance length by the engine's synthetic mode; verification='fly' allows the lossy "
     "mode of that name."
 )

@@ -193,10 +193,15 @@ def _of_check(name: str, check: AcceptanceCheck) -> ExtraHypothesis | None:
         name=check.name,
         cell=name,
         p_loss=check.p_value,
-        p_margin=check.p_holds if check.must_hold else 0.0,
+        p_margin=check.p_holds if check.must_hold and _can_hold(check) else 0.0,
         loss=check.estimate,
         reason=check.words,
     )
+
+
+def _can_hold(check: AcceptanceCheck) -> bool:
+    """Whether its prompts are enough to show that nothing fell; where they are not, it can only raise an alarm."""
+    return check.interval is not None and check.interval[1] - check.interval[0] < 2 * check.margin
 
 
 def _since_anchor(name: str, one: CellEvidence, noise: SuiteNoise) -> ExtraHypothesis | None:

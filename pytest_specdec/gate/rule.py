@@ -234,8 +234,8 @@ class _Suite:
         These are the screen's own data, by which suspects were chosen: every hypothesis gets the same share of alpha.
         """
         unable = frozenset(self.family.cells) - self.able
-        gated = sum(bool(is_gated) and hypothesis.cell in unable
-                    for hypothesis, is_gated in zip(self.family.hypotheses, self.family.gated, strict=True))  # fmt: skip
+        cells = [hypothesis.cell for hypothesis in self.family.hypotheses]
+        gated = sum(cell in unable for cell, is_gated in zip(cells, self.family.gated, strict=True) if is_gated)
         if not gated:
             return
         level = self.terms.alpha * self.terms.confirm_share * self.terms.outright_share / gated

@@ -88,7 +88,7 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     like = likeness(one.measured.environment, one.baseline.environment)
     noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
     notes = [*like.warned, *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
-    notes += [d.reason for d in checks if d.outcome is not Decided.PASS]
+    notes += [d.reason for d in checks if d.outcome is not Decided.PASS and d.reason != reason]
     before, after = (pair[0].values, pair[1].values) if pair else (stored, now)
     return Verdict(
         cell=one.cell,
@@ -132,6 +132,8 @@ def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
 
 
 def _said(decision: Decision) -> str:
+    if decision.evidence is Evidence.OWN:
+        return decision.reason
     title = METRICS[decision.metric].title if decision.metric in METRICS else decision.metric.replace("_", " ")
     return f"{title}: {decision.reason}" if decision.reason else ""
 

@@ -195,9 +195,9 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     gated = [m for m in verdict.metrics if m.tolerance is not None]
     bad = [m for m in gated if m.outcome == verdict.outcome]
     summary = f"{verdict.cell}: {verdict.outcome.value}"
-    if verdict.reason:
+    if not verdict.metrics:
         return [f"{summary}: {verdict.reason}"]
-    lines = [f"{summary}: {len(bad)} of {len(gated)} gated metrics"]
+    lines = [f"{summary}: {len(bad)} of {len(gated)} gated metrics{f'; {verdict.reason}' if verdict.reason else ''}"]
     for metric in verdict.metrics:
         info = METRICS[metric.metric]
         limit = "not gated" if metric.tolerance is None else f"may lose {metric.tolerance:.0%}"

@@ -82,6 +82,7 @@ class Suite:
             content = json.loads(path.read_text())
             for runs in content["points"].values():
                 for run in runs:
+                    run["by_prompt"] = run["acceptance"] = None
                     run["values"] = {
                         key: change(value) if key == "total_tok_s_gpu" else [value[0], value[0] * 0.001]
                         for key, value in run["values"].items()

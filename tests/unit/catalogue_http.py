@@ -34,7 +34,8 @@ from pytest_specdec.plan import Plan
 from pytest_specdec.simulator.fault import Fault
 from pytest_specdec.simulator.model import Preset
 
-SPEED_UP = 4.0
+SPEED_UP, MOST_STREAMS = 4.0, 32
+"""With more streams than that the engine is not so quick: this is one process."""
 WINDOW_S = 6.0
 LIMITS = Limits(settle_s=0.3, warm_up_s=3.0, no_progress_s=8.0, deadline_s=90.0)
 SESSIONS = 4
@@ -127,7 +128,8 @@ def measure(  # noqa: PLR0913 - a point of a start is all of these
         SpecdecError: it could not be measured.
     """
     cell = Cell(EngineSpec(model=preset.model, precision="fp8", mtp=MTP), workload, concurrency)
-    with serving(fault, mtp=MTP, seed=seed, preset=preset.name) as endpoint:
+    speed = SPEED_UP * min(1.0, MOST_STREAMS / concurrency)
+    with serving(fault, mtp=MTP, seed=seed, preset=preset.name, speed=speed) as endpoint:
         found = carried_out({MTP: endpoint}, Plan.of([cell], seed), WINDOWS_S.get(fault, window_s))
     if found.error is not None:
         raise found.error
