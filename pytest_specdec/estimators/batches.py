@@ -16,8 +16,10 @@ def batch_seconds(traffic: Traffic, batches: int = BATCHES) -> tuple[float, ...]
     Between two chunks, tokens are taken to come evenly. Empty where no token fell into the window.
     """
     streams = [sample for sample in traffic.samples if sample.status != "failed" and len(sample.chunk_s)]
-    times = np.concatenate([s.chunk_s for s in streams] or [np.empty(0)])
-    tokens = np.concatenate([s.chunk_tokens for s in streams] or [np.empty(0)])
+    if not streams:
+        return ()
+    times = np.concatenate([s.chunk_s for s in streams])
+    tokens = np.concatenate([s.chunk_tokens for s in streams])
     inside = (times >= traffic.window_start_s) & (times < traffic.window_end_s) & (tokens > 0)
     if not inside.any():
         return ()

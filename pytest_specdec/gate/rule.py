@@ -200,12 +200,12 @@ class _Suite:
             if number == 0:
                 self.factor = np.maximum(self.factor, pair_factor(padded(data), self.family.pair_variance[rows]))
             look = look_at_rows(self.family, rows, data, self.factor)
-            self._settle(open_questions, rows, look, spent_at(looks, number))
+            self._settle(open_questions, rows, look, self._kept * spent_at(looks, number))
 
     def confirm_unpaired(self) -> Step:
         """Fresh starts of the candidate for suspects whose old engine cannot be started."""
         self._prove_outright()
-        looks, kept = self.terms.session_looks, 1 - self.terms.outright_share
+        looks = self.terms.session_looks
         suspects = self._worst_first(frozenset(self.family.cells) - self.able)
         for number, sessions in enumerate(looks):
             open_questions = [q for q in self._open_in(suspects) if q.sign == 1]
@@ -226,7 +226,12 @@ class _Suite:
             if observed.exhausted and not complete:
                 return
             look = look_at_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
-            self._settle(open_questions, rows, look, kept * spent_at(looks, number), beyond_margin=True)
+            self._settle(open_questions, rows, look, self._kept * spent_at(looks, number), beyond_margin=True)
+
+    @property
+    def _kept(self) -> float:
+        """What looks may spend of the suspects' alpha: all of it where every old engine can be started."""
+        return 1.0 if self.able.issuperset(self.family.cells) else 1.0 - self.terms.outright_share
 
     def _prove_outright(self) -> None:
         """Losses so far beyond the margin that no fresh start could take them back.

@@ -114,6 +114,8 @@ def _gauging(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
     truth = counted or signs.tokens_per_chunk
     if gauge is None or truth is None or (counted is None and gauge < truth):
         return
+    if signs.verify_share is not None and signs.verify_share < LEAST_VERIFY_SHARE:
+        return  # a gauge keeps its last word while speculation is off
     if abs(gauge / truth - 1) > GAUGE_TOLERANCE:
         by = "the counters" if counted else "the chunks of the stream"
         # Nothing is judged by a gauge where there is better; whoever watches it must know.

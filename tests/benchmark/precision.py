@@ -26,7 +26,7 @@ from tabulate import tabulate
 from pytest_specdec.cell import Workload, parse_sequence
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.estimators.neighbours import next_concurrency
+from pytest_specdec.estimators.neighbours import Wanted, level_reading, next_wanted
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.schedule import closed_loop_requests
@@ -37,10 +37,6 @@ from pytest_specdec.simulator.virtual import run_closed_loop
 PRESET = find_preset("h200-qwen3.5-397b-fp8")
 GPUS = 8
 RULE = StopRule(floor_s=10.0, ceiling_s=120.0, precision=0.01)
-HALF = StopRule(floor_s=5.0, ceiling_s=120.0, precision=0.01 * math.sqrt(2))
-"""For two neighbours that are read together: their mean is sure to 1 %."""
-PROBE_S = 1.5
-"""Seconds that tell roughly where a level lies."""
 FIRST = 8
 """Concurrency to begin with."""
 LONG = StopRule(floor_s=2000.0, ceiling_s=2000.0, precision=0.01)
@@ -118,6 +114,9 @@ class Answer:
 
     at: dict[float, Estimate]
     seconds: float
+    points: int = 0
+    """Measured until they were sure."""
+    looks: int = 0
 
 
 def point(concurrency: int, output_tok_s: Estimate, tpot_s: Estimate, workload: Workload) -> Point:
@@ -126,44 +125,37 @@ def point(concurrency: int, output_tok_s: Estimate, tpot_s: Estimate, workload: 
     return Point(interactivity=tpot_s.inverse(), throughput=output_tok_s.scaled(credit / GPUS), concurrency=concurrency)
 
 
-def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = HALF) -> Answer:
-    """Probe for the neighbours of each level, measure both until they are sure, read between them."""
+def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = RULE) -> Answer:
+    """What `--specdec-refine` does, from one look at a small concurrency on."""
     spent = 0.0
-    probed: dict[int, float] = {}
+    looked: dict[int, float] = {}
     sure: dict[int, Point] = {}
 
-    def probe(concurrency: int) -> None:
-        nonlocal spent
-        run = run_closed_loop(
-            PRESET, mtp=mtp, workload=workload, concurrency=concurrency, window_s=PROBE_S, settle_s=0.5, seed=seed
-        )
-        spent += run.traffic.window_end_s
-        start, end = run.traffic.window_start_s, run.traffic.window_end_s
-        tokens = sum(s.chunk_tokens[(s.chunk_s >= start) & (s.chunk_s < end)].sum() for s in run.traffic.samples)
-        probed[concurrency] = float(tokens) / PROBE_S / concurrency
-
-    def settle(concurrency: int) -> None:
+    def run(concurrency: int, rule: StopRule) -> Point:
         nonlocal spent
         found, seconds = measure(workload, mtp=mtp, concurrency=concurrency, seed=seed, rule=rule)
         spent += seconds
-        sure[concurrency] = point(concurrency, found.output, found.tpot, workload)
-        probed[concurrency] = 1 / found.tpot.value
+        return point(concurrency, found.output, found.tpot, workload)
 
-    probe(FIRST)
+    def interactivities() -> dict[int, Estimate]:
+        return {c: p.interactivity for c, p in sure.items()}
+
+    looked[FIRST] = run(FIRST, Wanted(concurrency=FIRST, precision=None).rule(rule)).interactivity.value
     for level in LEVELS:
-        while (concurrency := next_concurrency(probed, level, most=128)) is not None:
-            probe(concurrency)
-        while True:
-            low = max(c for c, value in probed.items() if value >= level)
-            missing = [c for c in (low, low + 1) if c not in sure]
-            if not missing:
-                break
-            settle(missing[0])
-            # What was found out may move the bracket.
-            while (concurrency := next_concurrency(probed, level, most=128)) is not None:
-                settle(concurrency)
+        while wanted := next_wanted(interactivities(), looked, level, precision=rule.precision, most=128):
+            found = run(wanted.concurrency, wanted.rule(rule))
+            if wanted.precision is None:
+                looked[wanted.concurrency] = found.interactivity.value
+            else:
+                sure[wanted.concurrency] = found
     curve = Curve(sure.values())
-    return Answer(at={level: curve.at(level).throughput for level in LEVELS}, seconds=spent)
+    readings = {level: level_reading(interactivities(), looked, level) for level in LEVELS}
+    at = {
+        level: Estimate(value, None if reading is None or reading.precision is None else value * reading.precision)
+        for level, reading in readings.items()
+        for value in [curve.at(level).throughput.value]
+    }
+    return Answer(at=at, seconds=spent, points=len(sure), looks=len(looked))
 
 
 def published(workload: Workload, mtp: int, seed: int) -> Answer:
@@ -222,7 +214,7 @@ def answer(job: tuple[str, int, int]) -> Answer:
     workload = parse_sequence("1k1k", seed=seed)
     if way == "published":
         return published(workload, mtp, seed)
-    return ours(workload, mtp, seed, LONG if way == "true" else HALF)
+    return ours(workload, mtp, seed, LONG if way == "true" else RULE)
 
 
 def cost(seeds: int, pool: ProcessPoolExecutor) -> str:

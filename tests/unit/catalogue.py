@@ -182,6 +182,8 @@ def judge(new_in: MeasureIn, old_in: MeasureIn, known: BaselinePoint, *, most: i
     verdict = settled(measured, known, ()) or _weighed(measured, new_in, old_in, known, most)
     if verdict.outcome is Outcome.UNHEALTHY:
         return Caught(findings, next(f.check for f in measured.findings if f.severity == "broken"), failed=True)
+    if verdict.outcome is Outcome.NOT_COMPARABLE:
+        return Caught((*findings, verdict.outcome.value), verdict.reason.partition(": ")[0], failed=True)
     regressed = [m.metric for m in verdict.metrics if m.outcome is Outcome.REGRESSED]
     cause = verdict.diagnosis.cause if verdict.diagnosis else ""
     return Caught((*findings, *regressed), cause, failed=verdict.outcome is Outcome.REGRESSED)

@@ -56,7 +56,7 @@ def over_http() -> str:
     rows = []
     for fault in FAULTS.values():
         for way, found in catalogue_http.catch_all(fault).items():
-            known = {"speed": SPEED | catalogue_http.BESIDE_OFF, "text": TEXT, "start": START}[way]
+            known = {"speed": SPEED | catalogue_http.OVER_HTTP, "text": TEXT, "start": START}[way]
             rows.append(row(fault, [found], known[fault.id]))
     return table(rows)
 

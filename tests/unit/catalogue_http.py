@@ -44,8 +44,16 @@ MORE = 6
 WINDOWS_S = {"prefills-stall": 30.0, "steps-stall": 12.0, "hang": 30.0}
 DIALECTS = {"gauge-lies": "sglang"}
 """vLLM has no gauge of the acceptance length."""
-BESIDE_OFF = {"template-changed": Expected("EngineError", "different chat templates")}
-"""What shows beside Off only: measured alone, prompts are made to length with the template that there is."""
+OVER_HTTP = {
+    # Beside Off only: measured alone, prompts are made to length with the template that there is.
+    "template-changed": Expected("EngineError", "different chat templates"),
+    # The endpoint tells its limit, and a baseline of another one is no baseline.
+    "queued": Expected("queue-limited", "max_running differs"),
+    # A client has patience; in virtual time the window ends.
+    "hang": Expected("EngineError", "no progress"),
+}
+"""What is told otherwise than in virtual time, where there are no templates and no settings to read back."""
+BESIDE_OFF = {"template-changed"}
 
 
 class Collected:

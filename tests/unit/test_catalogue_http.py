@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from catalogue import reason_of
-from catalogue_http import BESIDE_OFF, catch_beside_off, catch_start, measure
+from catalogue_http import OVER_HTTP, catch_beside_off, catch_start, measure
 from expected import SPEED, START
 
 from pytest_specdec.cell import Workload
@@ -55,7 +55,7 @@ def test_requests_that_fail_say_of_what(fault: str) -> None:
 
 def test_a_template_that_changed_shows_beside_off() -> None:
     found = catch_beside_off("template-changed", WORKLOAD, 4, preset=TINY, window_s=1.0)
-    assert found.cause == BESIDE_OFF["template-changed"].cause
+    assert found.cause == OVER_HTTP["template-changed"].cause
 
 
 @pytest.mark.parametrize("fault", ["start-fails", "start-fails-above-k1"])

@@ -109,7 +109,7 @@ def test_a_typo_in_a_baseline_is_refused(tmp_path: Path) -> None:
         (1.20, 0.001, Outcome.IMPROVED),
     ],
 )
-def test_one_run_decides_what_is_clear_and_no_more(tmp_path: Path, change: float, half: float, outcome: Outcome) -> None:
+def test_one_run_decides_what_is_clear(tmp_path: Path, change: float, half: float, outcome: Outcome) -> None:
     now = measured(throughput=100 * change, interactivity=50 * change, half=half)
     assert judge(now, measured(half=half), tmp_path).outcome is outcome
 

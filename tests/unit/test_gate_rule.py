@@ -87,6 +87,16 @@ def test_however_many_cells_there_are_no_more_than_alpha_is_spent(
     assert decision.alpha_spent <= decision.alpha * (1 + 1e-9)
 
 
+@settings(max_examples=15, deadline=None)
+@given(losses, st.sets(st.sampled_from(sorted(cells(12)))))
+def test_no_more_than_alpha_is_spent_where_some_old_engines_cannot_be_started(
+    loss: dict[str, float], paired: set[str]
+) -> None:
+    job = ScriptedJob(level=cells(12), loss=loss, sd=0.02)
+    decision = drive(decide(job.baseline(), terms=Terms(exhaustive=True), paired=paired), job.measure)
+    assert decision.alpha_spent <= decision.alpha * (1 + 1e-9)
+
+
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(1e-4, 0.2)), min_size=1, max_size=100))
 def test_the_shares_of_alpha_sum_to_one_and_no_suspect_is_left_out(suspects: list[tuple[float, float]]) -> None:
     loss, se = (np.array(column) for column in zip(*suspects, strict=True))

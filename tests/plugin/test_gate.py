@@ -1,0 +1,210 @@
+"""The gate over a suite: sessions, pairs with the old engine, fresh starts, resuming, a fixed margin, a selftest.
+
+Losses are far larger than what a busy machine does to a window of half a second.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+from small_suite import HOLDS, Suite
+
+ONE = ("-k", "mtp3-c4")
+SLOW = "tiny@slow-at-good-acceptance"
+"""Each step with MTP takes 2.7 times as long."""
+
+
+def stored_runs(suite: Suite) -> list[dict[str, Any]]:
+    (path,) = suite.baselines.values()
+    (runs,) = json.loads(path.read_text())["points"].values()
+    found: list[dict[str, Any]] = runs
+    return found
+
+
+def test_a_baseline_keeps_every_run_of_every_session(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = suite.run("--specdec-update", "--specdec-sessions=3x2", *ONE)
+    result.assert_outcomes(passed=1, deselected=3)
+    result.stdout.fnmatch_lines(
+        [
+            "specdec plan: 1 engine, 1 point measured 6 times in 3 sessions, *",
+            "specdec: session 3 of 3",
+            "*metrics can be gated at their margin; the gate finds losses from *",
+        ]
+    )
+    runs = stored_runs(suite)
+    assert len(runs) == 6
+    assert [run["session"].rpartition(".")[2] for run in runs] == ["1", "1", "2", "2", "3", "3"]
+    assert all(run["requests"] > 0 for run in runs)
+    assert len(suite.saved_run()["raw"]) == 6
+    assert suite.saved_run()["cost"]["server_starts"] == 3
+
+
+def test_one_session_says_that_its_noise_is_assumed(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = suite.run("--specdec-update", *ONE)
+    result.stdout.fnmatch_lines(["the noise is assumed, in part at least: *(--specdec-sessions)"])
+
+
+def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    result = suite.run(
+        "--specdec-simulate", SLOW, "--specdec-reference-simulate=tiny", "--specdec-confirm=auto", *ONE, simulate=False
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "specdec: suspects, if any, are confirmed by 2 to 12 blocks of old, new, new, old: *",
+            "specdec: confirming toy-fp8-64x48-mtp3-c4: * block* of old, new, new, old; *",
+            "toy-fp8-64x48-mtp3-c4 *regressed*",
+            "  FAIL: * metrics of 1 cells under one promise: *",
+        ]
+    )
+    run = suite.saved_run()
+    judged = {d["metric"]: d for d in run["decision"]["decisions"]}
+    assert judged["total_tok_s_gpu"]["evidence"] == "paired"
+    assert judged["total_tok_s_gpu"]["pairs"] >= 4
+    pairs = [raw for raw in run["raw"] if raw.get("stage") == "confirm"]
+    assert [raw.get("arm", "candidate") for raw in pairs[:4]] == ["reference", "candidate", "candidate", "reference"]
+    assert run["cost"]["server_starts"] == 1 + len(pairs)
+    # Only what is judged is shown as measured: the old engine's runs are not the candidate's.
+    assert len(run["measurements"]) == 1
+
+
+def test_without_the_old_engine_a_large_loss_fails_and_says_on_what_it_stands(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    result = suite.run("--specdec-simulate", SLOW, *ONE, simulate=False)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    judged = {d["metric"]: d for d in suite.saved_run()["decision"]["decisions"]}
+    assert judged["total_tok_s_gpu"]["evidence"] == "unpaired"
+
+
+def test_suspects_of_an_engine_that_cannot_be_compared_get_fresh_starts(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    # A loss of a fifth: more than one run proves, less than it forgives.
+    suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
+    result = suite.run("--specdec-confirm=auto", *ONE)
+    result.stdout.fnmatch_lines(["specdec: confirming toy-fp8-64x48-mtp3-c4: 2 fresh starts; look 1 of 3: *"])
+    assert len([raw for raw in suite.saved_run()["raw"] if raw.get("stage") == "confirm"]) >= 2
+
+
+def test_a_fixed_margin_judges_and_says_how_often_it_is_wrong(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    suite.doctor(lambda value: [value[0] * 10, value[0]])
+    result = suite.run("--specdec-gate=fixed", *ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["  a fixed gate of 5% judged: on this noise it is red in *% of suites in which nothing changed, *"]
+    )
+    assert suite.saved_run()["fixed"]["red"] == ["toy-fp8-64x48-mtp3-c4 total_tok_s_gpu"]
+
+
+def test_what_was_measured_before_kill_9_is_not_measured_again(suite: Suite) -> None:
+    suite.write(HOLDS)
+    process, _ = suite.start("--specdec-simulate=tiny", "--specdec-window=1", until=b"[2/4]")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    run = suite.saved_run()
+    assert run["complete"] is False
+    done = [raw["measurement"]["cell"] for raw in run["raw"]]
+    assert len(done) >= 2
+    (path,) = (suite.pytester.path / ".specdec" / "runs").glob("*.json")
+    result = suite.run("--specdec-window=1", f"--specdec-resume={path}", "--specdec-update")
+    result.assert_outcomes(passed=4)
+    resumed = suite.saved_run()
+    assert resumed["complete"] is True
+    assert [raw["measurement"]["cell"] for raw in resumed["raw"][: len(done)]] == done
+    assert len(resumed["raw"]) == 4
+
+
+def test_another_engine_is_not_resumed(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("-k", "off-c2")
+    (path,) = (suite.pytester.path / ".specdec" / "runs").glob("*.json")
+    content = json.loads(path.read_text())
+    for raw in content["raw"]:
+        raw["measurement"]["environment"]["version"] = "0.0.9"
+    path.write_text(json.dumps(content))
+    result = suite.run("-k", "off", f"--specdec-resume={path}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "version of toy-fp8-off changed within the run: '0.0.9' before" in result.stdout.str()
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": "specdec-run/1", "tool_version": "1", "started_at": "x"}'])
+def test_a_run_that_cannot_be_resumed_is_one_sentence(suite: Suite, content: str) -> None:
+    suite.write(HOLDS)
+    (suite.pytester.path / "run.json").write_text(content)
+    result = suite.run("--specdec-resume=run.json")
+    assert result.ret != pytest.ExitCode.OK
+    assert "run.json" in result.stdout.str() + result.stderr.str()
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+def test_sigterm_keeps_what_was_measured_and_stops_the_engines(suite: Suite) -> None:
+    suite.write(HOLDS)
+    process, _ = suite.start("--specdec-simulate=tiny", "--specdec-window=1", until=b"[1/4]")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, out
+    assert suite.saved_run()["measurements"]
+
+
+def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = suite.run("--specdec-selftest", "--specdec-sessions=3x1", "-k", "mtp3")
+    result.assert_outcomes(skipped=2, deselected=2)
+    result.stdout.fnmatch_lines(
+        [
+            "what the gate can find here (A/A)",
+            "*toy-fp8-64x48-mtp3-c4 *throughput/GPU *%*",
+            "*the last session judged against the others, as if it were a new engine: *",
+            "noise written: baselines/simulated-h200/noise-simulated.json: *",
+        ]
+    )
+    noise = json.loads((suite.pytester.path / "baselines/simulated-h200/noise-simulated.json").read_text())
+    assert {row["source"] for row in noise["common"]} <= {"selftest", "assumed"}
+    suite.run("--specdec-update", "-k", "mtp3")
+    suite.run("-k", "mtp3")
+    assert suite.saved_run()["noise_source"] == "selftest"
+
+
+def test_a_selftest_of_one_session_says_what_it_needs(suite: Suite) -> None:
+    suite.write(HOLDS)
+    result = suite.run("--specdec-selftest", "--specdec-sessions=1x2", *ONE)
+    assert "no noise was fitted: it needs two sessions or more" in result.stdout.str()
+
+
+def test_a_required_fact_may_not_be_unknown(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    result = suite.run("-o", "specdec_required_facts=driver", *ONE)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*not comparable*driver is required (specdec_required_facts) and not known of *"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--specdec-sessions=0x2",), "'0x2' is not SESSIONSxRUNS, such as 5x2"),
+        (("-o", "specdec_required_facts=colour"), "ini key specdec_required_facts: unknown fact 'colour'"),
+        (("-o", "specdec_gate=loose"), "ini key specdec_gate: 'loose' is not one of suite, fixed"),
+        (
+            ("--specdec-reference-simulate=tiny", "--specdec-reference-endpoint=http://127.0.0.1:9/v1"),
+            "cannot go together: each says where the old engine comes from",
+        ),
+        (("--specdec-reference-simulate=big",), "unknown preset 'big'"),
+        (("--specdec-reference-simulate=tiny@tired",), "tired"),
+    ],
+)
+def test_an_option_that_cannot_be_used_says_why(suite: Suite, arguments: tuple[str, ...], message: str) -> None:
+    suite.write(HOLDS)
+    result = suite.run(*arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in result.stderr.str()
