@@ -37,7 +37,7 @@ _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
 def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line without doing what it says; a wrong one ends the program with code 2."""
     # Each command imports what it needs when it runs: `specdec --help` stays quick.
-    from pytest_specdec import baseline_commands, commands
+    from pytest_specdec import baseline_commands, commands, gate_commands
 
     parser = argparse.ArgumentParser(
         prog="specdec",
@@ -50,7 +50,8 @@ def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         commands.add_report,
         commands.add_history,
         baseline_commands.add_baselines,
-        baseline_commands.add_selftest,
+        gate_commands.add_selftest,
+        gate_commands.add_simulate_gate,
         commands.add_simulate,
     ):
         add(verbs)

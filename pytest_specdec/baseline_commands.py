@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_specdec.errors import AuditError, EngineError, InvalidInputError
+from pytest_specdec.errors import AuditError, InvalidInputError
 
 if TYPE_CHECKING:
     from pytest_specdec.baseline_audit import Audit
@@ -16,26 +14,6 @@ if TYPE_CHECKING:
     from pytest_specdec.run import Run
 
 _SHOWN = 20
-
-
-def add_selftest(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`specdec selftest`."""
-    parser = verbs.add_parser(
-        "selftest",
-        help="what can the gate find on this machine? compare the engine with itself (pytest --specdec-selftest)",
-        description="Measure suites in five sessions (starts of the server) of two runs, fit the noise, say per metric "
-        "the smallest loss that the gate finds here, and store the noise beside the baselines. Everything after the "
-        "command goes to pytest: specdec selftest suites --specdec-launch vllm --specdec-sessions 5x2",
-    )
-    parser.set_defaults(run=_selftest, takes_more=True)
-
-
-def _selftest(options: argparse.Namespace) -> None:
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", "pytest", "--specdec-selftest", *options.more], check=False
-    )
-    if done.returncode:
-        raise EngineError(f"pytest ended with {done.returncode}, see above")
 
 
 def add_baselines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

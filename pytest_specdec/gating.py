@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from pytest_specdec.baseline import BaselinePoint, safe_name
+from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
-from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import (
@@ -26,12 +22,12 @@ from pytest_specdec.gate.dialogue import (
 )
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.fixed import decide_fixed
-from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
-from pytest_specdec.measurement import Environment, Measurement
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.noise_file import load_noise, noise_file
 from pytest_specdec.repeats import merge_runs
 
 if TYPE_CHECKING:
@@ -195,20 +191,3 @@ def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:
     runs = [] if session.campaign is None else session.campaign.runs(cell)
     sessions = {run.session: run for run in reversed(runs)}
     return tuple(runs if len(sessions) == 1 else [sessions[name] for name in sorted(sessions)])
-
-
-def noise_file(folder: Path, environment: Environment) -> Path:
-    """Where the noise of a selftest lies: in the folder of the hardware's baselines, by engine."""
-    return folder / safe_name(environment.hardware) / f"noise-{safe_name(environment.engine)}.json"
-
-
-def load_noise(path: Path) -> SuiteNoise:
-    """Read the noise that a selftest wrote.
-
-    Raises:
-        BrokenFileError: it is none.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SuiteNoise)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenFileError(f"broken noise model {path}: {error}; write it anew with specdec selftest") from error

@@ -11,8 +11,8 @@ from pytest_specdec.cost import Price
 
 _SECONDS_PER_PROMPT_TOKEN = 1e-4
 """For the estimate of the ramp only; an H200 node prefills a 400B MoE at about 13,000 tokens/s."""
-_SECONDS_TO_ASK = 60.0
-"""Roughly: some 300 short answers, a few at a time."""
+_SECONDS_TO_ASK = 120.0
+"""Roughly: some 300 short answers and 200,000 tokens of long prompts, a few at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

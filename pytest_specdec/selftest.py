@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.files import write_whole
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
 from pytest_specdec.gate.prediction import Reach, reach
 from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gating import noise_file
+from pytest_specdec.noise_file import noise_file, save_noise
 
 if TYPE_CHECKING:
     from pytest_specdec.measurement import Measurement
@@ -61,7 +58,7 @@ def selftest(session: SpecdecSession) -> SelfTest:
     noise = fit_noise(sessions, requests=requests, source="selftest")
     environment = next(iter(session.measured.values())).environment
     path = noise_file(session.settings.baselines, environment)
-    write_whole(path, msgspec.json.format(msgspec.json.encode(noise), indent=1).decode() + "\n")
+    save_noise(noise, path)
     last = _judge_last(sessions) if min(counts) > _LEAST_SESSIONS else None
     return SelfTest(noise=noise, found=tuple(reach(noise)), last_session=last, path=path)
 

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
     "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "__main__", "measuring",
     "hookspec", "campaign", "campaign_setup", "selftest", "gating", "accepting", "stored_off",
-    "suite_cells", "cell_list", "baseline_commands", "surfaces", "benchmark",
+    "suite_cells", "cell_list", "baseline_commands", "gate_commands", "surfaces", "benchmark",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry", "report")
 STANDARD_IO = {"asyncio", "http", "socket", "subprocess", "urllib.request"}

@@ -1,33 +1,39 @@
 """Which concurrency to measure next, and how surely, so that a value read at an interactivity is sure enough.
 
-A level lies between two neighbouring whole concurrencies. In a closed loop, throughput at a given interactivity is
-proportional to the concurrency c* that has this interactivity, and interactivity falls as c^-a. So a relative error of
-interactivity is 1/a as large in c*, and in the throughput that is read there. Where the neighbours weigh w and 1 - w, the
-reading is sure to
-
-    hypot(w h_low, (1 - w) h_high) / a
-
-with h the relative half-widths of the two. Time is spent best where it does most: h in proportion to 1/sqrt(w).
+A level lies between two neighbouring whole concurrencies, and near it interactivity falls as c^-a. On the way from one
+concurrency to the next, throughput therefore changes by (1/a - 1) of what interactivity changes, the other way. A window
+that was lucky by s shows both too high by s: the reading is off by s + (1/a - 1) s = s/a. What throughput t and
+interactivity i err by on their own adds (t^2 - s^2) and (1/a - 1)^2 (i^2 - s^2) to the square, with s = min(t, i). Neighbours
+that weigh w and 1 - w are independent windows: their parts add in quadrature, with the degrees of freedom of both (Welch
+1947). Time is spent best where it does most: on a neighbour in proportion to its weight.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scipy import stats
+
+from pytest_specdec.curve import Point
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.steady import CONFIDENCE, WAVES
 from pytest_specdec.estimators.window import StopRule
 
 _LOOK_S = 1.5
 _LOOK_PRECISION = 0.05
 _FAR = 2.0
 """A level is looked for until it lies between two known concurrencies that differ by no more than this factor."""
+_STRICTEST = 0.7
+"""A lucky or unlucky first neighbour changes the second one's allowance no further than by this factor."""
 _APART = 1.3
 """Concurrencies that differ by this factor tell how steeply interactivity falls; neighbours' noise would not."""
 _STEEPNESS = (0.2, 1.0)
 """Range of a: an engine that shares one budget among its streams has 1."""
+_SURER = 0.7
+"""Output throughput is surer than the median TPOT by about this factor, when the window ends."""
 _LOOSEST = 2.0
 """A neighbour is measured to so many times the precision at most, that it still is a neighbour."""
 
@@ -48,16 +54,6 @@ class Wanted:
             return dataclasses.replace(rule, floor_s=min(_LOOK_S, rule.floor_s), precision=_LOOK_PRECISION)
         # Two are read together: half of the floor for each.
         return dataclasses.replace(rule, floor_s=rule.floor_s / 2, precision=self.precision)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LevelReading:
-    """How surely a level is read between its two neighbours."""
-
-    low: int
-    """The neighbour of higher interactivity; the other one is `low` + 1."""
-    precision: float | None
-    """Relative half-width of the throughput that is read; None where that of a neighbour is unknown."""
 
 
 def next_wanted(
@@ -82,30 +78,51 @@ def next_wanted(
         return None if concurrency is None else Wanted(concurrency=concurrency, precision=precision)
     # The nearer one first: it tells most of where the level lies.
     first = concurrency if concurrency is not None else max(missing, key=lambda c: weights[c])
-    aim = precision * _steepness(known, low)
+    steepness, weight = _steepness(known, low), max(weights[first], 1e-6)
+    # What a half-width of 1 in interactivity does to the reading, with two neighbours' degrees of freedom.
+    effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1)
+    share_of_time = precision / effect / math.sqrt(weight)
     other = measured.get(2 * low + 1 - first)
-    best = aim / math.sqrt(max(weights[first], 1e-6))
     if other is not None and other.relative is not None:
-        # What the other neighbour left of the allowance.
-        left = aim**2 - ((1 - weights[first]) * other.relative) ** 2
-        best = max(math.sqrt(max(left, 0.0)) / max(weights[first], 1e-6), 0.7 * best)
-    return Wanted(concurrency=first, precision=min(best, _LOOSEST * precision))
+        left = (precision / effect) ** 2 - ((1 - weight) * other.relative) ** 2
+        share_of_time = max(math.sqrt(max(left, 0.0)) / weight, _STRICTEST * share_of_time)
+    return Wanted(concurrency=first, precision=min(share_of_time, _LOOSEST * precision))
 
 
-def level_reading(
-    measured: Mapping[int, Estimate], looked: Mapping[int, float], level: float
-) -> LevelReading | None:
-    """How surely a level is read; None where it does not lie between two measured neighbours."""
-    low = max((c for c, found in measured.items() if found.value >= level), default=0)
+def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:
+    """Relative half-width of the throughput at a level; None where it is not between two measured neighbours."""
+    measured = {point.concurrency: point for point in points}
+    low = max((c for c, point in measured.items() if point.interactivity.value >= level), default=0)
     if low not in measured or low + 1 not in measured:
         return None
     above, below = measured[low], measured[low + 1]
-    share = (above.value - level) / (above.value - below.value)
-    if above.relative is None or below.relative is None:
-        return LevelReading(low=low, precision=None)
-    known = {**looked, **{c: estimate.value for c, estimate in measured.items()}}
-    error = math.hypot((1 - share) * above.relative, share * below.relative)
-    return LevelReading(low=low, precision=error / _steepness(known, low))
+    share = (above.interactivity.value - level) / (above.interactivity.value - below.interactivity.value)
+    steepness = _steepness({**looked, **{c: p.interactivity.value for c, p in measured.items()}}, low)
+    parts = []
+    for weight, point in ((1 - share, above), (share, below)):
+        throughput, interactivity = point.throughput.relative, point.interactivity.relative
+        if throughput is None or interactivity is None:
+            return None
+        parts.append((weight * _effect(throughput, interactivity, steepness)) ** 2)
+    whole = sum(parts)
+    if not whole:
+        return 0.0
+    degrees = (WAVES - 1) * whole**2 / sum(part**2 for part in parts)
+    return math.sqrt(whole) * _quantile(degrees) / _quantile(WAVES - 1)
+
+
+def _effect(throughput: float, interactivity: float, steepness: float) -> float:
+    """Relative half-width of a reading by those of one point."""
+    shared, along = min(throughput, interactivity), 1 / steepness - 1
+    return math.hypot(
+        shared / steepness,
+        math.sqrt(throughput**2 - shared**2),
+        along * math.sqrt(interactivity**2 - shared**2),
+    )
+
+
+def _quantile(degrees: float) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
 
 
 def next_concurrency(interactivities: Mapping[int, float], target: float, *, most: int) -> int | None:

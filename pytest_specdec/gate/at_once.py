@@ -21,10 +21,7 @@ from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import passes, runner_factors, screen, screen_values
 from pytest_specdec.gate.terms import Terms
-
-OUTLIER = 0.105
-"""One run in a hundred is 10 % slow for no reason (log scale): what one run may explain is not proven."""
-_ENOUGH_RUNS = 3
+from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER
 
 
 def decide_at_once(
@@ -62,7 +59,7 @@ def decide_at_once(
     questions = [Question(row=int(row), sign=1, share=share) for row in open_rows]
     for question in questions:
         far = float(family.far[question.row])
-        single = screened.runs[question.row] < _ENOUGH_RUNS
+        single = screened.runs[question.row] < ENOUGH_RUNS
         limits = (far + OUTLIER * single, far)
         settle(question, look, question.row, limits, levels(terms, share, 1.0))
     return conclude(

@@ -63,6 +63,8 @@ class Case:
     extras: tuple[ExtraHypothesis, ...]
     checks: Mapping[str, Sequence[AcceptanceCheck]]
     """Acceptance checks, also those that could not be tested."""
+    by_prompt: frozenset[str]
+    """Cells whose acceptance is judged prompt by prompt, and not as a metric."""
 
     @property
     def engines(self) -> dict[str, str]:
@@ -71,7 +73,7 @@ class Case:
 
     def run(self, name: str, measurement: Measurement) -> Run:
         """A measurement of a cell as the rule reads it."""
-        return observed(measurement, self.cells[name].baseline, by_prompt=bool(self.checks.get(name)))
+        return observed(measurement, self.cells[name].baseline, by_prompt=name in self.by_prompt)
 
 
 def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) -> Case:
@@ -111,6 +113,7 @@ def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) 
         },
         extras=tuple(extras),
         checks={name: found for name, found in checks.items() if found},
+        by_prompt=frozenset(name for name, found in paired.items() if found),
     )
 
 

@@ -42,7 +42,7 @@ from pytest_specdec.gate.noise import SuiteNoise, checked
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
-from pytest_specdec.gate.unpaired import look_at_sessions
+from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, look_at_sessions
 from pytest_specdec.gate.variances import Array
 
 Step = Generator[Request, Observed, None]
@@ -236,7 +236,8 @@ class _Suite:
     def _prove_outright(self) -> None:
         """Losses so far beyond the margin that no fresh start could take them back.
 
-        These are the screen's own data, by which suspects were chosen: every hypothesis gets the same share of alpha.
+        These are the screen's own data, by which suspects were chosen: every hypothesis gets the same share of alpha,
+        and where fewer than three runs were made, what one slow run explains is taken off.
         """
         unable = frozenset(self.family.cells) - self.able
         cells = [hypothesis.cell for hypothesis in self.family.hypotheses]
@@ -244,7 +245,8 @@ class _Suite:
         if not gated:
             return
         level = self.terms.alpha * self.terms.confirm_share * self.terms.outright_share / gated
-        beyond = (self.screened.loss - self.family.far) / self.screened.se
+        explained = np.where(self.screened.runs < ENOUGH_RUNS, OUTLIER, 0.0)
+        beyond = (self.screened.loss - self.family.far - explained) / self.screened.se
         chance = special.stdtr(self.screened.freedom, -beyond)
         self.spent += level * gated
         for question in self.questions:

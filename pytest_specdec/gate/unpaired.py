@@ -15,6 +15,11 @@ from pytest_specdec.gate.family import PAIR_FREEDOM, Family
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.variances import Array
 
+OUTLIER = 0.105
+"""One run in a hundred is 10 % slow for no reason (log scale): what one run may explain is not proven."""
+ENOUGH_RUNS = 3
+"""Runs whose median one slow run does not move."""
+
 
 def look_at_sessions(family: Family, rows: Sequence[int], values: Sequence[Sequence[float]], factor: Array) -> Look:
     """Judge the candidate's session values against the stored means.

@@ -26,7 +26,7 @@ from tabulate import tabulate
 from pytest_specdec.cell import Workload, parse_sequence
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.estimators.neighbours import Wanted, level_reading, next_wanted
+from pytest_specdec.estimators.neighbours import Wanted, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.schedule import closed_loop_requests
@@ -149,12 +149,10 @@ def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = RULE) -> Answ
             else:
                 sure[wanted.concurrency] = found
     curve = Curve(sure.values())
-    readings = {level: level_reading(interactivities(), looked, level) for level in LEVELS}
-    at = {
-        level: Estimate(value, None if reading is None or reading.precision is None else value * reading.precision)
-        for level, reading in readings.items()
-        for value in [curve.at(level).throughput.value]
-    }
+    at = {}
+    for level in LEVELS:
+        value, reached = curve.at(level).throughput.value, reading_precision(sure.values(), looked, level)
+        at[level] = Estimate(value, None if reached is None else value * reached)
     return Answer(at=at, seconds=spent, points=len(sure), looks=len(looked))
 
 
