@@ -92,7 +92,9 @@ def refusal(
     lucky = [
         verdict
         for cell, verdict in verdicts.items()
-        if verdict.outcome is Outcome.IMPROVED and len({run.session for run in measured.get(cell, ())}) < _LUCK
+        if verdict.outcome is Outcome.IMPROVED
+        and not verdict.confirmed
+        and len({run.session for run in measured.get(cell, ())}) < _LUCK
     ]
     if lucky:
         return (

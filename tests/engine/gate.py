@@ -1,0 +1,204 @@
+"""The gate on a real vLLM: upgrades to the same engine, to a weak drafter, and to an engine that is a little too slow.
+
+    SPECDEC_VLLM_PYTHON=... python tests/engine/gate.py [UPGRADES] [FOLDER]
+
+The deepened tiny model, Off and MTP 3 at concurrency 4. A selftest of three sessions of two runs becomes the baseline
+and says what the gate can find; then come UPGRADES (five) to the engine itself with the old engine beside it, the weak
+drafter, and a target so much deeper that Off loses at least twice what the selftest says is found. Both losses are
+offered as baselines at the end. Half an hour on two quiet cores; `results/gate.json` is rewritten after every suite, and
+the tables are printed from it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from live import HERE, MODEL, RECIPE
+from tabulate import tabulate
+from tiny_suite import accept, content, lay_out, make_model, measure, newest_run
+
+from pytest_specdec.gate.prediction import Reach, reach
+from pytest_specdec.noise_file import load_noise
+
+RESULTS = HERE / "results" / "gate.json"
+LAYERS = 12
+"""Of the healthy target besides its own two: the engine, not the client, is what such a machine spends its time on."""
+MORE_LAYERS = 8
+"""From which the time of one layer is read."""
+AIMED = 2.3
+"""Times the detectable loss that the slow engine is made to lose."""
+NOISE = "1.2"
+"""On the weak drafter's weights."""
+BUDGET = "--specdec-budget=4min"
+"""Of an upgrade to the same engine: what is undecided then is inconclusive."""
+PLAN = ("--specdec-only=mtp=0,3", "--specdec-only=concurrency=4", "--specdec-window=6")
+OFF = ("--specdec-only=mtp=0", *PLAN[1:])
+METRIC = "total_tok_s_gpu"
+Numbers = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Study:
+    """What was found so far; written after every suite."""
+
+    folder: Path
+    found: Numbers = field(default_factory=lambda: {"selftest": [], "suites": [], "refused": {}})
+
+    def suite(self, name: str, *arguments: str, engine: str = MODEL.name, beside: bool = True) -> Numbers:
+        """Measure one suite and keep the essence of its verdicts.
+
+        Args:
+            name: For the tables.
+            arguments: Of pytest.
+            engine: Folder of the engine's model; the suite knows it by the healthy one's name.
+            beside: Whether the old engine may be started too.
+        """
+        print(f"--- {name}", flush=True)
+        command = ["-o", f"specdec_launch_command={RECIPE.replace('serve {model}', f'serve {engine}')}"]
+        command += ["-o", f"specdec_reference_launch_command={RECIPE}"]
+        command += ["--specdec-reference-launch=vllm"] if beside else []
+        started, load = time.monotonic(), os.getloadavg()[0]
+        exit_code, output = measure(self.folder, *command, *arguments, said=_show)
+        run = newest_run(self.folder)
+        found = {
+            "name": name,
+            "exit_code": exit_code,
+            "minutes": round((time.monotonic() - started) / 60, 1),
+            "load_before": round(load, 1),
+            **essence(content(run)),
+        }
+        (self.folder / f"{len(self.found['suites'])}.txt").write_text(output)
+        self.found["suites"].append(found | {"saved_run": run.name})
+        self.write()
+        return found
+
+    def run_of(self, name: str) -> Path:
+        """Saved run of a suite."""
+        (found,) = (suite for suite in self.found["suites"] if suite["name"] == name)
+        return self.folder / ".specdec" / "runs" / str(found["saved_run"])
+
+    def write(self) -> None:
+        """Keep what there is."""
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(self.found, indent=1) + "\n")
+
+
+def essence(run: Numbers) -> Numbers:
+    """Verdicts and decisions without the measurements."""
+    decisions = run["decision"]["decisions"] if run["decision"] else []
+    keys = ("cell", "metric", "outcome", "evidence", "loss", "low", "high", "runs", "pairs", "p_adjusted", "gateable")
+    throughput = {
+        f"mtp{raw['measurement']['cell']['engine']['mtp']}": raw["measurement"]["values"][METRIC][0]
+        for raw in run["raw"]
+    }
+    return {
+        "outcome": run["decision"]["outcome"] if run["decision"] else None,
+        "cells": {f"mtp{v['cell']['engine']['mtp']}": v["outcome"] for v in run["verdicts"]},
+        "reasons": [v["reason"] for v in run["verdicts"] if v["reason"]],
+        "causes": [v["diagnosis"]["sentence"] for v in run["verdicts"] if v["diagnosis"]],
+        "stopped": run["decision"]["stopped"] if run["decision"] else "",
+        "runner_factor": run["decision"]["runner_factor"] if run["decision"] else {},
+        "throughput": throughput,
+        "server_starts": run["cost"]["server_starts"],
+        "decisions": [{key: _short(decision[key]) for key in keys} for decision in decisions],
+    }
+
+
+def main(upgrades: int, folder: Path) -> None:
+    print(f"everything that is measured lies in {folder}", flush=True)
+    make_model("deepen_target.py", lay_out(folder) / MODEL.name, str(LAYERS))
+    study = Study(folder=folder)
+    learned = study.suite(
+        "selftest", *PLAN, "--specdec-selftest", "--specdec-update=all", "--specdec-sessions=3x2", beside=False
+    )
+    (noise,) = (folder / "baselines").rglob("noise-*.json")
+    predicted = reach(load_noise(noise))
+    study.found["selftest"] = [_row(one) for one in predicted]
+    study.write()
+    (off,) = (one for one in predicted if one.metric == METRIC and "-off-" in one.cell)
+
+    for number in range(upgrades):
+        study.suite(f"same engine {number + 1}", *PLAN, BUDGET)
+    make_model("weaken_drafter.py", folder / "weak", NOISE, source=folder / MODEL.name)
+    study.suite("weak drafter", *PLAN, "--specdec-confirm=never", engine="weak")
+
+    make_model("deepen_target.py", folder / "deep", str(MORE_LAYERS), source=folder / MODEL.name)
+    deep = study.suite("deeper target, to see what a layer takes", *OFF, "--specdec-confirm=never", engine="deep")
+    layers = layers_for(AIMED * off.detectable, learned["throughput"]["mtp0"], deep["throughput"]["mtp0"])
+    print(
+        f"{off.cell}: the gate finds {off.detectable:.1%}, twice that in {off.pairs_of_double} pairs: +{layers} layers"
+    )
+    make_model("deepen_target.py", folder / "slow", str(layers), source=folder / MODEL.name)
+    study.suite("slow engine", *OFF, engine="slow")
+    for name in ("weak drafter", "slow engine"):
+        exit_code, said = accept(folder, study.run_of(name))
+        study.found["refused"][name] = {"exit_code": exit_code, "said": said.strip()}
+    study.write()
+    print(report(study.found))
+
+
+def layers_for(loss: float, healthy: float, deeper: float) -> int:
+    """Layers that cost at least this share of the throughput, when `MORE_LAYERS` bring it from healthy to deeper."""
+    per_layer = (1 / deeper - 1 / healthy) / MORE_LAYERS
+    return max(1, math.ceil((1 / (healthy * (1 - loss)) - 1 / healthy) / per_layer))
+
+
+def report(found: Numbers) -> str:
+    """The tables of the documentation."""
+    rows = []
+    for suite in found["suites"][1:]:
+        outcomes = Counter(decision["outcome"] for decision in suite["decisions"])
+        pairs = max((decision["pairs"] for decision in suite["decisions"]), default=0)
+        cells = ", ".join(f"{mode} {outcome}" for mode, outcome in suite["cells"].items())
+        counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+        rows.append(
+            [suite["name"], cells, counted, pairs, suite["server_starts"], suite["minutes"], suite["load_before"]]
+        )
+    headers = ["candidate", "cells", "metrics and checks", "pairs", "starts", "minutes", "load before"]
+    selftest = [
+        [
+            one["cell"].removeprefix(f"{MODEL.name}-fp32-"),
+            one["metric"],
+            f"{one['run_sd']:.2%}",
+            f"{one['session_sd']:.2%}",
+            f"{one['detectable']:.1%}",
+            "yes" if one["gateable"] else "no",
+            one["pairs_of_double"],
+        ]
+        for one in found["selftest"]
+    ]
+    learned = ["cell", "metric", "run to run", "start to start", "finds", "gated", "pairs for twice that"]
+    refused = [f"{name}: exit code {one['exit_code']}, `{one['said']}`" for name, one in found["refused"].items()]
+    tables = (tabulate(selftest, learned, tablefmt="github"), tabulate(rows, headers, tablefmt="github"))
+    return "\n\n".join((*tables, *refused))
+
+
+def _row(one: Reach) -> Numbers:
+    keys = ("cell", "metric", "run_sd", "session_sd", "detectable", "pairs_of_double", "gateable")
+    return {key: _short(getattr(one, key)) for key in keys}
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def _show(line: str) -> None:
+    if line.startswith(("specdec: confirming", "  [", "baselines were", "it took", "E ")):
+        print(line[:200], flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["report"]:
+        print(report(json.loads(RESULTS.read_text())))
+    else:
+        count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+        main(count, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp()))

@@ -1,0 +1,105 @@
+"""How baselines move, and what must not become one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from measured import ENVIRONMENT, measured
+
+from pytest_specdec.baseline import Baselines, load_baseline
+from pytest_specdec.baseline_update import Acceptor, refusal, update
+from pytest_specdec.cell import Cell
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.gate.verdict import Outcome, Verdict
+from pytest_specdec.measurement import Measurement
+from pytest_specdec.speculation.health import Finding
+
+BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada")
+
+
+def run(session: str, throughput: float = 100.0, at: str = "2026-11-23T12:00:00+00:00") -> Measurement:
+    found: Measurement = msgspec.structs.replace(measured(8, throughput=throughput), session=session, measured_at=at)
+    return found
+
+
+def test_every_run_is_kept_with_its_session(tmp_path: Path) -> None:
+    store = Baselines(tmp_path)
+    (path,) = update(store, [run("a"), run("a"), run("b")], how="new", by=BY)
+    assert [stored.session for stored in load_baseline(path).points["8"]] == ["a", "a", "b"]
+    (point,) = store.of_any_environment(measured(8).cell)
+    assert len(point.runs) == 3
+
+
+def test_merging_adds_sessions_and_takes_none_twice(tmp_path: Path) -> None:
+    store = Baselines(tmp_path)
+    update(store, [run("a", 100)], how="new", by=BY)
+    (path,) = update(store, [run("b", 102)], how="merge", by=BY)
+    assert update(store, [run("b", 102)], how="merge", by=BY) == {}
+    file = load_baseline(path)
+    assert [stored.session for stored in file.points["8"]] == ["a", "b"]
+    assert file.anchors["8"].values["total_tok_s_gpu"].value == 100
+
+
+def test_sessions_of_another_setup_are_not_merged_and_nothing_is_written(tmp_path: Path) -> None:
+    store = Baselines(tmp_path)
+    other = msgspec.structs.replace(ENVIRONMENT, facts={"kv_cache_dtype": "fp8"})
+    here = msgspec.structs.replace(ENVIRONMENT, facts={"kv_cache_dtype": "auto"})
+    (path,) = update(store, [msgspec.structs.replace(run("a"), environment=here)], how="new", by=BY)
+    before = path.read_text()
+    with pytest.raises(InvalidInputError, match="kv_cache_dtype differs"):
+        update(store, [msgspec.structs.replace(run("b"), environment=other)], how="merge", by=BY)
+    assert path.read_text() == before
+
+
+def test_the_anchor_stays_when_the_baseline_moves(tmp_path: Path) -> None:
+    store = Baselines(tmp_path)
+    update(store, [run("a", 100, "2026-01-01T00:00:00+00:00")], how="new", by=BY)
+    for i in range(3):
+        (path,) = update(store, [run(f"b{i}", 98 - 2 * i)], how="all", by=BY)
+    file = load_baseline(path)
+    assert file.anchors["8"].values["total_tok_s_gpu"].value == 100
+    assert file.points["8"][0].values["total_tok_s_gpu"].value == 94
+    assert [entry.points["8"].split(",")[0] for entry in file.accepted] == [
+        "new",
+        "throughput/GPU -2.0%",
+        "throughput/GPU -2.0%",
+        "throughput/GPU -2.1%",
+    ]
+
+
+def test_the_log_says_who_when_and_why(tmp_path: Path) -> None:
+    by = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada", reason="a smaller GPU")
+    (path,) = update(Baselines(tmp_path), [run("a")], how="new", by=by)
+    (entry,) = load_baseline(path).accepted
+    assert (entry.who, entry.when, entry.reason) == ("ada", by.when, "a smaller GPU")
+
+
+def verdict(outcome: Outcome, *, confirmed: bool = False) -> dict[Cell, Verdict]:
+    cell = measured(8).cell
+    return {cell: Verdict(cell=cell, outcome=outcome, confirmed=confirmed)}
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REGRESSED, Outcome.NOT_COMPARABLE])
+def test_a_run_that_failed_its_gate_needs_a_reason(outcome: Outcome) -> None:
+    runs = {measured(8).cell: [run("a")]}
+    assert "1 of 1 points failed their gate" in refusal(verdict(outcome), runs, "all", "")
+    assert refusal(verdict(outcome), runs, "all", "known") == ""
+    assert refusal(verdict(outcome), runs, "new", "") == ""
+
+
+def test_a_lucky_run_does_not_become_the_bar() -> None:
+    cell = measured(8).cell
+    found = verdict(Outcome.IMPROVED)
+    refused = refusal(found, {cell: [run("a")]}, "all", "")
+    assert "is better than its baseline in 1 session, which may be luck" in refused
+    assert refusal(found, {cell: [run(s) for s in "abc"]}, "all", "") == ""
+    assert refusal(verdict(Outcome.IMPROVED, confirmed=True), {cell: [run("a")]}, "all", "") == ""
+
+
+def test_what_is_broken_never_becomes_one_whatever_the_reason() -> None:
+    broken = msgspec.structs.replace(
+        run("a"), findings=(Finding(check="drafter-broken", severity="broken", words="the drafter guesses nothing"),)
+    )
+    assert "the drafter guesses nothing" in refusal({}, {broken.cell: [broken]}, "all", "I know")
