@@ -32,6 +32,7 @@ from pytest_specdec.repeats import merge_runs
 
 if TYPE_CHECKING:
     from pytest_specdec.campaign import Campaign
+    from pytest_specdec.engine.sources import EngineSource
     from pytest_specdec.session import SpecdecSession
 
 _NEVER = "nothing more is measured (--specdec-confirm=never)"
@@ -92,14 +93,22 @@ class _Desk:
                 alpha=settings.alpha,
                 exhaustive=settings.exhaustive,
                 improvements=settings.update == "all",
+                restarts=all(source.restarts for source in self._sources),
             ),
             engines=self.case.engines,
-            paired=None if self._reference else frozenset(),
+            paired=self._paired(),
         )
 
     @property
-    def _reference(self) -> bool:
-        return self.campaign is not None and "reference" in self.campaign.sources
+    def _sources(self) -> list[EngineSource]:
+        return [] if self.campaign is None else list(self.campaign.sources.values())
+
+    def _paired(self) -> frozenset[str]:
+        """Cells whose old engine can be measured too."""
+        reference = None if self.campaign is None else self.campaign.sources.get("reference")
+        if reference is None:
+            return frozenset()
+        return frozenset(name for name, one in self.case.cells.items() if not reference.refusal(one.cell.engine))
 
     def pairs(self) -> dict[str, tuple[Measurement, Measurement]]:
         """Means of the pairs of each cell that had any."""

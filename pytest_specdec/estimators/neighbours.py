@@ -1,11 +1,11 @@
 """Which concurrency to measure next, and how surely, so that a value read at an interactivity is sure enough.
 
-A level lies between two neighbouring whole concurrencies, and near it interactivity falls as c^-a. On the way from one
-concurrency to the next, throughput therefore changes by (1/a - 1) of what interactivity changes, the other way. A window
-that was lucky by s shows both too high by s: the reading is off by s + (1/a - 1) s = s/a. What throughput t and
-interactivity i err by on their own adds (t^2 - s^2) and (1/a - 1)^2 (i^2 - s^2) to the square, with s = min(t, i). Neighbours
-that weigh w and 1 - w are independent windows: their parts add in quadrature, with the degrees of freedom of both (Welch
-1947). Time is spent best where it does most: on a neighbour in proportion to its weight.
+A level lies between two neighbouring whole concurrencies, and near it interactivity falls as c^-a. From one of them to
+the next, throughput then rises by 1/a - 1 of what interactivity falls. A window that was lucky by s shows both too high
+by s, and the reading is off by s + (1/a - 1) s = s/a. What throughput t and interactivity i err by on their own adds
+t^2 - s^2 and (1/a - 1)^2 (i^2 - s^2) to the square, with s = min(t, i). Neighbours that weigh w and 1 - w are
+independent windows: their parts add in quadrature, with the degrees of freedom of both (Welch, Biometrika 34, 1947).
+Time is spent best where it does most: on each neighbour in proportion to its weight.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from pytest_specdec.curve import Point
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.curve import Curve, Point
+from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimators.steady import CONFIDENCE, WAVES
 from pytest_specdec.estimators.window import StopRule
 
 _LOOK_S = 1.5
-_LOOK_PRECISION = 0.05
+"""Long enough to tell interactivity to a few percent."""
 _FAR = 2.0
 """A level is looked for until it lies between two known concurrencies that differ by no more than this factor."""
 _STRICTEST = 0.7
@@ -34,7 +34,7 @@ _STEEPNESS = (0.2, 1.0)
 """Range of a: an engine that shares one budget among its streams has 1."""
 _SURER = 0.7
 """Output throughput is surer than the median TPOT by about this factor, when the window ends."""
-_LOOSEST = 2.0
+_LOOSEST = 1.5
 """A neighbour is measured to so many times the precision at most, that it still is a neighbour."""
 
 
@@ -48,56 +48,67 @@ class Wanted:
 
     def rule(self, rule: StopRule) -> StopRule:
         """How long to measure it, where a point of the plan is measured by `rule`."""
-        if rule.floor_s == rule.ceiling_s:
+        if self.precision is None or rule.floor_s == rule.ceiling_s:
             return rule
-        if self.precision is None:
-            return dataclasses.replace(rule, floor_s=min(_LOOK_S, rule.floor_s), precision=_LOOK_PRECISION)
         # Two are read together: half of the floor for each.
         return dataclasses.replace(rule, floor_s=rule.floor_s / 2, precision=self.precision)
 
 
+def look_s(rule: StopRule) -> float:
+    """Seconds of a short look."""
+    return min(_LOOK_S, rule.floor_s)
+
+
 def next_wanted(
-    measured: Mapping[int, Estimate], looked: Mapping[int, float], level: float, *, precision: float, most: int
+    points: Iterable[Point], looked: Mapping[int, float], level: float, *, precision: float, most: int
 ) -> Wanted | None:
     """What to measure next for a level (tok/s/user); None when both neighbours are measured or it is out of reach.
 
-    `measured` and `looked` have interactivities by concurrency: of points that count, and of short looks.
+    `looked` has rough interactivities by concurrency, of short looks.
     """
-    known = {**looked, **{c: estimate.value for c, estimate in measured.items()}}
+    measured = {point.concurrency: point for point in points}
+    known = {**looked, **{c: point.interactivity.value for c, point in measured.items()}}
     concurrency = next_concurrency(known, level, most=most)
     if concurrency is not None and not _near(known, level):
         return Wanted(concurrency=concurrency, precision=None)
-    star = _crossing(known, level)
-    if star is None:
+    bracket = _bracket(known, level)
+    if bracket is None:
         return None
-    low = math.floor(star) if concurrency is None else concurrency
-    share = min(max(star - low, 0.0), 1.0)
+    crossing = _between(known, *bracket, level)
+    low = min(max(math.floor(crossing), bracket[0]), bracket[1] - 1)
+    share = min(max(crossing - low, 0.0), 1.0)
     weights = {low: 1 - share, low + 1: share}
     missing = [c for c in weights if c not in measured]
     if not missing:
-        return None if concurrency is None else Wanted(concurrency=concurrency, precision=precision)
+        # By bad luck the slower one may seem to be beaten by the faster one, and is then no knot of a curve.
+        beaten = measured[low + 1].throughput.value <= measured[low].throughput.value
+        further = beaten and low + 2 <= most and low + 2 not in measured
+        return Wanted(concurrency=low + 2, precision=precision) if further else None
     # The nearer one first: it tells most of where the level lies.
-    first = concurrency if concurrency is not None else max(missing, key=lambda c: weights[c])
+    first = max(missing, key=lambda c: weights[c])
     steepness, weight = _steepness(known, low), max(weights[first], 1e-6)
     # What a half-width of 1 in interactivity does to the reading, with two neighbours' degrees of freedom.
     effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1)
     share_of_time = precision / effect / math.sqrt(weight)
     other = measured.get(2 * low + 1 - first)
-    if other is not None and other.relative is not None:
-        left = (precision / effect) ** 2 - ((1 - weight) * other.relative) ** 2
+    if other is not None and other.interactivity.relative is not None:
+        left = (precision / effect) ** 2 - ((1 - weight) * other.interactivity.relative) ** 2
         share_of_time = max(math.sqrt(max(left, 0.0)) / weight, _STRICTEST * share_of_time)
     return Wanted(concurrency=first, precision=min(share_of_time, _LOOSEST * precision))
 
 
 def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:
-    """Relative half-width of the throughput at a level; None where it is not between two measured neighbours."""
-    measured = {point.concurrency: point for point in points}
-    low = max((c for c, point in measured.items() if point.interactivity.value >= level), default=0)
-    if low not in measured or low + 1 not in measured:
+    """Relative half-width of the throughput that a curve through the points has at a level; None where it is unknown."""
+    curve = Curve(points)
+    try:
+        bracket = curve.at(level).bracket
+    except NotMeasuredError:
         return None
-    above, below = measured[low], measured[low + 1]
-    share = (above.interactivity.value - level) / (above.interactivity.value - below.interactivity.value)
-    steepness = _steepness({**looked, **{c: p.interactivity.value for c, p in measured.items()}}, low)
+    above, below = bracket.upper, bracket.lower
+    apart = above.interactivity.value - below.interactivity.value
+    share = (above.interactivity.value - level) / apart if apart else 0.0
+    known = {**looked, **{p.concurrency: p.interactivity.value for p in curve.points}}
+    steepness = _steepness(known, above.concurrency)
     parts = []
     for weight, point in ((1 - share, above), (share, below)):
         throughput, interactivity = point.throughput.relative, point.interactivity.relative
@@ -159,12 +170,6 @@ def _bracket(known: Mapping[int, float], level: float) -> tuple[int, int] | None
 def _near(known: Mapping[int, float], level: float) -> bool:
     found = _bracket(known, level)
     return found is not None and found[1] <= _FAR * found[0]
-
-
-def _crossing(known: Mapping[int, float], level: float) -> float | None:
-    """Where between two whole concurrencies the level lies."""
-    found = _bracket(known, level)
-    return None if found is None else _between(known, *found, level)
 
 
 def _between(known: Mapping[int, float], low: int, high: int, level: float) -> float:

@@ -105,6 +105,13 @@ def look_at_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]
     return look_at(padded(data), family.pair_variance[rows] * factor[rows] ** 2, freedom)
 
 
+def with_one_start(look: Look, family: Family, rows: list[int]) -> Look:
+    """The same look where neither server was restarted: twice the variance of a start stays, however many pairs."""
+    starts = 2 * family.start_variance[rows]
+    freedom = np.minimum(look.freedom, family.freedom[rows])
+    return Look(loss=look.loss, se=np.sqrt(look.se**2 + starts), freedom=freedom, count=look.count)
+
+
 def padded(data: Sequence[Sequence[float]]) -> Array:
     """Rows of unequal length as a table, NaN where there is nothing."""
     table = np.full((len(data), max((len(row) for row in data), default=1) or 1), np.nan)

@@ -24,6 +24,7 @@ from pytest_specdec.gate.confirm import (
     padded,
     pair_factor,
     settle,
+    with_one_start,
 )
 from pytest_specdec.gate.decision import CommonShift, SuiteDecision
 from pytest_specdec.gate.dialogue import (
@@ -124,7 +125,7 @@ class _Suite:
         family, terms = self.family, self.terms
         seen = common_shift.common_shifts(family, self.screened)
         level = terms.alpha * terms.common_share / len(family.metrics)
-        if not self.able:
+        if not (self.able and terms.restarts):
             self.common = [common_shift.judge_unpaired(one, level, terms.alpha) for one in seen]
             self.spent += level * len(seen)
             return
@@ -200,6 +201,8 @@ class _Suite:
             if number == 0:
                 self.factor = np.maximum(self.factor, pair_factor(padded(data), self.family.pair_variance[rows]))
             look = look_at_rows(self.family, rows, data, self.factor)
+            if not self.terms.restarts:
+                look = with_one_start(look, self.family, rows)
             self._settle(open_questions, rows, look, self._kept * spent_at(looks, number))
 
     def confirm_unpaired(self) -> Step:

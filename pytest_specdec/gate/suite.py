@@ -44,11 +44,19 @@ def judge_suite(
     return found | verdicts(case, decision)
 
 
-def terms_of(case: Case, *, alpha: float = 0.01, exhaustive: bool = False, improvements: bool = False) -> Terms:
+def terms_of(
+    case: Case,
+    *,
+    alpha: float = 0.01,
+    exhaustive: bool = False,
+    improvements: bool = False,
+    restarts: bool = True,
+) -> Terms:
     """The gate's terms for a case: alpha is shared with checks of their own where there are any."""
     return Terms(
         alpha=alpha,
         extra_share=EXTRA_SHARE if case.extras else 0.0,
         exhaustive=exhaustive,
         improvements=improvements,
+        restarts=restarts,
     )

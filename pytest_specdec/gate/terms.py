@@ -37,6 +37,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     common_cells: int = 8
     """Quietest cells that tell whether a common shift is the engine's."""
     common_pairs: int = 6
+    restarts: bool = True
+    """Each run of a pair is on a server start of its own. Attached servers are not restarted: what their one start
+    happens to be does not average out, and is counted in full."""
     wave: int = 10
     """Cells that are confirmed at a time, worst first."""
     exhaustive: bool = False

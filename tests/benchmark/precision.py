@@ -26,7 +26,8 @@ from tabulate import tabulate
 from pytest_specdec.cell import Workload, parse_sequence
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.estimators.neighbours import Wanted, next_wanted, reading_precision
+from pytest_specdec.estimators.look import LookReview, rough_interactivity
+from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.schedule import closed_loop_requests
@@ -131,23 +132,33 @@ def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = RULE) -> Answ
     looked: dict[int, float] = {}
     sure: dict[int, Point] = {}
 
-    def run(concurrency: int, rule: StopRule) -> Point:
+    def look(concurrency: int) -> None:
         nonlocal spent
-        found, seconds = measure(workload, mtp=mtp, concurrency=concurrency, seed=seed, rule=rule)
-        spent += seconds
-        return point(concurrency, found.output, found.tpot, workload)
+        seconds = look_s(rule)
+        run = run_closed_loop(
+            PRESET,
+            mtp=mtp,
+            workload=workload,
+            concurrency=concurrency,
+            window_s=seconds,
+            settle_s=0.5,
+            seed=seed,
+            review=LookReview(seconds=seconds),
+        )
+        spent += run.traffic.window_end_s
+        looked[concurrency] = rough_interactivity(run.traffic, concurrency)
 
-    def interactivities() -> dict[int, Estimate]:
-        return {c: p.interactivity for c, p in sure.items()}
-
-    looked[FIRST] = run(FIRST, Wanted(concurrency=FIRST, precision=None).rule(rule)).interactivity.value
+    look(FIRST)
     for level in LEVELS:
-        while wanted := next_wanted(interactivities(), looked, level, precision=rule.precision, most=128):
-            found = run(wanted.concurrency, wanted.rule(rule))
+        while wanted := next_wanted(sure.values(), looked, level, precision=rule.precision, most=128):
             if wanted.precision is None:
-                looked[wanted.concurrency] = found.interactivity.value
-            else:
-                sure[wanted.concurrency] = found
+                look(wanted.concurrency)
+                continue
+            found, seconds = measure(
+                workload, mtp=mtp, concurrency=wanted.concurrency, seed=seed, rule=wanted.rule(rule)
+            )
+            spent += seconds
+            sure[wanted.concurrency] = point(wanted.concurrency, found.output, found.tpot, workload)
     curve = Curve(sure.values())
     at = {}
     for level in LEVELS:

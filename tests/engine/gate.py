@@ -5,8 +5,8 @@
 The deepened tiny model, Off and MTP 3 at concurrency 4. A selftest of three sessions of two runs becomes the baseline
 and says what the gate can find; then come UPGRADES (five) to the engine itself with the old engine beside it, the weak
 drafter, and a target so much deeper that Off loses at least twice what the selftest says is found. Both losses are
-offered as baselines at the end. Half an hour on two quiet cores; `results/gate.json` is rewritten after every suite, and
-the tables are printed from it.
+offered as baselines at the end. Half an hour on two quiet cores. `results/gate.json` is rewritten after every suite,
+and `gate.py report` prints the tables from it.
 """
 
 from __future__ import annotations
@@ -120,6 +120,8 @@ def main(upgrades: int, folder: Path) -> None:
     learned = study.suite(
         "selftest", *PLAN, "--specdec-selftest", "--specdec-update=all", "--specdec-sessions=3x2", beside=False
     )
+    if learned["exit_code"] or not list((folder / "baselines").rglob("vllm-*.json")):
+        sys.exit(f"there is no baseline, see {folder / '0.txt'}")
     (noise,) = (folder / "baselines").rglob("noise-*.json")
     predicted = reach(load_noise(noise))
     study.found["selftest"] = [_row(one) for one in predicted]

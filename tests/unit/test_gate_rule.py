@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.at_once import decide_at_once
-from pytest_specdec.gate.confirm import Question, evidence_shares, levels, settle
+from pytest_specdec.gate.confirm import Question, evidence_shares, levels, look_at_rows, settle, with_one_start
 from pytest_specdec.gate.decision import Decision, Evidence, Outcome, SuiteDecision
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,
@@ -24,6 +24,7 @@ from pytest_specdec.gate.dialogue import (
     ScreenRuns,
     drive,
 )
+from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import fit_noise
 from pytest_specdec.gate.rule import decide
@@ -421,3 +422,19 @@ def test_a_suite_without_a_hypothesis_is_refused() -> None:
     noise = ScriptedJob(level=cells(2)).baseline()
     with pytest.raises(InvalidInputError, match="nothing to judge"):
         next(decide(msgspec.structs.replace(noise, hypotheses=())))
+
+
+def test_pairs_without_restarts_never_know_a_start_better_than_it_varies() -> None:
+    generator = np.random.default_rng(3)
+    sessions = {f"s{i}": generator.normal(0, 0.03, 4) for i in range(6)}
+    runs = {
+        f"c{n}": {name: [{THROUGHPUT: float(starts[n])}] * 2 for name, starts in sessions.items()} for n in range(4)
+    }
+    family = family_of(fit_noise(runs), Terms())
+    data = [[0.0, 0.001, -0.001] * 8 for _ in family.hypotheses]
+    rows = list(range(len(family.hypotheses)))
+    look = look_at_rows(family, rows, data, np.ones(len(rows)))
+    attached = with_one_start(look, family, rows)
+    assert (attached.se >= np.sqrt(2 * family.start_variance)).all()
+    assert (attached.freedom <= family.freedom).all()
+    assert (attached.se > look.se).any()
