@@ -63,6 +63,13 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     decision: Decision | None = None
     """What the gate's rule found, where it judged."""
 
+    @property
+    def matters(self) -> bool:
+        """Whether it changed, or should have been decided: what is too noisy for its margin is neither."""
+        for_noise = self.decision is not None and bool(self.decision.advisory or not self.decision.gateable)
+        open_for_noise = self.outcome is Outcome.INCONCLUSIVE and for_noise
+        return self.outcome not in (Outcome.PASS, None) and not open_for_noise
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one cell came to."""

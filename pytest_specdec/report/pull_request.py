@@ -113,7 +113,7 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
     alike: dict[tuple[Outcome, str], list[str]] = {}
     said: list[str] = []
     for verdict in moved:
-        metrics = [m for m in verdict.metrics if m.outcome not in (None, Outcome.PASS)]
+        metrics = [m for m in verdict.metrics if m.matters]
         rows += [[str(verdict.cell), m.outcome.value, *_metric_row(m)] for m in metrics if m.outcome is not None]
         if verdict.reason or not metrics:
             alike.setdefault((verdict.outcome, verdict.reason), []).append(str(verdict.cell))

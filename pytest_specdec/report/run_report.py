@@ -11,7 +11,7 @@ from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
 from pytest_specdec.facts import Facts
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputVerdict
@@ -127,7 +127,7 @@ def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) ->
         changes = [
             f"{METRICS[m.metric].title} {m.measured.value / m.baseline.value - 1:+.1%}"
             for m in verdict.metrics
-            if m.tolerance is not None and (m.metric in _HEADLINE or _matters(m))
+            if m.tolerance is not None and (m.metric in _HEADLINE or m.matters)
         ]
         rows.append([str(verdict.cell), verdict.outcome.value, ", ".join(changes) or verdict.reason])
     why = [f"{v.cell}: output {v.diagnosis.sentence}" for v in verdicts if v.diagnosis is not None]
@@ -136,14 +136,6 @@ def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) ->
     headers = ("cell", "verdict", "notes")
     title = "verdicts against the stored baselines"
     return Table(title=title, headers=headers, rows=rows, sentences=sentences, notes=why)
-
-
-def _matters(metric: MetricVerdict) -> bool:
-    """Whether a metric that is no headline decided something, or should have."""
-    open_for_noise = metric.decision is not None and (metric.decision.advisory or not metric.decision.gateable)
-    return metric.outcome not in (Outcome.PASS, None) and not (
-        metric.outcome is Outcome.INCONCLUSIVE and open_for_noise
-    )
 
 
 def paying_tables(measurements: Iterable[Measurement]) -> list[Table]:

@@ -65,7 +65,9 @@ def paired_trend(before: Floats, after: Floats, along: Floats, bounds: Bounds) -
     low, high = np.percentile(along, (10, 90))
     fit = stats.linregress(along, np.log(before) - np.log(after))
     span = float(high - low)
-    return loss_of(float(fit.slope) * span, float(fit.stderr) * span, len(along) - 2, bounds)
+    # Pairs that are all equal, as a greedy engine makes them, have a slope of 0 with an error of NaN.
+    error = 0.0 if math.isnan(fit.stderr) else float(fit.stderr) * span
+    return loss_of(float(fit.slope) * span, error, len(along) - 2, bounds)
 
 
 def unpaired_loss(before: Sequence[float], after: float, noise: float, bounds: Bounds) -> Loss:

@@ -152,6 +152,13 @@ def test_a_trend_is_found_where_it_is_and_not_where_the_loss_is_even(fall: float
     assert even.p_holds < ALPHA
 
 
+def test_equal_pairs_have_no_trend() -> None:
+    before = np.linspace(2.0, 4.0, 30)
+    found = paired_trend(before, before, np.arange(30.0), TREND)
+    assert found.value == 0
+    assert (found.p_value, found.p_holds) == (pytest.approx(1), pytest.approx(0))
+
+
 @unhurried
 @given(st.lists(lengths, min_size=3, max_size=10), lengths, st.floats(0.001, 0.1))
 def test_unpaired_is_students_prediction_of_the_next_session(before: list[float], after: float, noise: float) -> None:
