@@ -37,7 +37,13 @@ _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
 def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line without doing what it says; a wrong one ends the program with code 2."""
     # Each command imports what it needs when it runs: `specdec --help` stays quick.
-    from pytest_specdec import baseline_commands, commands, gate_commands
+    from pytest_specdec import (
+        baseline_commands,
+        compare_command,
+        gate_commands,
+        saved_run_commands,
+        simulate_command,
+    )
 
     parser = argparse.ArgumentParser(
         prog="specdec",
@@ -46,13 +52,13 @@ def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"pytest-specdec {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for add in (
-        commands.add_compare,
-        commands.add_report,
-        commands.add_history,
+        compare_command.add_compare,
+        saved_run_commands.add_report,
+        saved_run_commands.add_history,
         baseline_commands.add_baselines,
         gate_commands.add_selftest,
         gate_commands.add_simulate_gate,
-        commands.add_simulate,
+        simulate_command.add_simulate,
     ):
         add(verbs)
     options, more = parser.parse_known_args(arguments)

@@ -15,6 +15,7 @@ from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
+from pytest_specdec.measurement import UNKNOWN
 
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
@@ -35,9 +36,11 @@ def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]
     how = settings.update
     if how is None or plan is None or campaign is None:
         return {}, ""
-    missing = [cell for cell in plan.cells if cell not in session.measured]
-    if missing or not session.done:
-        return {}, f"baselines were not updated: {len(missing)} planned points were not measured"
+    missing = [cell for cell in plan.cells if cell not in session.measured or cell in session.unmeasured]
+    if missing:
+        return {}, f"baselines were not updated: {len(missing)} planned points were not measured, or not each time"
+    if not session.done:
+        return {}, "baselines were not updated: the run was interrupted (--specdec-resume goes on with it)"
     runs = {cell: campaign.runs(cell) for cell in sorted(plan.cells)}
     if refused := refusal(session.verdicts, runs, how, settings.reason):
         return {}, f"baselines were not updated: {refused}"
@@ -83,5 +86,13 @@ def who() -> str:
             timeout=_ASK_S,
         )
     except (OSError, subprocess.TimeoutExpired):
+        return _system_user()
+    return done.stdout.strip() or _system_user()
+
+
+def _system_user() -> str:
+    """A container may run as a number that no user has."""
+    try:
         return getpass.getuser()
-    return done.stdout.strip() or getpass.getuser()
+    except (KeyError, OSError):
+        return UNKNOWN

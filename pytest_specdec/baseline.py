@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -36,6 +37,7 @@ from pytest_specdec.speculation.prompt_acceptance import PromptAcceptance
 
 BASELINE_SCHEMA = 1
 _DIGITS = 4
+T = TypeVar("T")
 
 
 class BaselineRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -228,11 +230,18 @@ def load_baseline(path: Path) -> BaselineFile:
 def save_baseline(file: BaselineFile, path: Path) -> None:
     """Write one baseline file, points by rising concurrency, a list of numbers on one line."""
     ordered = msgspec.structs.replace(
-        file, points=dict(sorted(file.points.items(), key=lambda item: float(item[0].removesuffix("rps"))))
+        file,
+        points=_by_level(file.points),
+        anchors=_by_level(file.anchors),
+        accepted=[msgspec.structs.replace(entry, points=_by_level(entry.points)) for entry in file.accepted],
     )
     text = msgspec.json.format(msgspec.json.encode(ordered), indent=1).decode()
     numbers = re.compile(r"\[([\s0-9,.eE+-]+(?:null\s*)?)\]")
     write_whole(path, numbers.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
+
+
+def _by_level(found: Mapping[str, T]) -> dict[str, T]:
+    return dict(sorted(found.items(), key=lambda item: float(item[0].removesuffix("rps"))))
 
 
 def significant(number: float, digits: int = _DIGITS) -> float:

@@ -78,9 +78,10 @@ def _accept(options: argparse.Namespace) -> None:
 
 
 def _runs(run: Run) -> list[Measurement]:
-    """The raw runs that a baseline is made of; old files have means only."""
+    """The raw runs that a baseline is made of; old files have means only. What was judged leaves out what was not."""
     raw = [r.measurement for r in run.raw if r.arm == "candidate" and r.stage != "confirm"]
-    return raw or list(run.measurements)
+    judged = {verdict.cell for verdict in run.verdicts}
+    return [m for m in raw or run.measurements if not judged or m.cell in judged]
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -127,4 +128,4 @@ def _audit(options: argparse.Namespace) -> Audit:
         if not path.exists():
             raise InvalidInputError(f"there is no {path}; name the folder of your suites")
     cells = suite_cells(options.suites)
-    return audit(Baselines(cells.folder), cells.by_tier[options.tier], frozenset().union(*cells.by_tier.values()))
+    return audit(Baselines(cells.folder), cells.by_tier[options.tier], cells.ever)

@@ -54,11 +54,17 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
 
     Raises:
         BrokenFileError: a file that is to be changed cannot be read.
-        InvalidInputError: sessions to be merged are unlike the stored ones.
+        InvalidInputError: sessions to be merged are unlike the stored ones, or two curves would share one file.
     """
     groups: dict[Path, list[Measurement]] = {}
     for measurement in found:
-        groups.setdefault(store.path_of(measurement.cell, measurement.environment), []).append(measurement)
+        group = groups.setdefault(store.path_of(measurement.cell, measurement.environment), [])
+        if group and group[0].curve_key != measurement.curve_key:
+            raise InvalidInputError(
+                f"{measurement.cell} of two suites would share one baseline, for they differ only in what its name "
+                "does not say (seed, lengths, thinking ...): store them in folders of their own (specdec_baselines)"
+            )
+        group.append(measurement)
     # Everything is made before anything is written: an error in one file leaves all of them as they were.
     new = {path: made for path, group in sorted(groups.items()) if (made := _made(path, group, how, by)) is not None}
     for path, (file, _) in new.items():
@@ -81,7 +87,7 @@ def refusal(
             f"{len({run.cell for run in bad})} of {len(measured)} points must not become one, such as "
             f"{bad[0].cell}: {bad[0].why_no_baseline}"
         )
-    if how != "all" or reason:
+    if how == "new" or reason:
         return ""
     failed = [v for v in verdicts.values() if v.outcome in (Outcome.REGRESSED, Outcome.NOT_COMPARABLE)]
     if failed:
@@ -89,6 +95,8 @@ def refusal(
             f"{len(failed)} of {len(measured)} points failed their gate, such as {failed[0].cell}: "
             f"{failed[0].outcome.value}; accept the loss with --specdec-reason 'WHY'"
         )
+    if how == "merge":
+        return ""
     lucky = [
         verdict
         for cell, verdict in verdicts.items()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_specdec.bill import Bill, Cost
 from pytest_specdec.cell import Cell, EngineSpec
-from pytest_specdec.errors import InvalidInputError, SpecdecError
+from pytest_specdec.errors import InvalidInputError, NotComparableError, SpecdecError
+from pytest_specdec.fingerprint import likeness
 from pytest_specdec.measuring.carry_out import Measuring, OpenEngine
 from pytest_specdec.plan import Plan
 from pytest_specdec.run import Arm, RawRun, Stage, load_run
@@ -70,6 +71,8 @@ class Campaign:
     raw: list[RawRun] = field(default_factory=list)
     unmeasured: dict[Cell, SpecdecError] = field(default_factory=dict)
     """Why a cell of the candidate has no measurement."""
+    unconfirmed: dict[Cell, SpecdecError] = field(default_factory=dict)
+    """Why a cell was lost from a block of pairs, or from a fresh start; the newest reason."""
     answers: dict[EngineSpec, Answers] = field(default_factory=dict)
     unanswered: dict[EngineSpec, SpecdecError] = field(default_factory=dict)
     _measuring: Measuring = field(init=False)
@@ -99,12 +102,16 @@ class Campaign:
         """
         wanted = dict.fromkeys(cells, 1)
         plan = Plan.of(wanted, self.seed + block)
+        found: list[dict[Cell, Measurement]] = [{} for _ in PAIRS]
         for place, arm in enumerate(PAIRS):
             self._run(plan, wanted, {}, (arm, "confirm", block, place))
-        found: list[dict[Cell, Measurement]] = [{} for _ in PAIRS]
-        for run in self.raw:
-            if (run.stage, run.block) == ("confirm", block):
-                found[run.place][run.measurement.cell] = run.measurement
+            found[place] = {
+                run.measurement.cell: run.measurement
+                for run in self.raw
+                if (run.arm, run.stage, run.block, run.place) == (arm, "confirm", block, place)
+            }
+            # A cell that is lost in one place makes no pair: its other runs would be for nothing.
+            wanted = {cell: 1 for cell in wanted if cell in found[place]}
         return found
 
     def fresh_starts(self, cells: Iterable[Cell], block: int) -> dict[Cell, Measurement]:
@@ -130,16 +137,20 @@ class Campaign:
         return self.bill.cost()
 
     def resume(self, path: Path) -> None:
-        """Take over what an interrupted run has measured.
+        """Take over what a run has measured; of its pairs only whole blocks, for halves of two days are no pair.
 
         Raises:
             BrokenFileError: it cannot be read.
-            InvalidInputError: it was finished, or holds nothing.
+            InvalidInputError: it holds nothing.
         """
         run = load_run(path)
         if not run.raw:
             raise InvalidInputError(f"--specdec-resume {path}: nothing was measured in it")
-        self.raw = list(run.raw)
+        places = Counter((raw.block, raw.measurement.cell) for raw in run.raw if raw.stage == "confirm")
+        least = len(PAIRS) if "reference" in self.sources else 1
+        self.raw = [
+            raw for raw in run.raw if raw.stage != "confirm" or places[raw.block, raw.measurement.cell] >= least
+        ]
 
     # ---- what the measuring tells
 
@@ -148,12 +159,15 @@ class Campaign:
         self.listener.engine_starting(engine)
 
     def engine_known(self, engine: EngineSpec, environment: Environment) -> None:
-        """Refuse to go on with another engine than an interrupted run had.
+        """Refuse to go on with another engine than an interrupted run had, or with an old one that is unlike the new.
 
         Raises:
             InvalidInputError: version or facts differ.
+            NotComparableError: the old engine differs from the new one in more than an upgrade may bring.
         """
         arm = self._now[0]
+        if arm == "reference":
+            self._refuse_unlike(engine, environment)
         for run in self.raw:
             then = run.measurement.environment
             if run.arm == arm and run.measurement.cell.engine == engine:
@@ -199,9 +213,19 @@ class Campaign:
         error = self.secrets.error(error)
         if self._now[1] != "confirm":
             self.unmeasured.update(dict.fromkeys(cells, error))
+        else:
+            self.unconfirmed.update(dict.fromkeys(cells, error))
         self.listener.not_measured(list(dict.fromkeys(cells)), error)
 
     # ---- helpers
+
+    def _refuse_unlike(self, engine: EngineSpec, old: Environment) -> None:
+        """Pairs tell what the upgrade did only where nothing else differs."""
+        for run in self.raw:
+            if run.arm == "candidate" and run.measurement.cell.engine == engine:
+                refused = likeness(run.measurement.environment, old).refused
+                if refused:
+                    raise NotComparableError(f"the old engine cannot stand beside the new one: {refused[0]}")
 
     def _run(
         self,
@@ -221,7 +245,9 @@ class Campaign:
         part = plan.repeated(left, self.seed + 97 * block + place, asked)
         if part.cells or part.asked:
             source = self.sources[arm]
-            self._measuring.measure(part, self._opener(source), starts=source.restarts)
+            # What is measured beside the plan is for the tables: once is enough, and pairs are of the suspects only.
+            refine = stage != "confirm" and block == 0
+            self._measuring.measure(part, self._opener(source), starts=source.restarts, refine=refine)
 
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
         @contextmanager

@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 
 
 def new_campaign(
-    session: SpecdecSession, listener: Listener, *, source: EngineSource | None = None, keep: Callable[[], None]
+    session: SpecdecSession,
+    listener: Listener,
+    *,
+    keep: Callable[[], None],
+    source: EngineSource | None = None,
+    bill: Bill | None = None,
 ) -> Campaign:
-    """A campaign on the session's engines, or on those of `source`; `keep` is called after every run."""
+    """A campaign on the session's engines, or on those of `source`; `keep` is called after every run.
+
+    `bill`: the one to go on with, so that two campaigns share one budget.
+    """
     settings = session.settings
     sources: dict[Arm, EngineSource] = {"candidate": source or session.source(session.subjects)}
     if (reference := session.reference_source()) is not None:
@@ -33,7 +41,8 @@ def new_campaign(
         sources=sources,
         opener=lambda source, start: _opener(session, source, start),
         options=_options(session),
-        bill=Bill(
+        bill=bill
+        or Bill(
             budget=Budget(seconds=settings.budget_s, usd=settings.budget_usd),
             usd_per_gpu_hour=session.price("").usd_per_gpu_hour,
         ),

@@ -1,4 +1,4 @@
-"""A plugin for `specdec baselines`: write down the cells that tests want baselines for, and run nothing.
+"""A plugin for `specdec baselines`: write down the cells that tests want baselines for, and all they measure.
 
 Loaded by `-p pytest_specdec.cell_list` in a pytest of its own, so that a user's suites are collected as always.
 """
@@ -12,6 +12,7 @@ import pytest
 
 from pytest_specdec.cell import Cell
 from pytest_specdec.files import write_whole
+from pytest_specdec.subjects import cells_of
 
 _SUBJECT = "specdec_subject"
 
@@ -20,6 +21,9 @@ class CellList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What one collection found."""
 
     cells: tuple[Cell, ...]
+    """Cells of tests that read a baseline."""
+    measured: tuple[Cell, ...]
+    """Cells of any test: what is stored of them may stand in for an Off mode that no endpoint serves."""
     folder: str
     """Folder of the baselines of that rootdir."""
 
@@ -31,13 +35,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the cells of tests that read a baseline."""
-    cells = set()
+    """Write the cells of the tests."""
+    cells, measured = set(), set()
     for item in session.items:
         callspec = getattr(item, "callspec", None)
         subject = callspec.params.get(_SUBJECT) if callspec else None
+        if subject is not None:
+            measured.update(cells_of(subject))
         if isinstance(subject, Cell) and "baseline" in getattr(item, "fixturenames", ()):
             cells.add(subject)
     folder = session.config.rootpath / str(session.config.getini("specdec_baselines"))
-    found = CellList(cells=tuple(sorted(cells)), folder=str(folder))
+    found = CellList(cells=tuple(sorted(cells)), measured=tuple(sorted(measured)), folder=str(folder))
     write_whole(session.config.option.specdec_cell_list, msgspec.json.encode(found).decode())

@@ -16,6 +16,9 @@ Only the adapters (`plugin`, `__main__`) turn these into pytest outcomes and exi
 
 from __future__ import annotations
 
+INTERRUPTED = "interrupted"
+"""Why something was not measured that Ctrl-C left out."""
+
 
 class SpecdecError(Exception):
     """Something that the user can act on; its text is one complete message."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
+from pytest_specdec.errors import INTERRUPTED
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
 
 _NEVER = "nothing more is measured (--specdec-confirm=never)"
-_INTERRUPTED = "interrupted"
 
 
 def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell, Verdict], SuiteDecision | None]:
@@ -119,7 +119,7 @@ class _Desk:
         if isinstance(request, ScreenRuns):
             return Observed(runs=self._screened(request.runs), extras=self.case.extras)
         if self.campaign is None:
-            return Observed(exhausted=_INTERRUPTED)
+            return Observed(exhausted=INTERRUPTED)
         if self.session.settings.confirm == "never":
             return Observed(exhausted=_NEVER)
         self._say(request)
@@ -152,6 +152,8 @@ class _Desk:
                 self.new.setdefault(name, []).extend((four[1], four[2]))
                 runs = [self.case.run(name, measurement) for measurement in four]
                 found[name].append(Block(old=(runs[0], runs[3]), new=(runs[1], runs[2])))
+            if not places[-1]:
+                return Observed(blocks=found, exhausted=self.campaign.bill.spent() or self._why_lost(request.cells))
         return Observed(blocks=found)
 
     def _starts(self, request: CandidateSessions) -> Observed:
@@ -166,7 +168,16 @@ class _Desk:
                 measurement = measured.get(self.case.cells[name].cell)
                 if measurement is not None:
                     found[name].append(self.case.run(name, measurement))
+            if not measured:
+                return Observed(runs=found, exhausted=self.campaign.bill.spent() or self._why_lost(request.cells))
         return Observed(runs=found)
+
+    def _why_lost(self, names: Sequence[str]) -> str:
+        """An engine that gave nothing in one block would give nothing in the next: it is not started for each look."""
+        assert self.campaign is not None, "unreachable because an interrupted run measures nothing"
+        lost = self.campaign.unconfirmed
+        reason = next((error for name in names if (error := lost.get(self.case.cells[name].cell))), INTERRUPTED)
+        return f"nothing could be confirmed: {reason}"
 
     def _say(self, request: PairBlocks | CandidateSessions) -> None:
         assert self.campaign is not None, "unreachable because an interrupted run measures nothing"

@@ -131,6 +131,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
+    from pytest_specdec.refused import refusals
     from pytest_specdec.subjects import narrow
 
     problems = config.stash[PROBLEMS]
@@ -150,9 +151,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ours[item] = subject
     if ours and not _is_worker(config):
         try:
-            refused = session.refusals(list(ours.values()))
+            subjects = list(ours.values())
+            refused = refusals(session.source(subjects), subjects)
         except SpecdecError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.UsageError(session.secrets.redact(str(error))) from error
         deselected += [item for item, subject in ours.items() if subject in refused]
         session.deselection_reasons = sorted(set(refused.values()))
     for item, subject in ours.items():
@@ -182,8 +184,10 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     session = config.stash[SESSION]
     if session.plan is None:
         return []
-    lines = [f"specdec plan: {session.plan_words()}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
-    lines += [f"specdec: {words}"] if (words := session.confirm_words()) else []
+    from pytest_specdec.planning import confirm_words, plan_words
+
+    lines = [f"specdec plan: {plan_words(session)}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
+    lines += [f"specdec: {words}"] if (words := confirm_words(session)) else []
     lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
     return lines
 
@@ -208,9 +212,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _measure(config: pytest.Config, session: SpecdecSession) -> None:
+    from pytest_specdec.planning import planned_runs
+
     assert session.plan is not None, "unreachable because the plan is made after collection"
     try:
-        session.measure(_progress(config, session.planned))
+        session.measure(_progress(config, planned_runs(session)))
     except SpecdecError as error:
         raise pytest.UsageError(session.secrets.redact(str(error))) from error
 
@@ -279,9 +285,10 @@ def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
     A value between two measured points says which they are; outside of the measured range there is none.
     """
     from pytest_specdec.matrix import CurveSubject
+    from pytest_specdec.reading import read_curve
 
     assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
-    return _session(request).curve(specdec_subject)
+    return read_curve(_session(request), specdec_subject)
 
 
 @pytest.fixture
@@ -291,9 +298,10 @@ def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comp
     One test per MTP mode and workload; its cells are measured in both modes.
     """
     from pytest_specdec.matrix import ComparisonSubject
+    from pytest_specdec.reading import read_comparison
 
     assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
-    return _session(request).comparison(specdec_subject)
+    return read_comparison(_session(request), specdec_subject)
 
 
 @pytest.fixture
@@ -303,9 +311,10 @@ def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs
     Both engines answer the same questions greedily after the load; Off answers twice, as the control.
     """
     from pytest_specdec.matrix import OutputSubject
+    from pytest_specdec.reading import read_outputs
 
     assert isinstance(specdec_subject, OutputSubject), "unreachable because generate_tests gives an output subject"
-    return _session(request).outputs(specdec_subject)
+    return read_outputs(_session(request), specdec_subject)
 
 
 @pytest.fixture
@@ -315,6 +324,7 @@ def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement
     The arguments are those of the specdec marker, and the test's markers fill in what is left out. The same engines
     serve it as the plan (attached or simulated). The result is neither judged nor stored as a baseline.
     """
+    from pytest_specdec.beside import measure_apart
     from pytest_specdec.matrix import Matrix
 
     session = _session(request)
@@ -326,7 +336,7 @@ def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement
         if len(cells) != 1:
             raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
         session.declare(cells[0], matrix)
-        return session.measure_apart(cells[0], _progress(request.config, 1))
+        return measure_apart(session, cells[0], _progress(request.config, 1))
 
     return measure
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
+from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
 from pytest_specdec.gate.prediction import Reach, reach
 from pytest_specdec.gate.presets import PRESETS, oriented_log
@@ -39,21 +40,21 @@ def selftest(session: SpecdecSession) -> SelfTest:
     """Fit and store the noise of what a session measured in several starts of the same engines.
 
     Raises:
-        InvalidInputError: fewer than two sessions, or points that were not measured.
+        InvalidInputError: fewer than two sessions, points that were not measured, or an interrupted run.
     """
     assert session.plan is not None, "unreachable because the plan is made first"
     assert session.campaign is not None, "unreachable because the session has measured"
     missing = [cell for cell in session.plan.cells if cell not in session.measured]
     if missing:
         raise InvalidInputError(f"no noise was fitted: {len(missing)} planned points were not measured")
-    runs = {str(cell): session.campaign.runs(cell) for cell in sorted(session.plan.cells)}
+    if not session.done:
+        raise InvalidInputError("no noise was fitted: the run was interrupted")
+    names = unique_names(sorted(session.plan.cells))
+    runs = {name: session.campaign.runs(cell) for cell, name in names.items()}
     sessions = {name: _by_session(found) for name, found in runs.items()}
     counts = {len(found) for found in sessions.values()}
     if min(counts) < _LEAST_SESSIONS:
-        raise InvalidInputError(
-            "no noise was fitted: it needs two sessions or more (--specdec-sessions 5x2); an attached server is not "
-            "restarted: launch it (--specdec-launch), or gather sessions with --specdec-update=merge"
-        )
+        raise InvalidInputError("no noise was fitted: it needs two sessions or more (--specdec-sessions 5x2)")
     requests = {name: min(run.requests.finished for run in found) for name, found in runs.items()}
     noise = fit_noise(sessions, requests=requests, source="selftest")
     environment = next(iter(session.measured.values())).environment
@@ -71,11 +72,17 @@ def _by_session(runs: Sequence[Measurement]) -> dict[str, list[Run]]:
     return found
 
 
+def _number(session: str) -> tuple[str, int]:
+    """The tenth session comes after the ninth."""
+    stamp, _, number = session.rpartition(".")
+    return stamp, int(number)
+
+
 def _judge_last(sessions: Mapping[str, Mapping[str, Sequence[Run]]]) -> SuiteDecision:
     """Whether the gate keeps its word here: nothing was changed, so nothing may FAIL."""
-    names = sorted({name for found in sessions.values() for name in found})
-    before = {cell: {n: runs for n, runs in found.items() if n != names[-1]} for cell, found in sessions.items()}
-    last = {cell: found.get(names[-1], []) for cell, found in sessions.items()}
+    newest = max((name for found in sessions.values() for name in found), key=_number)
+    before = {cell: {n: runs for n, runs in found.items() if n != newest} for cell, found in sessions.items()}
+    last = {cell: found.get(newest, []) for cell, found in sessions.items()}
 
     def answer(request: Request) -> Observed:
         if isinstance(request, ScreenRuns):

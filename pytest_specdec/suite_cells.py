@@ -26,6 +26,9 @@ class SuiteCells:
     """What suites want stored."""
 
     by_tier: dict[str, frozenset[Cell]]
+    """Cells that must have a baseline."""
+    ever: frozenset[Cell]
+    """Cells that any test measures in any tier: what is stored of them is no orphan."""
     folder: Path
     """Folder of the baselines."""
 
@@ -38,7 +41,11 @@ def suite_cells(suites: Sequence[Path]) -> SuiteCells:
     """
     found = {tier: _collect(suites, tier) for tier in TIERS}
     folder = Path(next(iter(found.values())).folder)
-    return SuiteCells(by_tier={tier: frozenset(listed.cells) for tier, listed in found.items()}, folder=folder)
+    return SuiteCells(
+        by_tier={tier: frozenset(listed.cells) for tier, listed in found.items()},
+        ever=frozenset().union(*(listed.measured for listed in found.values())),
+        folder=folder,
+    )
 
 
 def _collect(suites: Sequence[Path], tier: str) -> CellList:

@@ -11,8 +11,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_specdec"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ADAPTERS = {
-    "settings", "options", "plugin", "session", "judged", "progress", "ending", "commands", "__main__", "measuring",
-    "hookspec", "campaign", "campaign_setup", "selftest", "gating", "accepting", "stored_off",
+    "settings", "options", "plugin", "session", "judged", "progress", "ending", "__main__", "measuring",
+    "hookspec", "campaign", "campaign_setup", "selftest", "gating", "accepting", "stored_off", "planning", "refused",
+    "beside", "reading", "run_folder", "sigterm", "compare_command", "saved_run_commands", "simulate_command",
+    "command_line",
     "suite_cells", "cell_list", "baseline_commands", "gate_commands", "surfaces", "benchmark",
 }  # fmt: skip
 SHELL = ("load", "engine", "simulator", "sources", "telemetry", "report")

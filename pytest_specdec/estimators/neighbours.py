@@ -34,6 +34,8 @@ _STEEPNESS = (0.2, 1.0)
 """Range of a: an engine that shares one budget among its streams has 1."""
 _SURER = 0.7
 """Output throughput is surer than the median TPOT by about this factor, when the window ends."""
+_AIM = 0.9
+"""Neighbours are measured to a little less than what is asked: where the level lies is only known afterwards."""
 _LOOSEST = 1.5
 """A neighbour is measured to so many times the precision at most, that it still is a neighbour."""
 
@@ -88,7 +90,7 @@ def next_wanted(
     first = max(missing, key=lambda c: weights[c])
     steepness, weight = _steepness(known, low), max(weights[first], 1e-6)
     # What a half-width of 1 in interactivity does to the reading, with two neighbours' degrees of freedom.
-    effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1)
+    effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1) / _AIM
     share_of_time = precision / effect / math.sqrt(weight)
     other = measured.get(2 * low + 1 - first)
     if other is not None and other.interactivity.relative is not None:
@@ -98,7 +100,7 @@ def next_wanted(
 
 
 def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:
-    """Relative half-width of the throughput that a curve through the points has at a level; None where it is unknown."""
+    """Relative half-width of the throughput that a curve has at a level; None where it is unknown."""
     curve = Curve(points)
     try:
         bracket = curve.at(level).bracket

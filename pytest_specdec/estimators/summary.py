@@ -73,10 +73,11 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
             f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
             f"{window_s:.1f} s; use a longer window"
         )
-    if not tpots.any():
+    if np.median(tpots) <= 0:
+        which = "every" if not tpots.any() else "every other"
         raise NotMeasuredError(
-            "every answer arrived all at once: something on the way (a proxy, a gateway) buffers the stream, and speed "
-            "per user cannot be seen from here"
+            f"{which} answer arrived all at once: something on the way (a proxy, a gateway, a client without a CPU) "
+            "buffers the stream, and speed per user cannot be seen from here"
         )
     batches = _batches(streams, traffic)
     mean_osl = _mean_osl(batches, workload)

@@ -123,15 +123,23 @@ def observed(measurement: Measurement, baseline: BaselinePoint, *, by_prompt: bo
     return _logs({key: measurement.values[key] for key in keys if key in measurement.values})
 
 
-def named(evidence: Sequence[CellEvidence]) -> dict[str, CellEvidence]:
-    """Give each cell a name of its own: its id, and its parallelism and prompts where two share one."""
-    ids = [str(one.cell) for one in evidence]
-    names = [
-        own if ids.count(own) == 1 else f"{own} {one.cell.engine.parallelism} {one.cell.workload.prompts}"
-        for own, one in zip(ids, evidence, strict=True)
+def unique_names(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Give each cell a name of its own: its id, its parallelism and prompts where two share one, else a number."""
+    ids = [str(cell) for cell in cells]
+    longer = [
+        own if ids.count(own) == 1 else f"{own} {cell.engine.parallelism} {cell.workload.prompts}"
+        for own, cell in zip(ids, cells, strict=True)
     ]
-    assert len(set(names)) == len(names), "unreachable because cells differ in one of these"
-    return dict(zip(names, evidence, strict=True))
+    return {
+        cell: name if longer.count(name) == 1 else f"{name} #{longer[:i].count(name) + 1}"
+        for i, (name, cell) in enumerate(zip(longer, cells, strict=True))
+    }
+
+
+def named(evidence: Sequence[CellEvidence]) -> dict[str, CellEvidence]:
+    """Give each cell of a suite a name of its own, see `unique_names`."""
+    names = unique_names([one.cell for one in evidence])
+    return {names[one.cell]: one for one in evidence}
 
 
 def window_sd(estimate: Estimate | None) -> float | None:

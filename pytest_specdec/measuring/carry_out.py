@@ -7,9 +7,9 @@ that an interruption loses the point in flight and nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import msgspec
@@ -19,23 +19,23 @@ from pytest_specdec.bill import Bill
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
-from pytest_specdec.estimators.neighbours import next_concurrency
+from pytest_specdec.estimators.neighbours import look_s
+from pytest_specdec.estimators.window import StopRule
 from pytest_specdec.facts import Facts, contradictions
 from pytest_specdec.load.point import Progress
 from pytest_specdec.load.prompts import FileWriter, PromptWriter, TextWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.measuring.asking import Answers, ask_all
+from pytest_specdec.measuring.look import look_at
 from pytest_specdec.measuring.point import PointOptions, Server, measure_point
+from pytest_specdec.measuring.refining import Looked, refining
 from pytest_specdec.plan import Plan
 from pytest_specdec.prompts.file import PromptFile
 from pytest_specdec.prompts.regime import TEXT, Regime
 from pytest_specdec.sample import Traffic
 from pytest_specdec.telemetry.sampler import open_source
 from pytest_specdec.telemetry.source import GpuSource, on_this_host
-
-_MOST_REFINED = 8
-"""A level is looked for up to so many times the highest planned concurrency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,18 +118,21 @@ class Measuring:
     bill: Bill
     asked: dict[EngineSpec, bool | None] = field(default_factory=dict)
     """Engines whose answers are still wanted."""
+    refine: bool = True
+    """Whether levels are looked for besides the plan."""
     order: int = 0
     counted: dict[tuple[str, Workload, str], tuple[EngineSpec, dict[int, int]]] = field(default_factory=dict)
     writers: dict[tuple[str, Workload], Writer] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     """What the observer was told once and need not hear for every engine."""
 
-    def measure(self, plan: Plan, open_engine: OpenEngineFor, *, starts: bool) -> None:
+    def measure(self, plan: Plan, open_engine: OpenEngineFor, *, starts: bool, refine: bool = True) -> None:
         """Measure every cell of a plan, engine by engine; trouble with one engine does not end the others.
 
         A cell that stands in the plan several times is measured as often. `starts`: opening an engine starts a server.
+        `refine`: also measure the neighbours of the levels that the options name.
         """
-        self.asked = dict(plan.asked)
+        self.asked, self.refine = dict(plan.asked), refine
         for engine, cells in plan.by_engine():
             left = list(cells)
             spent = self.bill.spent()
@@ -174,12 +177,7 @@ class Measuring:
                 endpoint=endpoint, target=target, served=served, facts=facts, environment=environment, gpus=gpus
             )
             found = [await self._try(server, running, cell, left) for cell in list(left) if cell in left]
-            measured = [measurement for measurement in found if measurement is not None]
-            for cell in self._refining(measured, facts):
-                beside = [cell]
-                measurement = await self._try(server, running, cell, beside)
-                if measurement is not None:
-                    measured.append(measurement)
+            await self._refine(server, running, [m for m in found if m is not None])
             await self._ask(engine, target)
 
     async def _ask(self, engine: EngineSpec, target: Target) -> None:
@@ -197,7 +195,44 @@ class Measuring:
             del self.asked[engine]
             self.observer.not_answered(engine, error)
 
-    async def _try(self, server: Server, running: OpenEngine, cell: Cell, left: list[Cell]) -> Measurement | None:
+    async def _refine(self, server: Server, running: OpenEngine, found: list[Measurement]) -> None:
+        """Measure, besides the plan, the neighbours between which each level lies."""
+        rule, looked = self.options.point.rule, Looked()
+        for cell, wanted in refining(
+            found,
+            looked,
+            self.options.refine,
+            precision=rule.precision,
+            facts=server.facts,
+            said=self.observer.said,
+        ):
+            if wanted.precision is None:
+                await self._look(server, cell, looked)
+                continue
+            measurement = await self._try(server, running, cell, [cell], wanted.rule(rule))
+            if measurement is not None:
+                found.append(measurement)
+
+    async def _look(self, server: Server, cell: Cell, looked: Looked) -> None:
+        """Find out roughly where a concurrency lies; one that cannot be looked at is missing from `looked`."""
+        if self.bill.spent():
+            return
+        point = self.options.point
+        try:
+            looked[cell.workload, cell.concurrency] = await look_at(
+                server,
+                cell,
+                await self._writer(cell, server.target),
+                point,
+                seconds=look_s(point.rule),
+                on_progress=lambda progress: self.observer.progress(cell, progress),
+            )
+        except SpecdecError as error:
+            self.observer.said(f"{cell}: {error}")
+
+    async def _try(
+        self, server: Server, running: OpenEngine, cell: Cell, left: list[Cell], rule: StopRule | None = None
+    ) -> Measurement | None:
         """Measure one cell and take it from `left`, together with all others when they cannot be measured any more."""
         spent = self.bill.spent()
         if spent:
@@ -205,7 +240,7 @@ class Measuring:
             left.clear()
             return None
         try:
-            measurement = await self._measure(server, running.session, cell)
+            measurement = await self._measure(server, running.session, cell, rule)
         except SpecdecError as error:
             death = running.died() if isinstance(error, EngineError) else ""
             lost = list(left) if death else [cell]
@@ -215,23 +250,6 @@ class Measuring:
         left.remove(cell)
         self.observer.measured(measurement)
         return measurement
-
-    def _refining(self, found: list[Measurement], facts: Facts) -> Iterator[Cell]:
-        """Cells that bring each level between two neighbouring concurrencies; `found` grows meanwhile."""
-        planned = list(found)
-        for workload in dict.fromkeys(m.cell.workload for m in planned if not m.cell.rate):
-            for level in self.options.refine:
-                tried: set[int] = set()
-                while True:
-                    curve = [m for m in found if m.cell.workload == workload]
-                    seen = {m.cell.concurrency: m.interactivity.value for m in curve}
-                    most = _MOST_REFINED * max(m.cell.concurrency for m in planned)
-                    most = min(most, facts.max_running or most)
-                    concurrency = next_concurrency(seen, level, most=most)
-                    if concurrency is None or concurrency in tried:
-                        break
-                    tried.add(concurrency)  # one that failed is not tried again
-                    yield Cell(curve[0].cell.engine, workload, concurrency)
 
     @asynccontextmanager
     async def _gpus(self, running: OpenEngine, served: Served) -> AsyncIterator[GpuSource | None]:
@@ -250,10 +268,11 @@ class Measuring:
             if source is not None:
                 await source.close()
 
-    async def _measure(self, server: Server, session: str, cell: Cell) -> Measurement:
+    async def _measure(self, server: Server, session: str, cell: Cell, rule: StopRule | None) -> Measurement:
         writer = await self._writer(cell, server.target)
+        options = replace(self.options.point, rule=rule or self.options.point.rule)
         found = await measure_point(
-            server, cell, writer, self.options.point, lambda progress: self.observer.progress(cell, progress)
+            server, cell, writer, options, lambda progress: self.observer.progress(cell, progress)
         )
         self._refuse_other_counting(cell, found.traffic)
         self.order += 1

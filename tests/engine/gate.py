@@ -43,6 +43,8 @@ PLAN = ("--specdec-only=mtp=0,3", "--specdec-only=concurrency=4", "--specdec-win
 OFF = ("--specdec-only=mtp=0", *PLAN[1:])
 START = RECIPE.replace("{python}", "nice -n 5 {python}", 1)
 """Engine and client share the machine: the client first, or its lateness would be the engine's."""
+QUIET_LOAD, MOST_WAIT_S = 3.0, 600
+"""A suite starts when the machine's load is below this, or after so many seconds all the same."""
 METRIC = "total_tok_s_gpu"
 Numbers = dict[str, Any]
 
@@ -63,11 +65,12 @@ class Study:
             engine: Folder of the engine's model; the suite knows it by the healthy one's name.
             beside: Whether the old engine may be started too.
         """
-        print(f"--- {name}", flush=True)
+        load = _wait_until_quiet()
+        print(f"--- {name}, at load {load:.1f}", flush=True)
         command = ["-o", f"specdec_launch_command={START.replace('serve {model}', f'serve {engine}')}"]
         command += ["-o", f"specdec_reference_launch_command={START}"]
         command += ["--specdec-reference-launch=vllm"] if beside else []
-        started, load = time.monotonic(), os.getloadavg()[0]
+        started = time.monotonic()
         exit_code, output = measure(self.folder, *command, *arguments, said=_show)
         (self.folder / f"{len(self.found['suites'])}.txt").write_text(output)
         run = newest_run(self.folder)
@@ -97,10 +100,7 @@ def essence(run: Numbers) -> Numbers:
     """Verdicts and decisions without the measurements."""
     decisions = run["decision"]["decisions"] if run["decision"] else []
     keys = ("cell", "metric", "outcome", "evidence", "loss", "low", "high", "runs", "pairs", "p_adjusted", "gateable")
-    throughput = {
-        f"mtp{raw['measurement']['cell']['engine']['mtp']}": raw["measurement"]["values"][METRIC][0]
-        for raw in run["raw"]
-    }
+    throughput = {f"mtp{m['cell']['engine']['mtp']}": m["values"][METRIC][0] for m in run["measurements"]}
     return {
         "outcome": run["decision"]["outcome"] if run["decision"] else None,
         "cells": {f"mtp{v['cell']['engine']['mtp']}": v["outcome"] for v in run["verdicts"]},
@@ -164,10 +164,10 @@ def report(found: Numbers) -> str:
         pairs = max((decision["pairs"] for decision in suite["decisions"]), default=0)
         cells = ", ".join(f"{mode} {outcome}" for mode, outcome in suite["cells"].items())
         counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        rows.append(
-            [suite["name"], cells, counted, pairs, suite["server_starts"], suite["minutes"], suite["load_before"]]
-        )
-    headers = ["candidate", "cells", "metrics and checks", "pairs", "starts", "minutes", "load before"]
+        lost = ", ".join(_lost(decision) for decision in suite["decisions"] if decision["metric"] == METRIC)
+        spent = [pairs, suite["server_starts"], suite["minutes"], suite["load_before"]]
+        rows.append([suite["name"], cells, counted, lost, *spent])
+    headers = ["candidate", "cells", "metrics and checks", "throughput lost", "pairs", "starts", "minutes", "load"]
     selftest = [
         [
             one["cell"].removeprefix(f"{MODEL.name}-fp32-"),
@@ -184,6 +184,20 @@ def report(found: Numbers) -> str:
     refused = [f"{name}: exit code {one['exit_code']}, `{one['said']}`" for name, one in found["refused"].items()]
     tables = (tabulate(selftest, learned, tablefmt="github"), tabulate(rows, headers, tablefmt="github"))
     return "\n\n".join((*tables, *refused))
+
+
+def _wait_until_quiet() -> float:
+    """Other people's work on the machine is noise that no gate can see through. Returns the load."""
+    until = time.monotonic() + MOST_WAIT_S
+    while (load := os.getloadavg()[0]) > QUIET_LOAD and time.monotonic() < until:
+        time.sleep(5)
+    return load
+
+
+def _lost(decision: Numbers) -> str:
+    loss, low, high = (decision[key] for key in ("loss", "low", "high"))
+    mode = "off" if "-off-" in decision["cell"] else "mtp3"
+    return f"{mode} unknown" if loss is None else f"{mode} {loss:.1%} ({low:.1%} to {high:.1%})"
 
 
 def _row(one: Reach) -> Numbers:

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.estimators.neighbours import next_concurrency
+from pytest_specdec.cell import Workload
+from pytest_specdec.curve import Point
+from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.estimate import Estimate
+from pytest_specdec.estimators.look import LookReview, rough_interactivity
+from pytest_specdec.estimators.neighbours import Wanted, look_s, next_concurrency, next_wanted, reading_precision
+from pytest_specdec.estimators.window import StopRule
+from pytest_specdec.sample import Traffic
+from pytest_specdec.simulator.model import closed_form
+from pytest_specdec.simulator.presets import find_preset
+from pytest_specdec.simulator.virtual import run_closed_loop
 
 
 def refine(start: dict[int, float], truth: dict[int, float], target: float, most: int) -> dict[int, float]:
@@ -65,3 +75,121 @@ def test_outside_of_what_was_measured_it_halves_and_doubles(seen: dict[int, floa
 def test_it_never_asks_for_more_than_the_server_runs() -> None:
     assert next_concurrency({40: 50.0}, 10.0, most=48) == 48
     assert next_concurrency({48: 50.0}, 10.0, most=48) is None
+
+
+def curve_points(*found: tuple[int, float, float, float]) -> list[Point]:
+    """Points by (concurrency, interactivity, relative half-width of throughput, that of interactivity)."""
+    return [
+        Point(
+            concurrency=c,
+            interactivity=Estimate(value, value * own),
+            throughput=Estimate(c * value, c * value * half),
+        )
+        for c, value, half, own in found
+    ]
+
+
+@given(st.floats(20, 200), st.floats(0.3, 0.9), st.floats(1.0, 250))
+def test_a_level_ends_between_two_measured_neighbours_or_out_of_reach(first: float, slope: float, level: float) -> None:
+    truth = {c: first / c**slope for c in range(1, 129)}
+    looked: dict[int, float] = {8: truth[8]}
+    measured: list[Point] = []
+    for _ in range(60):
+        wanted = next_wanted(measured, looked, level, precision=0.01, most=128)
+        if wanted is None:
+            break
+        if wanted.precision is None:
+            assert wanted.concurrency not in looked
+            looked[wanted.concurrency] = truth[wanted.concurrency]
+            continue
+        assert 0 < wanted.precision <= 0.015
+        assert wanted.concurrency not in {p.concurrency for p in measured}, "nothing is measured twice"
+        measured += curve_points((wanted.concurrency, truth[wanted.concurrency], 0.007, wanted.precision))
+    else:
+        raise AssertionError("it never ends")
+    if truth[128] < level <= truth[1]:
+        low = max(c for c in truth if truth[c] >= level)
+        assert {low, low + 1} <= {p.concurrency for p in measured}
+        assert len(measured) <= 4
+        assert reading_precision(measured, looked, level) is not None
+
+
+def test_the_allowance_is_shared_by_weight() -> None:
+    """The nearer neighbour is measured longer, and the second one takes what the first has left."""
+    looked = {4: 100 / 4**0.5, 32: 100 / 32**0.5}
+    points = curve_points((16, 25.0, 0.005, 0.005), (8, 35.4, 0.005, 0.005))
+    level = 100 / 12.2**0.5
+    first = next_wanted(points, looked, level, precision=0.01, most=64)
+    assert first is not None
+    assert (first.concurrency, first.precision is None) == (12, False)
+    sure = next_wanted(
+        [*points, *curve_points((12, 100 / 12**0.5, 0.002, 0.002))], looked, level, precision=0.01, most=64
+    )
+    unsure = next_wanted(
+        [*points, *curve_points((12, 100 / 12**0.5, 0.008, 0.008))], looked, level, precision=0.01, most=64
+    )
+    assert sure is not None
+    assert unsure is not None
+    assert sure.concurrency == unsure.concurrency == 13
+    assert sure.precision is not None
+    assert unsure.precision is not None
+    assert sure.precision >= unsure.precision
+
+
+def test_luck_of_a_window_counts_by_the_steepness() -> None:
+    """With c^-1/2 a window that is lucky by 1 % moves the reading by 2 %, half of which is each neighbour's."""
+    looked = {c: 100 / c**0.5 for c in (4, 32)}
+    points = curve_points(*((c, 100 / c**0.5, 0.01, 0.01) for c in (12, 13)))
+    middle = (points[0].interactivity.value + points[1].interactivity.value) / 2
+    reached = reading_precision(points, looked, middle)
+    # t with 18 degrees of freedom instead of 9.
+    assert reached == pytest.approx(0.02 / 2**0.5 * 2.101 / 2.262, rel=0.01)
+    assert reading_precision(points, looked, points[0].interactivity.value) == pytest.approx(0.02, rel=0.01)
+    assert reading_precision(points, looked, 90.0) is None
+
+
+def test_independent_errors_count_less_than_shared_ones() -> None:
+    looked = {c: 100 / c**0.5 for c in (4, 32)}
+    reached = [
+        reading_precision(curve_points(*((c, 100 / c**0.5, half, 0.01) for c in (12, 13))), looked, 28.3)
+        for half in (0.0, 0.005, 0.01)
+    ]
+    known = [r for r in reached if r is not None]
+    assert len(known) == 3
+    assert known == sorted(known)
+    assert known[0] == pytest.approx(known[2] / 2, rel=0.01)
+
+
+def test_a_neighbour_that_seems_beaten_is_passed_over() -> None:
+    looked = {c: 100 / c**0.5 for c in (4, 32)}
+    fast, slow = curve_points((12, 28.9, 0.01, 0.01), (13, 26.0, 0.01, 0.01))
+    wanted = next_wanted([fast, slow], looked, 28.0, precision=0.01, most=64)
+    assert wanted is not None
+    assert wanted.concurrency == 14
+
+
+def test_a_window_of_fixed_length_stays_so() -> None:
+    fixed = StopRule(floor_s=12.0, ceiling_s=12.0, precision=0.01)
+    open_ended = StopRule(floor_s=10.0, ceiling_s=120.0, precision=0.01)
+    wanted = Wanted(concurrency=8, precision=0.012)
+    assert wanted.rule(fixed) == fixed
+    assert wanted.rule(open_ended) == StopRule(floor_s=5.0, ceiling_s=120.0, precision=0.012)
+    assert look_s(fixed) == 1.5
+    assert look_s(StopRule(floor_s=0.4, ceiling_s=0.4, precision=0.01)) == 0.4
+
+
+def test_a_look_tells_interactivity_roughly() -> None:
+    preset, workload = find_preset("h200-qwen3.5-397b-fp8"), Workload(isl=1024, osl=1024)
+    for concurrency in (8, 32):
+        run = run_closed_loop(
+            preset, mtp=3, workload=workload, concurrency=concurrency, window_s=0.5, review=LookReview(seconds=1.5)
+        )
+        traffic = run.traffic
+        assert traffic.window_end_s - traffic.window_start_s == pytest.approx(1.5)
+        right = 1 / closed_form(preset, workload, concurrency, 3).tpot_s
+        assert rough_interactivity(traffic, concurrency) == pytest.approx(right, rel=0.15)
+
+
+def test_a_look_without_a_token_says_so() -> None:
+    with pytest.raises(NotMeasuredError, match=r"no token came within 1\.5 s at concurrency 4"):
+        rough_interactivity(Traffic(samples=[], window_start_s=0.0, window_end_s=1.5), 4)

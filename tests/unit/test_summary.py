@@ -131,6 +131,16 @@ def test_a_window_without_a_stream_says_to_measure_longer() -> None:
         values(dataclasses.replace(steady(2), window_start_s=5.0, window_end_s=5.1))
 
 
+def test_answers_that_come_all_at_once_have_no_speed() -> None:
+    traffic = steady(4)
+    samples = [
+        dataclasses.replace(s, chunk_s=np.full_like(s.chunk_s, s.chunk_s[0])) if i % 3 else s
+        for i, s in enumerate(traffic.samples)
+    ]
+    with pytest.raises(NotMeasuredError, match="every other answer arrived all at once"):
+        values(dataclasses.replace(traffic, samples=samples))
+
+
 def test_input_is_credited_with_output_as_the_server_counted_it() -> None:
     workload = Workload(isl=8192, osl=100, shortest=1.0)
     traffic = steady(8)
