@@ -36,7 +36,9 @@ def add_baselines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="new: only points that have none; all: replace (default); merge: further sessions beside the stored ones",
     )
     accept.add_argument("--new-anchor", action="store_true", help="forget the first baseline of these points too")
-    accept.add_argument("--baselines", type=Path, default=Path("baselines"), metavar="FOLDER", help="(%(default)s)")
+    accept.add_argument(
+        "--baselines", type=Path, default=Path("baselines"), metavar="FOLDER", help="(default: %(default)s)"
+    )
     accept.set_defaults(run=_accept)
 
     for name, what in (
@@ -44,9 +46,14 @@ def add_baselines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ("prune", "remove points that no suite asks for, in any tier"),
     ):
         action = actions.add_parser(name, help=what, description=f"No GPU, nothing is measured: {what}.")
-        action.add_argument("suites", nargs="*", type=Path, default=[Path("suites")], metavar="SUITE")
-        action.add_argument("--tier", default="smoke", help="tier whose cells must have a baseline (%(default)s)")
-        if name == "prune":
+        action.add_argument(
+            "suites", nargs="*", type=Path, default=[Path("suites")], metavar="SUITE", help="tests (default: suites)"
+        )
+        if name == "check":
+            tier = "tier whose cells must have a baseline (default: %(default)s)"
+            action.add_argument("--tier", default="smoke", help=tier)
+        else:
+            action.set_defaults(tier="smoke")  # an orphan is one in every tier
             action.add_argument("--dry-run", action="store_true", help="only say what would go")
         action.set_defaults(run=_check if name == "check" else _prune)
 

@@ -36,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write the cells of the tests."""
-    cells, measured = set(), set()
+    cells: set[Cell] = set()
+    measured: set[Cell] = set()
     for item in session.items:
         callspec = getattr(item, "callspec", None)
         subject = callspec.params.get(_SUBJECT) if callspec else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the options that write tables to files."""
     for suffix, what in (("html", "a page that opens offline"), ("md", "Markdown"), ("csv", "CSV"), ("json", "JSON")):
         parser.add_argument(f"--{suffix}", type=Path, metavar="FILE", help=f"also write {what}")
 
@@ -24,6 +25,7 @@ def emit(
     remarks: list[str],
     page: Callable[[], str],
 ) -> None:
+    """Print tables and remarks, and write them where the options say; `page` makes the page, when it is wanted."""
     from pytest_specdec.files import write_whole
     from pytest_specdec.report.export import write_outputs
     from pytest_specdec.report.render import screen_width, terminal
@@ -39,12 +41,14 @@ def emit(
 
 
 def count(text: str) -> int:
+    """Read a whole number from 1 up."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
 
 
 def positive(text: str) -> float:
+    """Read a positive number."""
     try:
         number = float(text)
     except ValueError:

@@ -10,10 +10,11 @@ from pathlib import Path
 from pytest_specdec.errors import EngineError
 
 _SIMULATE = """\
-Simulate suites of 100 cells under the gate's rule as it is landed, and under the rules of other tools: false alarms of
-clean suites, detection of losses, runs and GPU-hours. A thousand suites take about a quarter of a minute per row.
+Simulate suites of 100 cells under the gate's rule, no engine involved: false alarms of clean suites, detection of
+losses, runs and GPU-hours; with --peers beside the rules of other tools. A thousand suites take about a quarter of a
+minute per row.
 
-  specdec simulate-gate --suites 300
+  specdec simulate-gate --suites 300 --peers
   specdec simulate-gate --noise baselines/h200/noise-vllm.json   (the noise that a selftest found)
 """
 
@@ -42,14 +43,14 @@ def add_simulate_gate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]
     """`specdec simulate-gate`."""
     parser = verbs.add_parser(
         "simulate-gate",
-        help="false alarms and detection of the gate itself, by simulation, beside other rules",
+        help="false alarms and detection of the gate itself, by simulation",
         description=_SIMULATE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--suites", type=int, default=300, metavar="N", help="suites per row (default: %(default)s)")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="simulate the noise of a selftest, in place of ours")
     parser.add_argument("--peers", action="store_true", help="the rules of other tools too")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulation (default: %(default)s)")
     parser.set_defaults(run=_simulate_gate)
 
 

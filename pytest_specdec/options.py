@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_specdec.cell import NATURAL
+from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.matrix import AXES, TIERS
@@ -112,15 +113,18 @@ def add_options(parser: pytest.Parser) -> None:
         nargs="?",
         const="new",
         choices=["new", "all", "merge"],
-        help="Store what was measured as baselines: points that have none (default), all, or merge: further sessions "
-        "beside the stored ones (of an attached server, which is not restarted, or of another day). Review the diff.",
+        help="Measure several sessions (--specdec-sessions) and store them as baselines, --specdec-update=HOW. new "
+        "(default): only points that have none; all: replace; merge: further sessions beside the stored ones (of an "
+        "attached server, which is not restarted, or of another day). A loss, or a gain that may be luck, needs "
+        "--specdec-reason; broken speculation never becomes one. Review the diff.",
     )
     option(
         "--specdec-sessions",
         type=sessions,
         metavar="SxR",
-        help="For --specdec-update: S sessions (starts of the server) of R runs per point, so that a baseline knows "
-        "its own noise (ini: specdec_sessions, default 5x2; with fewer the noise is assumed)",
+        help="For --specdec-update and --specdec-selftest: S sessions (starts of the server) of R runs per point, so "
+        "that a baseline knows its own noise (ini: specdec_sessions, default 5x2). An attached server is not "
+        "restarted: there it is one session of R runs, and --specdec-update=merge adds others",
     )
     option(
         "--specdec-reason",
@@ -137,8 +141,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-resume",
         type=Path,
         metavar="RUN",
-        help="Go on with an interrupted run (.specdec/runs/...json): what it measured is not measured again, after "
-        "checking that engine and facts are the same",
+        help="Go on with an interrupted run (.specdec/runs/...json), given the same options as then: what it measured "
+        "is not measured again, after checking that engine and facts are the same",
     )
     option(
         "--specdec-gate",
@@ -150,8 +154,9 @@ def add_options(parser: pytest.Parser) -> None:
     option(
         "--specdec-confirm",
         choices=["auto", "never"],
-        help="Whether suspects are measured again, on the old engine too where it is given (auto), or stay "
-        "inconclusive (never) (ini: specdec_confirm, default auto)",
+        help="Points that may have lost are suspects. auto: they are measured again, on old and new engine in turn "
+        "where the old one is given (--specdec-reference-endpoint, -launch or -simulate), else on fresh starts of the "
+        "new one, which prove large losses only; never: they stay inconclusive (ini: specdec_confirm, default auto)",
     )
     option(
         "--specdec-selftest",
@@ -170,14 +175,15 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         type=_endpoint,
         metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
-        help="The old engine, attached like --specdec-endpoint: suspects are confirmed on old and new in turn",
+        help="The old engine (the version that the baseline is of), attached like --specdec-endpoint, on like hardware "
+        "and with like settings: suspects are confirmed on old and new in turn (--specdec-confirm)",
     )
     option(
         "--specdec-reference-launch",
         choices=LAUNCHERS,
         metavar="ENGINE",
-        help="The old engine, started like --specdec-launch (ini keys specdec_reference_launch_*; what they leave out "
-        "is as for the new one)",
+        help="The old engine, started like --specdec-launch; say where it is installed, for instance with the ini key "
+        "specdec_reference_launch_python (specdec_reference_launch_*: what they leave out is as for the new one)",
     )
     option(
         "--specdec-reference-simulate",
@@ -217,7 +223,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-refine",
         action="store_true",
         help="For each level of --specdec-at, also measure the two neighbouring concurrencies between which it lies, "
-        "so that tables do not rest on points far away. These points are neither judged nor stored.",
+        "so that tables do not rest on points far away, until what is read there is sure to --specdec-precision. These "
+        "points are neither judged nor stored.",
     )
     option(
         "--specdec-slo",
@@ -400,14 +407,3 @@ def _report(text: str) -> Path:
     if path.suffix not in REPORT_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
     return path
-
-
-def positive(text: str) -> float:
-    """Read a positive number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number

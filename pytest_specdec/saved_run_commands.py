@@ -21,7 +21,9 @@ def add_report(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """`specdec report`."""
     parser = verbs.add_parser("report", help="print or write any output of a saved run again")
     parser.add_argument("saved_run", type=Path, metavar="RUN", help="a file in .specdec/runs/")
-    parser.add_argument("--at", action="append", type=positive, metavar="TOK_S_USER", help="levels to compare at")
+    parser.add_argument(
+        "--at", action="append", type=positive, metavar="TOK_S_USER", help="interactivity at which to compare"
+    )
     add_outputs(parser)
     for name, what in (
         ("bmf", "Bencher Metric Format"),

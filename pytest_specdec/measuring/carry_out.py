@@ -201,7 +201,7 @@ class Measuring:
         for cell, wanted in refining(
             found,
             looked,
-            self.options.refine,
+            self.options.refine if self.refine else (),
             precision=rule.precision,
             facts=server.facts,
             said=self.observer.said,

@@ -16,7 +16,7 @@ Looked = dict[tuple[Workload, int], float]
 """Rough interactivities of short looks by workload and concurrency, tok/s/user."""
 
 
-def refining(
+def refining(  # noqa: PLR0913 - a refinement is all of these
     found: Sequence[Measurement],
     looked: Mapping[tuple[Workload, int], float],
     levels: Sequence[float],

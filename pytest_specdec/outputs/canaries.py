@@ -35,7 +35,7 @@ _QUOTES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Sighting:
     """What a canary saw in one answer."""
 
     canary: str
@@ -182,10 +182,10 @@ CANARIES: Mapping[str, Canary] = {
 }
 
 
-def findings(case: Case) -> list[Finding]:
+def findings(case: Case) -> list[Sighting]:
     """All that the canaries see in one answer."""
     seen = ((name, canary.look(case)) for name, canary in CANARIES.items())
-    return [Finding(canary=name, quote=quote) for name, quote in seen if quote]
+    return [Sighting(canary=name, quote=quote) for name, quote in seen if quote]
 
 
 def judge_canaries(

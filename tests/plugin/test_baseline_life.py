@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small_suite import HOLDS, Suite
+from small_suite import HOLDS, PAYS, Suite
 
 from pytest_specdec.__main__ import main
 
@@ -107,6 +107,17 @@ def test_check_names_what_is_missing_and_prune_removes_what_nobody_wants(
     assert main(["baselines", "check", "test_suite.py"]) == 0
     (path,) = suite.baselines.values()
     assert list(json.loads(path.read_text())["points"]) == ["2"]
+
+
+def test_an_off_that_a_comparison_may_need_is_no_orphan(
+    suite: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(suite.pytester.path)
+    suite.write(PAYS)
+    suite.run("--specdec-update")
+    assert len(suite.baselines) == 2
+    assert main(["baselines", "check", "test_suite.py"]) == 0
+    assert "4 points stored, 0 missing, 0 orphaned" in capsys.readouterr().out
 
 
 def test_suites_that_cannot_be_collected_are_one_sentence(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:

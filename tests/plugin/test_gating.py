@@ -144,6 +144,7 @@ def test_a_run_that_cannot_be_resumed_is_one_sentence(suite: Suite, content: str
     result = suite.run("--specdec-resume=run.json")
     assert result.ret != pytest.ExitCode.OK
     assert "run.json" in result.stdout.str() + result.stderr.str()
+    assert not list((suite.pytester.path / ".specdec").rglob("*.json"))
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
 
 
@@ -154,6 +155,38 @@ def test_sigterm_keeps_what_was_measured_and_stops_the_engines(suite: Suite) -> 
     out, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, out
     assert suite.saved_run()["measurements"]
+
+
+def test_an_interrupted_session_becomes_no_baseline(suite: Suite) -> None:
+    suite.write(HOLDS)
+    arguments = ("--specdec-simulate=tiny", "--specdec-window=1", "--specdec-update", "--specdec-sessions=3x1", *ONE)
+    process, _ = suite.start(*arguments, until=b"session 2 of 3")
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert b"baselines were not updated: the run was interrupted" in out
+    assert not suite.baselines
+    run = suite.saved_run()
+    assert len(run["raw"]) == 1
+    assert run["complete"] is False
+
+
+def test_a_server_that_is_not_restarted_has_no_selftest(suite: Suite) -> None:
+    suite.write(HOLDS)
+    endpoint = "--specdec-endpoint=off=http://127.0.0.1:9/v1"
+    result = suite.run("--specdec-selftest", endpoint, "-k", "off", simulate=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--specdec-selftest needs several starts of the server" in result.stderr.str()
+
+
+def test_an_old_engine_that_does_not_start_is_tried_once(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
+    old = "--specdec-reference-endpoint=mtp=3=http://127.0.0.1:9/v1"
+    result = suite.run("--specdec-confirm=auto", old, *ONE)
+    result.stdout.fnmatch_lines(["*nothing could be confirmed: *127.0.0.1:9*"])
+    assert result.stdout.str().count("confirming toy") == 1
+    assert not [raw for raw in suite.saved_run()["raw"] if raw.get("stage") == "confirm"]
 
 
 def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
@@ -201,6 +234,9 @@ def test_a_required_fact_may_not_be_unknown(suite: Suite) -> None:
         ),
         (("--specdec-reference-simulate=big",), "unknown preset 'big'"),
         (("--specdec-reference-simulate=tiny@tired",), "tired"),
+        # Also where what confirming takes is told before anything is measured.
+        (("--specdec-reference-simulate=big", "--specdec-confirm=auto"), "unknown preset 'big'"),
+        (("--specdec-reference-endpoint=http://127.0.0.1:9/v1", "--specdec-confirm=auto"), "127.0.0.1:9"),
     ],
 )
 def test_an_option_that_cannot_be_used_says_why(suite: Suite, arguments: tuple[str, ...], message: str) -> None:
@@ -208,3 +244,4 @@ def test_an_option_that_cannot_be_used_says_why(suite: Suite, arguments: tuple[s
     result = suite.run(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str()
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()

@@ -103,10 +103,21 @@ def serving(fault: str, *, mtp: int, seed: int, preset: str = QWEN.name, speed: 
             process.terminate()
 
 
+@contextmanager
+def unlimited_client() -> Iterator[None]:
+    """The machine may be busy, and that is not what is looked for."""
+    bounds = {name: value for name, value in vars(client).items() if name.startswith("MOST_")}
+    for name in bounds:
+        setattr(client, name, float("inf"))
+    try:
+        yield
+    finally:
+        for name, value in bounds.items():
+            setattr(client, name, value)
+
+
 def carried_out(endpoints: Mapping[int, Endpoint], plan: Plan, window_s: float = WINDOW_S) -> Collected:
     """Carry a plan out on engines that run, by their draft tokens."""
-    for bound in [name for name in vars(client) if name.startswith("MOST_")]:
-        setattr(client, bound, float("inf"))  # this machine may be busy, and that is not what is looked for
     collected = Collected()
     rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.05)
     options = MeasureOptions(point=PointOptions(limits=LIMITS, rule=rule, price=lambda _: PRICE))

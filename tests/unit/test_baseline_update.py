@@ -8,10 +8,12 @@ import msgspec
 import pytest
 from measured import ENVIRONMENT, measured
 
+from pytest_specdec import accepting
 from pytest_specdec.baseline import Baselines, load_baseline
 from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.speculation.health import Finding
@@ -103,3 +105,40 @@ def test_what_is_broken_never_becomes_one_whatever_the_reason() -> None:
         run("a"), findings=(Finding(check="drafter-broken", severity="broken", words="the drafter guesses nothing"),)
     )
     assert "the drafter guesses nothing" in refusal({}, {broken.cell: [broken]}, "all", "I know")
+
+
+def test_sessions_that_failed_their_gate_are_merged_with_a_reason_only() -> None:
+    runs = {measured(8).cell: [run("a")]}
+    assert "1 of 1 points failed their gate" in refusal(verdict(Outcome.REGRESSED), runs, "merge", "")
+    assert refusal(verdict(Outcome.REGRESSED), runs, "merge", "known") == ""
+    # One more session beside others raises no bar by itself.
+    assert refusal(verdict(Outcome.IMPROVED), runs, "merge", "") == ""
+
+
+def test_two_curves_of_one_name_do_not_share_a_file(tmp_path: Path) -> None:
+    cell = measured(8).cell
+    exact = msgspec.structs.replace(cell, workload=msgspec.structs.replace(cell.workload, shortest=1.0))
+    other = msgspec.structs.replace(run("a"), cell=exact)
+    with pytest.raises(InvalidInputError, match="of two suites would share one baseline"):
+        update(Baselines(tmp_path), [run("a"), other], how="new", by=BY)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("uid not found")
+
+    for variable in accepting._CI_USERS:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert accepting.who() == "unknown"
+
+
+def test_cells_of_one_id_have_names_of_their_own() -> None:
+    cell = measured(8).cell
+    exact = msgspec.structs.replace(cell, workload=msgspec.structs.replace(cell.workload, shortest=1.0))
+    wide = msgspec.structs.replace(cell, engine=msgspec.structs.replace(cell.engine, parallelism="tp4"))
+    names = unique_names([cell, exact, wide])
+    assert len(set(names.values())) == 3
+    assert unique_names([cell]) == {cell: str(cell)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from catalogue import reason_of
-from catalogue_http import OVER_HTTP, catch_beside_off, catch_start, measure
+from catalogue_http import OVER_HTTP, catch_beside_off, catch_start, measure, unlimited_client
 from expected import SPEED, START
 
 from pytest_specdec.cell import Workload
@@ -13,6 +15,14 @@ from pytest_specdec.simulator.faults import find_fault
 from pytest_specdec.simulator.presets import find_preset
 
 TINY = find_preset("tiny")
+
+
+@pytest.fixture(autouse=True)
+def _unlimited_client() -> Iterator[None]:
+    with unlimited_client():
+        yield
+
+
 WORKLOAD = Workload(isl=256, osl=128)
 
 

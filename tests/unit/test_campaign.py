@@ -1,0 +1,152 @@
+"""What a campaign measures, and what it does not: pairs, resumed pairs, an old engine that is no match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from measured import ENVIRONMENT, measured
+
+from pytest_specdec.bill import Bill, Budget
+from pytest_specdec.campaign import Campaign
+from pytest_specdec.errors import EngineError, NotComparableError
+from pytest_specdec.measurement import Environment
+from pytest_specdec.plan import Plan
+from pytest_specdec.run import Arm, RawRun, Run, Stage, save_run
+
+CELL = measured(8).cell
+Places = list[tuple[Arm, Stage, int, int]]
+
+
+class Engines:
+    """Measures whatever it is asked for at once, and remembers what for."""
+
+    def __init__(self) -> None:
+        self.broken: frozenset[Arm] = frozenset()
+        self.asked: Places = []
+        self.refined: list[bool] = []
+        self.campaign: Campaign
+
+    def measure(self, plan: Plan, _open: Callable[..., Any], *, starts: bool, refine: bool) -> None:
+        assert starts
+        now = self.campaign._now
+        for cell in plan.cells:
+            self.asked.append(now)
+            self.refined.append(refine)
+            if now[0] in self.broken:
+                self.campaign.not_measured([cell], EngineError("it does not start"))
+            else:
+                self.campaign.measured(measured(8))
+
+
+def listener() -> Any:
+    return SimpleNamespace(
+        said=lambda _: None, measured=lambda _: None, not_measured=lambda *_: None, engine_starting=lambda _: None
+    )
+
+
+@contextmanager
+def nothing(_: object) -> Iterator[Any]:
+    yield None
+
+
+@pytest.fixture
+def engines() -> Engines:
+    return Engines()
+
+
+@pytest.fixture
+def campaign(engines: Engines) -> Campaign:
+    source: Any = SimpleNamespace(restarts=True)
+    options: Any = SimpleNamespace()
+    made = Campaign(
+        sources={"candidate": source, "reference": source},
+        opener=lambda _source, _start: nothing,
+        options=options,
+        bill=Bill(budget=Budget(), usd_per_gpu_hour=1.0),
+        listener=listener(),
+        stamp="20261124-100000",
+        seed=0,
+        keep=lambda: None,
+    )
+    measuring: Any = engines
+    made._measuring = measuring
+    engines.campaign = made
+    return made
+
+
+def places(engines: Engines) -> list[tuple[Arm, int]]:
+    return [(arm, place) for arm, _, _, place in engines.asked]
+
+
+def test_a_block_is_old_new_new_old(campaign: Campaign, engines: Engines) -> None:
+    found = campaign.pairs([CELL], 1)
+    assert places(engines) == [("reference", 0), ("candidate", 1), ("candidate", 2), ("reference", 3)]
+    assert [list(place) for place in found] == [[CELL]] * 4
+
+
+def test_a_cell_that_the_old_engine_lost_is_not_measured_on_the_new_one(campaign: Campaign, engines: Engines) -> None:
+    engines.broken = frozenset({"reference"})
+    assert campaign.pairs([CELL], 1) == [{}, {}, {}, {}]
+    assert places(engines) == [("reference", 0)]
+    assert str(campaign.unconfirmed[CELL]) == "it does not start"
+    assert not campaign.unmeasured
+
+
+def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: Engines) -> None:
+    campaign.sessions(Plan(cells=(CELL,)), {CELL: 1}, 2)
+    campaign.pairs([CELL], 1)
+    assert engines.refined == [True, False, False, False, False, False]
+
+
+def resumed(campaign: Campaign, folder: Path, *found: tuple[Arm, Stage, int, int]) -> list[tuple[Arm, Stage, int, int]]:
+    raw = tuple(
+        RawRun(measurement=measured(8), arm=arm, stage=stage, block=block, place=place)
+        for arm, stage, block, place in found
+    )
+    save_run(Run(tool_version="1", started_at="2026-11-24T10:00:00+00:00", raw=raw), folder / "run.json")
+    campaign.resume(folder / "run.json")
+    return [(run.arm, run.stage, run.block, run.place) for run in campaign.raw]
+
+
+SCREEN: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
+WHOLE: Places = [
+    ("reference", "confirm", 1, 0),
+    ("candidate", "confirm", 1, 1),
+    ("candidate", "confirm", 1, 2),
+    ("reference", "confirm", 1, 3),
+]
+
+
+def test_a_block_of_pairs_that_was_interrupted_is_measured_anew(campaign: Campaign, tmp_path: Path) -> None:
+    begun: Places = [("reference", "confirm", 2, 0), ("candidate", "confirm", 2, 1)]
+    assert resumed(campaign, tmp_path, SCREEN, *WHOLE, *begun) == [SCREEN, *WHOLE]
+
+
+def test_fresh_starts_are_kept_where_there_is_no_old_engine(campaign: Campaign, tmp_path: Path) -> None:
+    campaign.sources = {"candidate": campaign.sources["candidate"]}
+    start: tuple[Arm, Stage, int, int] = ("candidate", "confirm", 1, 1)
+    assert resumed(campaign, tmp_path, SCREEN, start) == [SCREEN, start]
+
+
+@pytest.mark.parametrize(
+    ("old", "words"),
+    [
+        (msgspec.structs.replace(ENVIRONMENT, hardware="simulated-h200"), "hardware differs"),
+        (msgspec.structs.replace(ENVIRONMENT, facts={"kv_cache_dtype": "fp8"}), "kv_cache_dtype differs"),
+    ],
+)
+def test_an_old_engine_that_is_unlike_the_new_one_makes_no_pairs(
+    campaign: Campaign, old: Environment, words: str
+) -> None:
+    here = msgspec.structs.replace(ENVIRONMENT, facts={"kv_cache_dtype": "auto"})
+    campaign.measured(msgspec.structs.replace(measured(8), environment=here))
+    campaign._now = ("reference", "confirm", 1, 0)
+    with pytest.raises(NotComparableError, match=words):
+        campaign.engine_known(CELL.engine, old)
+    campaign.engine_known(CELL.engine, msgspec.structs.replace(here, version="0.0.1"))
