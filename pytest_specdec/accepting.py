@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.baseline import Baselines
-from pytest_specdec.baseline_update import Acceptor, refusal, update
+from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
 from pytest_specdec.cell import Cell
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
@@ -41,7 +41,7 @@ def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]
         return {}, f"baselines were not updated: {len(missing)} planned points were not measured, or not each time"
     if not session.done:
         return {}, "baselines were not updated: the run was interrupted (--specdec-resume goes on with it)"
-    runs = {cell: campaign.runs(cell) for cell in sorted(plan.cells)}
+    runs = {cell: usable(campaign.runs(cell)) for cell in sorted(plan.cells)}
     if refused := refusal(session.verdicts, runs, how, settings.reason):
         return {}, f"baselines were not updated: {refused}"
     by = Acceptor(

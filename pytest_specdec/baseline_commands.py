@@ -61,7 +61,7 @@ def add_baselines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _accept(options: argparse.Namespace) -> None:
     from pytest_specdec.accepting import now, who
     from pytest_specdec.baseline import Baselines
-    from pytest_specdec.baseline_update import Acceptor, refusal, update
+    from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
     from pytest_specdec.run import load_run
 
     run = load_run(options.saved_run)
@@ -71,8 +71,9 @@ def _accept(options: argparse.Namespace) -> None:
             f"{options.saved_run} is not complete ({': '.join(filter(None, lost))}); go on with it: "
             f"pytest ... --specdec-resume {options.saved_run}"
         )
-    found = _runs(run)
-    by_cell = {m.cell: [other for other in found if other.cell == m.cell] for m in found}
+    all_runs = _runs(run)
+    by_cell = {m.cell: usable([other for other in all_runs if other.cell == m.cell]) for m in all_runs}
+    found = [m for runs in by_cell.values() for m in runs]
     verdicts = {verdict.cell: verdict for verdict in run.verdicts}
     if refused := refusal(verdicts, by_cell, options.how, options.reason):
         raise InvalidInputError(f"not accepted: {refused.replace('--specdec-reason', '--reason')}")

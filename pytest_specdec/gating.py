@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
@@ -145,9 +145,9 @@ class _Desk:
             self.blocks += 1
             places = self.campaign.pairs([self.case.cells[name].cell for name in request.cells], self.blocks)
             for name in request.cells:
-                four = [m for place in places if (m := place.get(self.case.cells[name].cell)) is not None]
+                four = [m for place in places if _is_evidence(m := place.get(self.case.cells[name].cell))]
                 if len(four) < len(places):
-                    continue  # a run failed: the block is not whole
+                    continue  # a run failed, or the client was its limit: the block is not whole
                 self.old.setdefault(name, []).extend((four[0], four[3]))
                 self.new.setdefault(name, []).extend((four[1], four[2]))
                 runs = [self.case.run(name, measurement) for measurement in four]
@@ -166,7 +166,7 @@ class _Desk:
             measured = self.campaign.fresh_starts([self.case.cells[name].cell for name in request.cells], self.blocks)
             for name in request.cells:
                 measurement = measured.get(self.case.cells[name].cell)
-                if measurement is not None:
+                if _is_evidence(measurement):
                     found[name].append(self.case.run(name, measurement))
             if not measured:
                 return Observed(runs=found, exhausted=self.campaign.bill.spent() or self._why_lost(request.cells))
@@ -190,6 +190,11 @@ class _Desk:
         else:
             how = f"{request.sessions} further run{'s' * (request.sessions != 1)} (an attached server is not restarted)"
         self.campaign.listener.said(f"confirming {which}: {how}; {request.why}")
+
+
+def _is_evidence(measurement: Measurement | None) -> TypeGuard[Measurement]:
+    """Whether a run says something of the engine: it was measured, and the client kept up."""
+    return measurement is not None and not measurement.client_limited
 
 
 def screening_runs(stored: Sequence[BaselinePoint]) -> int:

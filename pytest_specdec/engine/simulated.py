@@ -19,9 +19,7 @@ _STOP_S = 5.0
 
 
 @contextmanager
-def simulated_engine(
-    preset: str, engine: EngineSpec, *, seed: int = 0, fault: str | None = None
-) -> Iterator[Endpoint]:
+def simulated_engine(preset: str, engine: EngineSpec, *, seed: int = 0, fault: str | None = None) -> Iterator[Endpoint]:
     """Start the simulated engine on a free port, and stop it at the end whatever happens.
 
     Raises:

@@ -19,6 +19,8 @@ from pytest_specdec.speculation.diagnosis import diagnose
 
 SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")
 """Shown with every cell, gated or not."""
+_SPEED = ("total_tok_s_gpu", "interactivity_tok_s_user", "step_rate_s")
+"""What a cell must be judged by, or it is not judged: a steady TTFT says nothing of how fast tokens come."""
 _OUTCOMES = {
     Decided.PASS: Outcome.PASS,
     Decided.IMPROVED: Outcome.IMPROVED,
@@ -122,8 +124,8 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
 def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
     """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
     counted = [d for d in decisions if not d.advisory and not _noisy(d)]
-    if not counted:
-        return Outcome.INCONCLUSIVE, "every metric of this cell is too noisy for its margin"
+    if not any(d.metric in _SPEED or d.outcome is Decided.FAIL for d in counted):
+        return Outcome.INCONCLUSIVE, "every metric of this cell's speed is too noisy for its margin"
     found = {_OUTCOMES[d.outcome]: _said(d) for d in reversed(counted)}
     worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.PASS)
     if worst is Outcome.PASS and any(d.improvement for d in counted):

@@ -10,14 +10,27 @@ from measured import ENVIRONMENT, measured
 
 from pytest_specdec import accepting
 from pytest_specdec.baseline import Baselines, load_baseline
-from pytest_specdec.baseline_update import Acceptor, refusal, update
+from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
 from pytest_specdec.cell import Cell
+from pytest_specdec.client import ClientHealth
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.speculation.health import Finding
 
+LATE = ClientHealth(
+    clock="kernel",
+    arrival_lag_p99_ms=0.3,
+    arrival_lag_max_ms=2.0,
+    send_lag_p99_ms=0.2,
+    send_lag_max_ms=1.0,
+    lost_load=0.5,
+    loop_lag_p99_ms=1.0,
+    loop_lag_max_ms=2.0,
+    cpu_share=0.1,
+    cpu_wait_share=0.02,
+)
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada")
 
 
@@ -98,6 +111,14 @@ def test_a_lucky_run_does_not_become_the_bar() -> None:
     assert "is better than its baseline in 1 session, which may be luck" in refused
     assert refusal(found, {cell: [run(s) for s in "abc"]}, "all", "") == ""
     assert refusal(verdict(Outcome.IMPROVED, confirmed=True), {cell: [run("a")]}, "all", "") == ""
+
+
+def test_runs_in_which_the_client_was_the_limit_are_left_out_where_there_are_others() -> None:
+    late = msgspec.structs.replace(run("a"), client=LATE)
+    assert late.client_limited
+    assert usable([late, run("b")]) == [run("b")]
+    assert usable([late]) == [late]
+    assert "client-limited" in refusal({}, {late.cell: usable([late])}, "new", "")
 
 
 def test_what_is_broken_never_becomes_one_whatever_the_reason() -> None:
