@@ -185,28 +185,31 @@ class _Asker:
         return tuple(task.result() for task in asked)
 
     async def ask_patiently(self, bodies: Sequence[bytes], patience_s: float) -> tuple[Answer | None, ...]:
-        """Ask what may never be answered, and wait for as long as such an answer can take and no longer."""
-        gate = asyncio.Semaphore(CONCURRENCY)
-        late = 0
+        """Ask what may never be answered, and wait for as long as such an answer can take and no longer.
 
-        async def one(body: bytes) -> Answer | None:
-            nonlocal late
-            async with gate:
-                if late >= MOST_LATE:
-                    return None
-                try:
-                    async with asyncio.timeout(patience_s):
-                        return await self.one(body)
-                except TimeoutError:
-                    late += 1
-                    return Answer(text="", finish_reason="", late=True)
+        A handful at a time: once enough of them have not come, the rest is not asked.
+        """
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(one(body)) for body in bodies]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return tuple(task.result() for task in asked)
+        async def one(body: bytes) -> Answer:
+            try:
+                async with asyncio.timeout(patience_s):
+                    return await self.one(body)
+            except TimeoutError:
+                return Answer(text="", finish_reason="", late=True)
+
+        found: list[Answer | None] = []
+        for begin in range(0, len(bodies), CONCURRENCY):
+            handful = bodies[begin : begin + CONCURRENCY]
+            if sum(answer is not None and answer.late for answer in found) >= MOST_LATE:
+                found += [None] * len(handful)
+                continue
+            try:
+                async with asyncio.TaskGroup() as group:
+                    asked = [group.create_task(one(body)) for body in handful]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            found += [task.result() for task in asked]
+        return tuple(found)
 
 
 def _user(text: str) -> list[dict[str, str]]:
