@@ -55,7 +55,7 @@ def test_without_metrics_sglang_still_has_the_details_of_each_request(suite: Sui
 
 def test_without_metrics_vllm_is_measured_when_its_mode_is_named(suite: Suite, serve: Serve) -> None:
     suite.write(READS)
-    url = serve(mtp=3, metrics=False, control=False)
+    url = serve(mtp=3, metrics=False, control=False, details=False)
     result = run(suite, url)
     assert f"{url} does not tell whether it speculates; say --specdec-endpoint off=" in result.stderr.str()
     result = run(suite, url, mode="mtp=3=")

@@ -289,6 +289,18 @@ def test_a_point_tells_everything_on_hover_and_stays_when_pinned(both: Opened) -
     assert both.page.is_hidden("#pinned")
 
 
+def drag(opened: Opened, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag as a hand does: a busy browser joins moves of one frame, and loses where a drag began."""
+    frame = "() => new Promise(requestAnimationFrame)"
+    opened.page.mouse.move(*start)
+    opened.page.evaluate(frame)
+    opened.page.mouse.down()
+    opened.page.evaluate(frame)
+    opened.page.mouse.move(*end, steps=4)
+    opened.page.evaluate(frame)
+    opened.page.mouse.up()
+
+
 def test_zoom_by_button_drag_wheel_and_back(both: Opened) -> None:
     whole = both.page.locator("#chart .axes").text_content()
     both.page.click("#zoom-in")
@@ -298,22 +310,16 @@ def test_zoom_by_button_drag_wheel_and_back(both: Opened) -> None:
     assert both.page.locator("#chart .axes").text_content() == whole
     box = both.page.locator("#chart").bounding_box()
     assert box is not None
-    both.page.mouse.move(box["x"] + 200, box["y"] + 100)
-    both.page.mouse.down()
-    both.page.mouse.move(box["x"] + 500, box["y"] + 300, steps=4)
-    both.page.mouse.up()
+    drag(both, (box["x"] + 200, box["y"] + 100), (box["x"] + 500, box["y"] + 300))
+    both.page.wait_for_function("before => document.querySelector('#chart .axes').textContent !== before", arg=whole)
     zoomed = both.page.locator("#chart .axes").text_content()
-    assert zoomed != whole
     assert both.page.locator("#pins .card").count() == 0, "a drag pins nothing"
     both.page.keyboard.down("Shift")
-    both.page.mouse.move(box["x"] + 300, box["y"] + 200)
-    both.page.mouse.down()
-    both.page.mouse.move(box["x"] + 420, box["y"] + 220, steps=4)
-    both.page.mouse.up()
+    drag(both, (box["x"] + 300, box["y"] + 200), (box["x"] + 420, box["y"] + 220))
     both.page.keyboard.up("Shift")
-    assert both.page.locator("#chart .axes").text_content() != zoomed
+    both.page.wait_for_function("before => document.querySelector('#chart .axes').textContent !== before", arg=zoomed)
     both.page.locator("#chart").dblclick(position={"x": 100, "y": 20})
-    assert both.page.locator("#chart .axes").text_content() == whole
+    both.page.wait_for_function("whole => document.querySelector('#chart .axes').textContent === whole", arg=whole)
     both.page.keyboard.down("Control")
     both.page.mouse.wheel(0, -100)
     both.page.keyboard.up("Control")
