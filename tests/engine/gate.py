@@ -69,6 +69,7 @@ class Study:
         print(f"--- {name}, at load {load:.1f}", flush=True)
         command = ["-o", f"specdec_launch_command={START.replace('serve {model}', f'serve {engine}')}"]
         command += ["-o", f"specdec_reference_launch_command={START}"]
+        command += ["--specdec-confirm=auto"]
         command += ["--specdec-reference-launch=vllm"] if beside else []
         started = time.monotonic()
         exit_code, output = measure(self.folder, *command, *arguments, said=_show)

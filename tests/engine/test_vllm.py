@@ -79,18 +79,20 @@ def test_a_weak_drafter_is_a_regression_of_acceptance(folder: Path, tmp_path: Pa
     done = measure(weak, "-k", "holds and mtp1-c4")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "REGRESSED suite_tiny.py" in done.stdout
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("E") and "acceptance length   " in line]
-    assert line.rstrip().endswith("regressed"), line
+    (verdict,) = newest_run(weak)["verdicts"]
+    judged = {check["metric"]: check for check in verdict["checks"]}
+    assert judged["acceptance_length"]["outcome"] == "fail"
+    assert "paired over" in judged["acceptance_length"]["reason"]
     moved = parts(newest_run(weak))["acceptance_length"]
     assert moved["effect"][0] == pytest.approx(1.6 / 1.95 - 1, abs=0.06)
 
 
 def test_slower_steps_are_a_regression_of_steps_and_not_of_acceptance(folder: Path, tmp_path: Path) -> None:
-    """Six more layers in the target change neither text nor acceptance, and every step takes longer."""
+    """Sixteen more layers in the target change neither text nor acceptance, and every step takes far longer."""
     slow = tmp_path / "slow"
     shutil.copytree(folder, slow)
     shutil.rmtree(slow / MODEL)
-    subprocess.run([PYTHON, HERE / "deepen_target.py", HERE / MODEL, slow / MODEL, "6"], check=True)
+    subprocess.run([PYTHON, HERE / "deepen_target.py", HERE / MODEL, slow / MODEL, "16"], check=True)
     done = measure(slow, "-k", "holds and mtp1-c4")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "REGRESSED suite_tiny.py" in done.stdout
