@@ -28,7 +28,7 @@ def measure_swapped(session: SpecdecSession, campaign: Campaign, listener: Liste
         session.source(session.subjects), session.settings, next(iter(session.hardware)).model, session.say
     )
     swapped = new_campaign(session, listener, source=exchanged, keep=lambda: None, bill=campaign.bill)
-    swapped.sessions(replace(session.plan, asked={}), dict.fromkeys(session.plan.cells, 1), 1)
+    swapped.sessions(replace(session.plan, asked={}), [dict.fromkeys(session.plan.cells, 1)])
     session.swapped = {cell: found[0] for cell in session.plan.cells if (found := swapped.runs(cell))}
 
 
@@ -42,7 +42,7 @@ def measure_apart(session: SpecdecSession, cell: Cell, listener: Listener) -> Me
     if reason := session.source([cell]).refusal(cell.engine):
         raise EngineError(reason)
     apart = new_campaign(session, listener, keep=lambda: None)
-    apart.sessions(Plan(cells=(cell,)), {cell: 1}, 1)
+    apart.sessions(Plan(cells=(cell,)), [{cell: 1}])
     if cell in apart.unmeasured:
         raise apart.unmeasured[cell]
     return apart.runs(cell)[0]

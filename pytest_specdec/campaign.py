@@ -83,13 +83,14 @@ class Campaign:
 
     # ---- stages
 
-    def sessions(self, plan: Plan, times: Mapping[Cell, int], count: int) -> None:
-        """Measure cells in several sessions, each a start of its own, several runs in each."""
-        for session in range(count):
+    def sessions(self, plan: Plan, times: Sequence[Mapping[Cell, int]]) -> None:
+        """Measure cells in several sessions, each a start of its own; `times`: runs of each cell, by session."""
+        count = len(times)
+        for session, runs in enumerate(times):
             if count > 1:
                 self.listener.said(f"session {session + 1} of {count}")
             asked = plan.asked if session == 0 else {}
-            self._run(plan, times, asked, ("candidate", "sessions" if count > 1 else "screen", session, 0))
+            self._run(plan, runs, asked, ("candidate", "sessions" if count > 1 else "screen", session, 0))
 
     def screen(self, plan: Plan, times: Mapping[Cell, int]) -> None:
         """Measure cells once more each."""

@@ -19,6 +19,7 @@ from pytest_specdec.run import Arm
 
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
+    from pytest_specdec.settings import Settings
 
 
 def new_campaign(
@@ -39,7 +40,9 @@ def new_campaign(
         sources["reference"] = reference
     return Campaign(
         sources=sources,
-        opener=lambda source, start: _opener(session, source, start),
+        opener=lambda source, start: _opener(
+            session, settings.reference() or settings if source is sources.get("reference") else settings, source, start
+        ),
         options=_options(session),
         bill=bill
         or Bill(
@@ -77,9 +80,9 @@ def _options(session: SpecdecSession) -> MeasureOptions:
 
 
 def _opener(
-    session: SpecdecSession, source: EngineSource, start: str
+    session: SpecdecSession, settings: Settings, source: EngineSource, start: str
 ) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
-    settings = session.settings
+    """Open engines of `source`; `settings` are those of the old engine where it is the old one's."""
 
     @contextmanager
     def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:

@@ -25,14 +25,20 @@ _WRITTEN = "baseline written:"
 Line = tuple[str, dict[str, bool]]
 
 
-def finish(session: SpecdecSession, failed_tests: int = 0) -> None:
-    """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost."""
+def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
+    """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost.
+
+    Returns whether all of it was done.
+    """
     session.save()
+    done = True
     for step in (_selftest, _update, partial(_write_reports, failed_tests=failed_tests)):
         try:
             step(session)
         except SpecdecError as error:
             session.ending.append((str(error), {"red": True}))
+            done = False
+    return done
 
 
 def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from pytest_specdec.cell import LOSSLESS, NATURAL, EngineSpec, mode_name, parallel_degrees
 from pytest_specdec.errors import InvalidInputError
 
+BUNDLE = frozenset({"image", "torch", "cuda"})
+"""What an engine upgrade may bring with its version."""
 _PIN_TOLERANCE = 0.005
 _LOSSLESS_NAMES = frozenset({"lossless", "standard", "strict", "block", "exact", "rejection", "probabilistic"})
 """Names under which engines accept a draft only with the probability that keeps the target's distribution.
@@ -57,6 +59,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def unknown(self) -> tuple[str, ...]:
         """Names of what is not known."""
         return tuple(name for name, value in msgspec.structs.asdict(self).items() if value is None)
+
+    def without(self, names: Collection[str]) -> Facts:
+        """The same, with these unknown."""
+        return msgspec.structs.replace(self, **dict.fromkeys(names))
 
     def declared(self, declared: Facts) -> Facts:
         """Fill in what the user declared.

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pytest_specdec.facts import Facts
+from pytest_specdec.facts import BUNDLE, Facts
 from pytest_specdec.measurement import UNKNOWN, Environment
 
-BUNDLE = frozenset({"image", "torch", "cuda"})
-"""What an engine upgrade may bring with its version."""
 HOST = frozenset({"driver", "gpu_clock_mhz", "power_cap_w"})
 """What belongs to the machine: another one is told, and does not refuse the comparison."""
 SEMANTICS = tuple(name for name in Facts.__struct_fields__ if name not in BUNDLE | HOST)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
+import msgspec
+
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
 from pytest_specdec.errors import INTERRUPTED
@@ -203,7 +205,8 @@ def screening_runs(stored: Sequence[BaselinePoint]) -> int:
 
 
 def _runs_for(point: BaselinePoint) -> int:
-    measurement = point.measurement()
+    # An engine that counted by prompt will do so again: its acceptance is then no metric of the screen.
+    measurement = msgspec.structs.replace(point.measurement(), by_prompt=point.runs[-1].by_prompt)
     case = build([CellEvidence(measured=measurement, runs=(), baseline=point)])
     desk = decide(case.noise)
     request = next(desk)

@@ -1,40 +1,31 @@
-"""Command-line options and ini keys: what there is, what it says of itself, how its text is read."""
+"""Command-line options and ini keys: what there is, and what it says of itself."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pytest_specdec.cell import NATURAL
 from pytest_specdec.command_line import positive
-from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.matrix import AXES, TIERS
+from pytest_specdec.option_values import (
+    alias,
+    budget,
+    endpoint,
+    gpus,
+    header,
+    levels,
+    only,
+    percent,
+    report,
+    sessions,
+    slo,
+    window,
+)
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
-REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
-
-_ENDPOINT = re.compile(
-    r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)(?:,al=(?P<pinned>\d+(?:\.\d+)?))?=)?(?P<url>https?://[^\s]+)"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointOption:
-    """One `--specdec-endpoint`; None is not said."""
-
-    model: str | None
-    mtp: int | None
-    url: str
-    acceptance: str = NATURAL
-    """`natural`, or the acceptance length that its synthetic mode is pinned to."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -45,7 +36,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-endpoint",
         action="append",
         default=[],
-        type=_endpoint,
+        type=endpoint,
         metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
         help="Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat per mode: "
         "off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode the server is asked for it; al=L says that its "
@@ -56,7 +47,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-served-model",
         action="append",
         default=[],
-        type=_alias,
+        type=alias,
         metavar="MODEL=NAME",
         help="Name under which the servers serve a suite's model",
     )
@@ -99,7 +90,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-only",
         action="append",
         default=[],
-        type=_only,
+        type=only,
         metavar="AXIS=VALUE[,VALUE]",
         help=f"Keep the cells with exactly these values (unlike -k, c1 does not match c16). Axes: {', '.join(AXES)}.",
     )
@@ -173,7 +164,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-reference-endpoint",
         action="append",
         default=[],
-        type=_endpoint,
+        type=endpoint,
         metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
         help="The old engine (the version that the baseline is of), attached like --specdec-endpoint, on like hardware "
         "and with like settings: suspects are confirmed on old and new in turn (--specdec-confirm)",
@@ -192,7 +183,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-budget",
-        type=_budget,
+        type=budget,
         metavar="30min|$5",
         help="Stop measuring when this much time or GPU money is spent; what is left is not judged, and fails.",
     )
@@ -214,7 +205,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-at",
-        type=_levels,
+        type=levels,
         metavar="55,75,96",
         help="Interactivity levels of the comparison tables in tok/s/user (default: the published table's, else "
         "25, 50 and 75 %% of the overlap)",
@@ -228,7 +219,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-slo",
-        type=_slo,
+        type=slo,
         metavar="BOUNDS",
         help="Report goodput: requests per second that meet every bound, such as ttft=500,tpot=50 (ms) or e2e=30s",
     )
@@ -236,7 +227,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-report",
         action="append",
         default=[],
-        type=_report,
+        type=report,
         metavar="FILE",
         help="Write a report; the format follows the name: .html (a page that opens offline), .md, .json (the whole "
         "run), .csv, and for trackers .bmf.json (Bencher), .bigger.json and .smaller.json (github-action-benchmark). "
@@ -263,7 +254,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-gpus",
-        type=_gpus,
+        type=gpus,
         metavar="LIST",
         help="GPUs of the engine by index or UUID, where telemetry sees more than those (default: all)",
     )
@@ -271,7 +262,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-header",
         action="append",
         default=[],
-        type=_header,
+        type=header,
         metavar="'NAME: VALUE'",
         help="One more header for every request, as some gateways want it; @VARIABLE as VALUE is read from the "
         "environment, where a secret belongs. Repeat for several.",
@@ -311,99 +302,3 @@ def add_options(parser: pytest.Parser) -> None:
         ("specdec_launch_timeout_s", "", "Seconds until a launched engine must be healthy (default 1800)"),
     ):
         parser.addini(name, text, default=default)
-
-
-def _endpoint(text: str) -> EndpointOption:
-    match = _ENDPOINT.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [MODEL@][off=|mtp=K=]URL, such as mtp=3=http://host:8000/v1")
-    mode = match["mode"]
-    mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
-    if match["pinned"] and not mtp:
-        raise argparse.ArgumentTypeError(f"{text!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL")
-    acceptance = f"{float(match['pinned']):g}" if match["pinned"] else NATURAL
-    return EndpointOption(model=match["model"], mtp=mtp, url=match["url"], acceptance=acceptance)
-
-
-def _alias(text: str) -> tuple[str, str]:
-    model, sign, name = text.partition("=")
-    if not (model and sign and name):
-        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL=NAME")
-    return model, name
-
-
-def sessions(text: str) -> tuple[int, int]:
-    """Read `5x2`: sessions, and runs in each."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not SESSIONSxRUNS, such as 5x2")
-    return int(match[1]), int(match[2])
-
-
-def _only(text: str) -> tuple[str, tuple[str, ...]]:
-    axis, sign, values = text.partition("=")
-    if axis not in AXES or not sign or not values:
-        raise argparse.ArgumentTypeError(f"{text!r} is not AXIS=VALUE with AXIS one of {', '.join(AXES)}")
-    # `off` reads better than 0 and means the same.
-    return axis, tuple("0" if axis == "mtp" and value == "off" else value for value in values.split(","))
-
-
-def _budget(text: str) -> tuple[float | None, float | None]:
-    match = re.fullmatch(r"(\$)?(\d+(?:\.\d+)?)\s*(min|h)?", text.strip())
-    if match is None or bool(match[1]) == bool(match[3]) or float(match[2]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a budget such as 30min, 2h or '$5'")
-    amount = float(match[2])
-    return (None, amount) if match[1] else (amount * (3600 if match[3] == "h" else 60), None)
-
-
-def window(text: str) -> tuple[float, float]:
-    """Read `10..120` or `12`, seconds."""
-    least, dots, most = text.partition("..")
-    floor = positive(least)
-    ceiling = positive(most) if dots else floor
-    if ceiling < floor:
-        raise argparse.ArgumentTypeError(f"{text!r}: the longest window is shorter than the shortest one")
-    return floor, ceiling
-
-
-def percent(text: str) -> float:
-    """Read `1%` or `1` as 0.01."""
-    number = positive(text.strip().removesuffix("%").strip())
-    if number >= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage below 100")
-    return number / 100
-
-
-def _slo(text: str) -> Slo:
-    try:
-        return parse_slo(text)
-    except InvalidInputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _gpus(text: str) -> tuple[str, ...] | None:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) or None
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = (part.strip() for part in text.partition(":"))
-    if not colon or not value or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-        raise argparse.ArgumentTypeError("it is not of the form 'NAME: VALUE'")
-    if value.startswith("@"):
-        if value[1:] not in os.environ:
-            raise argparse.ArgumentTypeError(f"{name}: there is no environment variable {value[1:]}")
-        value = os.environ[value[1:]]
-    if not value.isprintable():
-        raise argparse.ArgumentTypeError(f"{name}: the value has characters that no header may have")
-    return name, value
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    return tuple(positive(part) for part in text.split(","))
-
-
-def _report(text: str) -> Path:
-    path = Path(text)
-    if path.suffix not in REPORT_SUFFIXES:
-        raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
-    return path

@@ -63,12 +63,14 @@ class Plan:
         gpus = sum(cell.engine.gpus for cell in self.cells) / len(self.cells)
         return seconds / 3600 * gpus * price.usd_per_gpu_hour
 
-    def words(self, *, least_s: float, most_s: float, price: Price, simulated: bool, sessions: int = 1) -> str:
+    def words(  # noqa: PLR0913 - what a plan comes to has these parts
+        self, *, runs: int, sessions: int, least_s: float, most_s: float, price: Price, simulated: bool
+    ) -> str:
         """`4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end when they are sure."""
         engines = len(self.by_engine())
-        points = len(set(self.cells))
+        points = len(self.cells)
         counts = f"{engines} engine{'s' * (engines != 1)}, {points} point{'s' * (points != 1)}"
-        if (runs := sessions * len(self.cells)) > points:
+        if runs > points:
             counts += f" measured {runs} times in {sessions} session{'s' * (sessions != 1)}"
         unit, one = (60, "min") if least_s >= 90 else (1, "s")
         duration = f"about {_span(f'{least_s / unit:.0f}', f'{most_s / unit:.0f}')} {one}"

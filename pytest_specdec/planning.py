@@ -5,21 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_specdec.cell import Cell
+from pytest_specdec.measurement import UNKNOWN
 
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession
 
 
-def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], int]:
-    """Runs of each cell in a session, and sessions: many for a new baseline, a few for a first look at an old."""
+def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
+    """Runs of each cell, by session: many for a new baseline, a few for a first look at an old one."""
     assert session.plan is not None, "unreachable because the plan is made first"
     settings = session.settings
+    first_look = {cell: _screening_runs(session, cell) for cell in session.plan.cells}
     if settings.update is None and not settings.selftest:
-        return {cell: _screening_runs(session, cell) for cell in session.plan.cells}, 1
+        return (first_look,)
     sessions, runs = settings.sessions
     if not session.source(session.subjects).restarts:
         sessions = 1  # a further session of an attached server is a further invocation
-    return dict.fromkeys(session.plan.cells, runs), sessions
+    many = {cell: runs for cell in session.plan.cells if settings.update != "new" or not _stored(session, cell)}
+    return (first_look | many, *[many] * (sessions - 1)) if many else (first_look,)
 
 
 def _screening_runs(session: SpecdecSession, cell: Cell) -> int:
@@ -29,19 +32,40 @@ def _screening_runs(session: SpecdecSession, cell: Cell) -> int:
     return screening_runs(session.baselines.of_any_environment(cell)) if session.wants_baseline else 1
 
 
+def _stored(session: SpecdecSession, cell: Cell) -> bool:
+    """Whether a cell has a baseline, as far as can be said before its engine was asked."""
+    settings = session.settings
+    hardware = settings.hardware or session.hardware.get(cell.engine, "")
+    simulated = session.source(session.subjects).simulated
+    return any(
+        bool(point.environment.simulated) == simulated
+        and point.environment.hardware.removeprefix("simulated-") == (hardware or UNKNOWN)
+        and settings.engine in (None, point.environment.engine)
+        for point in session.baselines.of_any_environment(cell)
+    )
+
+
 def plan_words(session: SpecdecSession) -> str:
     """`4 engines, 20 points, about 6 min, about $1.90`."""
     assert session.plan is not None, "unreachable because the plan is made first"
-    source = session.source(session.subjects)
-    times, sessions = session.times, session.sessions
-    whole = session.plan.repeated(times, session.settings.seed, session.plan.asked)
-    rounds = sessions * (1 if session.settings.swap is None else 2)
+    source, settings = session.source(session.subjects), session.settings
+    # What is asked is asked once, in the first session.
+    parts = [
+        session.plan.repeated(times, settings.seed, {} if number else session.plan.asked)
+        for number, times in enumerate(session.times)
+    ]
+    rounds = 1 if settings.swap is None else 2
     least, most = (
-        rounds * whole.seconds(window_s=window_s, settle_s=session.settings.settle_s, start_s=source.start_s)
-        for window_s in session.settings.window_s
+        rounds * sum(part.seconds(window_s=s, settle_s=settings.settle_s, start_s=source.start_s) for part in parts)
+        for s in settings.window_s
     )
-    return whole.words(
-        least_s=least, most_s=most, price=session.price(""), simulated=source.simulated, sessions=sessions
+    return session.plan.words(
+        runs=rounds * sum(len(part.cells) for part in parts),
+        sessions=len(parts),
+        least_s=least,
+        most_s=most,
+        price=session.price(""),
+        simulated=source.simulated,
     )
 
 
@@ -67,5 +91,4 @@ def confirm_words(session: SpecdecSession) -> str:
 
 def planned_runs(session: SpecdecSession) -> int:
     """Runs that are planned before anything is confirmed."""
-    times, sessions = session.times, session.sessions
-    return sum(times.values()) * sessions * (1 if session.settings.swap is None else 2)
+    return sum(sum(times.values()) for times in session.times) * (1 if session.settings.swap is None else 2)

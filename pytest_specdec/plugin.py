@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks and fixtures only; everything else is in the modules that they call.
+"""The pytest plugin: hooks only; everything else is in the modules that they call.
 
 Measure first, judge once, then test: the cells that the selected tests ask for are measured in one phase before the
 first of these tests, the suite is judged as a whole, and the tests read verdicts.
@@ -6,28 +6,24 @@ first of these tests, the suite is judged as a whole, and the tests read verdict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_specdec.errors import EngineError, InconclusiveError, InvalidInputError, NotComparableError, SpecdecError
+from pytest_specdec import fixtures, outcomes
+from pytest_specdec.errors import InvalidInputError, SpecdecError
 from pytest_specdec.options import add_options
 from pytest_specdec.settings import Settings
+from pytest_specdec.stash import PROBLEMS, SESSION, SUBJECT, SURFACES, is_worker
 from pytest_specdec.surfaces import Surfaces
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_specdec.cell import EngineSpec
-    from pytest_specdec.comparison import Comparison
-    from pytest_specdec.curve import Curve
     from pytest_specdec.engine.recipes import Template
-    from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.matrix import Matrix
-    from pytest_specdec.measurement import Measurement
-    from pytest_specdec.outputs.checks import Outputs
-    from pytest_specdec.progress import TerminalProgress
     from pytest_specdec.session import SpecdecSession
     from pytest_specdec.subjects import Subject
 
@@ -44,23 +40,7 @@ MARKER = (
     "    acceptance=2.5 pins the acceptance length by the engine's synthetic mode; verification='fly' allows the lossy "
     "mode of that name."
 )
-SESSION = pytest.StashKey["SpecdecSession"]()
-PROBLEMS = pytest.StashKey[list[str]]()
-SURFACES = pytest.StashKey[Surfaces]()
-SUBJECT = pytest.StashKey["Subject"]()
-JUDGED = pytest.StashKey["JudgedBaseline"]()
-_WORD = "specdec"
 _SUBJECT_FIXTURE = "specdec_subject"
-_STATUS = {
-    "regressed": ("failed", "R", "REGRESSED"),
-    "unhealthy": ("failed", "U", "UNHEALTHY"),
-    "no baseline": ("failed", "B", "NO BASELINE"),
-    "not comparable": ("failed", "N", "NOT COMPARABLE"),
-    "engine trouble": ("error", "E", "ENGINE TROUBLE"),
-    "failed": ("failed", "F", "FAILED"),
-}
-"""Category, letter and word of each outcome of our own."""
-_ERROR_WORDS = ((EngineError, "engine trouble"), (NotComparableError, "not comparable"))
 _LEVELS = ("comparison", "curve", "measurement", "outputs")
 """Fixtures that decide what a test is about, the widest first."""
 
@@ -103,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROBLEMS] = []
     config.stash[SURFACES] = Surfaces(config.stash[SESSION])
     config.pluginmanager.register(config.stash[SURFACES], "specdec-surfaces")
+    config.pluginmanager.register(fixtures, "specdec-fixtures")
+    config.pluginmanager.register(outcomes, "specdec-outcomes")
     if config.pluginmanager.hasplugin("benchmark"):
         from pytest_specdec.benchmark import BenchmarkBridge
 
@@ -149,7 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             deselected.append(item)
         else:
             ours[item] = subject
-    if ours and not _is_worker(config):
+    if ours and not is_worker(config):
         try:
             subjects = list(ours.values())
             refused = refusals(session.source(subjects), subjects)
@@ -171,7 +153,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     specdec = session.config.stash[SESSION]
     # What is skipped, by its author or by --benchmark-only, takes no GPU time.
     items = [item for item in session.items if SUBJECT in item.stash and item.get_closest_marker("skip") is None]
-    if items and not _is_worker(session.config):
+    if items and not is_worker(session.config):
         specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
         try:
             specdec.make_plan(item.stash[SUBJECT] for item in items)
@@ -199,7 +181,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure the whole plan before the first test that needs it."""
     session = item.config.stash[SESSION]
-    if SUBJECT in item.stash and session.run_path is None and session.plan is not None and not _is_worker(item.config):
+    if SUBJECT in item.stash and session.run_path is None and session.plan is not None and not is_worker(item.config):
         _measure(item.config, session)
     return (yield)
 
@@ -216,176 +198,9 @@ def _measure(config: pytest.Config, session: SpecdecSession) -> None:
 
     assert session.plan is not None, "unreachable because the plan is made after collection"
     try:
-        session.measure(_progress(config, planned_runs(session)))
+        session.measure(config.stash[SURFACES].progress(config, planned_runs(session)))
     except SpecdecError as error:
         raise pytest.UsageError(session.secrets.redact(str(error))) from error
-
-
-def _progress(config: pytest.Config, planned: int) -> TerminalProgress:
-    from pytest_specdec.progress import TerminalProgress
-
-    reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None, "unreachable because pytest always has a terminal reporter"
-    return config.stash[SURFACES].follow(TerminalProgress(reporter, planned))
-
-
-# ---- fixtures
-
-
-@pytest.fixture
-def specdec_subject(request: pytest.FixtureRequest) -> Subject:
-    """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
-    _session(request)
-    request.config.stash[SURFACES].describe_once(request)
-    return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Measurement:
-    """The measurement of this test's cell; `assert measurement >= baseline` reads the suite's verdict.
-
-    `measurement.throughput`, `.interactivity`, `.acceptance_length` and `.value("ttft_p50_ms")` are intervals: a
-    comparison with a number passes or fails where the 95 % interval decides, and is inconclusive where it does not. A
-    test that also takes pytest-benchmark's `benchmark` is a row of its table, whose OPS are output tokens per second.
-    """
-    from pytest_specdec.cell import Cell
-
-    assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
-    return _session(request).measurement(specdec_subject)
-
-
-@pytest.fixture
-def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> JudgedBaseline:
-    """The stored baseline of this test's cell, with the verdict that the suite came to: `measurement >= baseline`.
-
-    All cells are judged at once, before the first test, so that the promise about false alarms holds for the suite.
-    `--specdec-update` stores what was measured.
-    """
-    from pytest_specdec.judged import JudgedBaseline
-    from pytest_specdec.report.run_report import verdict_lines
-
-    session = _session(request)
-    verdict = session.verdicts[measurement.cell]
-    arguments = " ".join(arg for arg in map(str, request.config.args) if "::" not in arg)
-    judged = JudgedBaseline(
-        verdict,
-        verdict_lines(verdict),
-        updating=session.settings.update,
-        reason=session.settings.reason,
-        command=f"pytest {arguments} --specdec-update=new",
-    )
-    request.node.stash[JUDGED] = judged
-    return judged
-
-
-@pytest.fixture
-def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
-    """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user.
-
-    A value between two measured points says which they are; outside of the measured range there is none.
-    """
-    from pytest_specdec.matrix import CurveSubject
-    from pytest_specdec.reading import read_curve
-
-    assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
-    return read_curve(_session(request), specdec_subject)
-
-
-@pytest.fixture
-def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comparison:
-    """MTP against Off: `comparison.at(75).throughput_ratio > 1.5` at matched interactivity, or by `at_concurrency`.
-
-    One test per MTP mode and workload; its cells are measured in both modes.
-    """
-    from pytest_specdec.matrix import ComparisonSubject
-    from pytest_specdec.reading import read_comparison
-
-    assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
-    return read_comparison(_session(request), specdec_subject)
-
-
-@pytest.fixture
-def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs:
-    """What an MTP engine says against what it says without speculation: `assert outputs.same_text`, `.clean`, ...
-
-    Both engines answer the same questions greedily after the load; Off answers twice, as the control.
-    """
-    from pytest_specdec.matrix import OutputSubject
-    from pytest_specdec.reading import read_outputs
-
-    assert isinstance(specdec_subject, OutputSubject), "unreachable because generate_tests gives an output subject"
-    return read_outputs(_session(request), specdec_subject)
-
-
-@pytest.fixture
-def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
-    """Measure one cell of your own now: `specdec_measure(mtp=3, sequence="4k256", concurrency=8)`.
-
-    The arguments are those of the specdec marker, and the test's markers fill in what is left out. The same engines
-    serve it as the plan (attached or simulated). The result is neither judged nor stored as a baseline.
-    """
-    from pytest_specdec.beside import measure_apart
-    from pytest_specdec.matrix import Matrix
-
-    session = _session(request)
-    markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
-
-    def measure(**arguments: object) -> Measurement:
-        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier, request.node.path.parent)
-        cells = matrix.cells()
-        if len(cells) != 1:
-            raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
-        session.declare(cells[0], matrix)
-        return measure_apart(session, cells[0], _progress(request.config, 1))
-
-    return measure
-
-
-# ---- outcomes
-
-
-@pytest.hookimpl
-def pytest_assertrepr_compare(op: str, right: object) -> list[str] | None:
-    """Show a verdict as a table of metrics."""
-    from pytest_specdec.judged import JudgedBaseline
-
-    return right.explanation() if op == ">=" and isinstance(right, JudgedBaseline) else None
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell regressed, inconclusive and engine trouble apart; a user's own error is shown without a traceback."""
-    report = yield
-    if SUBJECT not in item.stash or call.excinfo is None:
-        return report
-    error = call.excinfo.value
-    word = ""
-    judged = item.stash.get(JUDGED, None)
-    if isinstance(error, SpecdecError):
-        report.longrepr = str(error)
-        if isinstance(error, InconclusiveError):
-            word = "inconclusive"
-            if item.config.stash[SESSION].settings.inconclusive == "warn":
-                path, line, _ = item.location
-                report.outcome = "skipped"
-                report.longrepr = (path, line or 0, str(error))
-        else:
-            word = next((word for kind, word in _ERROR_WORDS if isinstance(error, kind)), "failed")
-    elif isinstance(error, AssertionError) and judged is not None and judged.failed:
-        word = judged.verdict.outcome.value
-    # An attribute of the report survives the way from an xdist worker, where a stash does not.
-    report.__dict__[_WORD] = word
-    return report
-
-
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
-    """Own words for own outcomes."""
-    word = getattr(report, _WORD, "")
-    if word == "inconclusive":
-        return ("failed" if report.failed else "inconclusive"), "?", ("INCONCLUSIVE", {"yellow": True})
-    return _STATUS.get(word)
 
 
 # ---- end
@@ -398,7 +213,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if specdec.run_path is not None:
         from pytest_specdec.ending import finish
 
-        finish(specdec, session.testsfailed)
+        if not finish(specdec, session.testsfailed) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
@@ -414,15 +230,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 
 
 # ---- helpers
-
-
-def _session(request: pytest.FixtureRequest) -> SpecdecSession:
-    if _is_worker(request.config):
-        raise InvalidInputError(
-            "specdec measures one endpoint at a time, and several xdist workers would disturb each other's numbers: "
-            "run the specdec tests without -n"
-        )
-    return request.config.stash[SESSION]
 
 
 def _matrix(metafunc: pytest.Metafunc, tier: str) -> Matrix:
@@ -457,7 +264,3 @@ def _engines_from(settings: Settings) -> str:
     if settings.launch:
         return f"{settings.launch} launched here"
     return "simulated H200 engine (no --specdec-endpoint given)"
-
-
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")

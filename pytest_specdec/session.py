@@ -5,7 +5,7 @@ It holds no pytest hook and prints nothing; the hooks in `plugin` call it, and `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -50,9 +50,8 @@ class SpecdecSession:
         self.subjects: list[Subject] = []
         self.wants_baseline = False
         self.plan: Plan | None = None
-        self.times: dict[Cell, int] = {}
-        """Runs of each planned cell in a session."""
-        self.sessions = 1
+        self.times: Sequence[Mapping[Cell, int]] = ()
+        """Runs of each planned cell, by session."""
         self.measured: dict[Cell, Measurement] = {}
         """Mean of a cell's runs."""
         self.campaign: Campaign | None = None
@@ -170,7 +169,7 @@ class SpecdecSession:
             self.settings.seed,
             {engine: thinking for engine, thinking in asked.items() if engine not in self.unanswered},
         )
-        self.times, self.sessions = runs_of(self)
+        self.times = runs_of(self)
         for cell in cells - set(self.plan.cells):
             self.unmeasured[cell] = EngineError(source.refusal(cell.engine))
 
@@ -191,10 +190,9 @@ class SpecdecSession:
         if settings.resume is not None:
             campaign.resume(settings.resume)
         self.campaign, self.run_path = campaign, new_run_path(settings.runs, self.started_at)
-        times, sessions = self.times, self.sessions
         try:
             with sigterm_interrupts():
-                campaign.sessions(self.plan, times, sessions)
+                campaign.sessions(self.plan, self.times)
                 if settings.swap is not None:
                     measure_swapped(self, campaign, listener)
                 self._collect()
@@ -237,8 +235,10 @@ class SpecdecSession:
 
     def run(self) -> Run:
         """The session as a saved run."""
+        from pytest_specdec.gate.evidence import unique_names
         from pytest_specdec.run import Run
 
+        names = unique_names(sorted(self.unmeasured))
         return Run(
             tool_version=__version__,
             started_at=self.started_at.isoformat(timespec="seconds"),
@@ -251,7 +251,9 @@ class SpecdecSession:
             noise_source=self.noise_source,
             fixed=self.fixed,
             verdicts=tuple(sorted(self.verdicts.values(), key=lambda v: v.cell)) if self.wants_baseline else (),
-            not_measured={str(cell): self.secrets.redact(str(error)) for cell, error in self.unmeasured.items()},
+            not_measured={
+                names[cell]: self.secrets.redact(str(error)) for cell, error in sorted(self.unmeasured.items())
+            },
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
             stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
             attempts={test: tuple(found) for test, found in self.attempts.items()},

@@ -15,9 +15,10 @@ import pytest
 from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
-from pytest_specdec.facts import Facts, parse_facts
+from pytest_specdec.facts import BUNDLE, Facts, parse_facts
 from pytest_specdec.matrix import TIERS
-from pytest_specdec.options import API_KEY_VARIABLES, EndpointOption, percent, sessions, window
+from pytest_specdec.option_values import EndpointOption, percent, sessions, window
+from pytest_specdec.options import API_KEY_VARIABLES
 
 if TYPE_CHECKING:
     from pytest_specdec.secrets import Secrets
@@ -210,7 +211,9 @@ class Settings:
         if self.old is None:
             return None
         chosen = {field.name: getattr(self.old, field.name) for field in fields(OldEngine)}
-        return replace(self, **chosen, engine=self.old.launch or self.engine)
+        # Image, torch and CUDA are declared of the new engine: an upgrade is what brings others.
+        facts = {mode: declared.without(BUNDLE) for mode, declared in self.facts.items()}
+        return replace(self, **chosen, engine=self.old.launch or self.engine, facts=facts)
 
 
 def _old_engine(config: pytest.Config) -> OldEngine | None:

@@ -39,10 +39,14 @@ class Surfaces:
         self._html: Any = None
         self._described = False
 
-    def follow(self, progress: TerminalProgress) -> TerminalProgress:
-        """Remember who knows how long the measuring took."""
-        self._progresses.append(progress)
-        return progress
+    def progress(self, config: pytest.Config, planned: int) -> TerminalProgress:
+        """Show on the terminal how `planned` runs come along, and remember who knows how long they took."""
+        from pytest_specdec.progress import TerminalProgress
+
+        reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter is not None, "unreachable because pytest always has a terminal reporter"
+        self._progresses.append(TerminalProgress(reporter, planned))
+        return self._progresses[-1]
 
     # ---- properties of tests and of the suite: JUnit, pytest-json-report
 

@@ -43,6 +43,27 @@ def test_a_baseline_keeps_every_run_of_every_session(suite: Suite) -> None:
     assert suite.saved_run()["cost"]["server_starts"] == 3
 
 
+def test_only_what_has_no_baseline_is_measured_in_sessions(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", "-k", "mtp3-c2")
+    (before,) = stored_runs(suite)
+    result = suite.run("--specdec-update=new", "--specdec-sessions=3x2", "-k", "mtp3")
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points measured 7 times in 3 sessions, *"])
+    (path,) = suite.baselines.values()
+    points = json.loads(path.read_text())["points"]
+    assert points["2"] == [before]
+    assert len(points["4"]) == 6
+    assert len(suite.saved_run()["raw"]) == 7
+
+
+def test_a_baseline_of_other_hardware_is_none_of_this_one(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    arguments = ("--specdec-update=new", "--specdec-sessions=2x1", "--specdec-hardware=b200", "--collect-only")
+    result = suite.run(*arguments, *ONE)
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times in 2 sessions, *"])
+
+
 def test_one_session_says_that_its_noise_is_assumed(suite: Suite) -> None:
     suite.write(HOLDS)
     result = suite.run("--specdec-update", *ONE)
@@ -73,6 +94,25 @@ def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
     assert run["cost"]["server_starts"] == 1 + len(pairs)
     # Only what is judged is shown as measured: the old engine's runs are not the candidate's.
     assert len(run["measurements"]) == 1
+
+
+def test_what_is_declared_of_the_new_bundle_is_not_said_of_the_old_engine(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
+    (suite.pytester.path / "facts.toml").write_text('image = "engine:new"\ndriver = "570.1"\n')
+    suite.run("--specdec-facts=facts.toml", "--specdec-reference-simulate=tiny", "--specdec-confirm=auto", *ONE)
+    known = {
+        (raw.get("arm", "candidate"), name): raw["measurement"]["environment"]["facts"].get(name)
+        for raw in suite.saved_run()["raw"]
+        for name in ("image", "driver")
+    }
+    assert known == {
+        ("candidate", "image"): "engine:new",
+        ("candidate", "driver"): "570.1",
+        ("reference", "image"): None,
+        ("reference", "driver"): "570.1",
+    }
 
 
 def test_without_the_old_engine_a_large_loss_fails_and_says_on_what_it_stands(suite: Suite) -> None:
@@ -212,6 +252,7 @@ def test_a_selftest_of_one_session_says_what_it_needs(suite: Suite) -> None:
     suite.write(HOLDS)
     result = suite.run("--specdec-selftest", "--specdec-sessions=1x2", *ONE)
     assert "no noise was fitted: it needs two sessions or more" in result.stdout.str()
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_a_required_fact_may_not_be_unknown(suite: Suite) -> None:

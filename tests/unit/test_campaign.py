@@ -99,7 +99,7 @@ def test_a_cell_that_the_old_engine_lost_is_not_measured_on_the_new_one(campaign
 
 
 def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: Engines) -> None:
-    campaign.sessions(Plan(cells=(CELL,)), {CELL: 1}, 2)
+    campaign.sessions(Plan(cells=(CELL,)), [{CELL: 1}] * 2)
     campaign.pairs([CELL], 1)
     assert engines.refined == [True, False, False, False, False, False]
 

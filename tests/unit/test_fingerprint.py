@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pytest_specdec.facts import Facts
-from pytest_specdec.fingerprint import BUNDLE, HOST, SEMANTICS, likeness
+from pytest_specdec.facts import BUNDLE, Facts
+from pytest_specdec.fingerprint import HOST, SEMANTICS, likeness
 from pytest_specdec.measurement import Environment
 
 THEN = Environment(

@@ -113,10 +113,12 @@ def test_the_plan_in_words_has_counts_time_and_money() -> None:
     matrix = Matrix.from_markers([{**FULL, "mtp": [0, 1, 2, 3], "concurrency": [4, 8, 16, 32, 64]}], "smoke", HERE)
     plan = Plan.of(matrix.cells(), 0)
     price = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1)
-    words = plan.words(least_s=360, most_s=2520, price=price, simulated=False)
+    words = plan.words(runs=20, sessions=1, least_s=360, most_s=2520, price=price, simulated=False)
     assert words == "4 engines, 20 points, about 6 to 42 min, about $1.13 to $7.90"
-    words = plan.words(least_s=45, most_s=45, price=price, simulated=True)
+    words = plan.words(runs=20, sessions=1, least_s=45, most_s=45, price=price, simulated=True)
     assert words == "4 engines, 20 points, about 45 s, no GPU used (the real ones would cost about $0.14)"
+    words = plan.words(runs=50, sessions=5, least_s=45, most_s=45, price=price, simulated=True)
+    assert words.startswith("4 engines, 20 points measured 50 times in 5 sessions, about 45 s")
     assert plan.usd(3600, price) == pytest.approx(8 * 1.41)
 
 
