@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.baseline import Baselines
-from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
+from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
 from pytest_specdec.measurement import UNKNOWN
+from pytest_specdec.repeats import usable
 
 if TYPE_CHECKING:
     from pytest_specdec.session import SpecdecSession

@@ -61,7 +61,8 @@ def add_baselines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _accept(options: argparse.Namespace) -> None:
     from pytest_specdec.accepting import now, who
     from pytest_specdec.baseline import Baselines
-    from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
+    from pytest_specdec.baseline_update import Acceptor, refusal, update
+    from pytest_specdec.repeats import usable
     from pytest_specdec.run import load_run
 
     run = load_run(options.saved_run)

@@ -73,11 +73,6 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
     return {path: cells for path, (_, cells) in new.items()}
 
 
-def usable(runs: Sequence[Measurement]) -> list[Measurement]:
-    """The runs in which the client kept up; all of them where it never did, so that this can be told."""
-    return [run for run in runs if not run.client_limited] or list(runs)
-
-
 def refusal(
     verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]], how: How, reason: str
 ) -> str:

@@ -25,13 +25,14 @@ from pytest_specdec.gate.dialogue import (
 )
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.fixed import decide_fixed
+from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.noise_file import load_noise, noise_file
-from pytest_specdec.repeats import merge_runs
+from pytest_specdec.repeats import merge_runs, usable
 
 if TYPE_CHECKING:
     from pytest_specdec.campaign import Campaign
@@ -65,6 +66,10 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
     noise = noise_file(session.settings.baselines, evidence[0].measured.environment)
     case = build(evidence, load_noise(noise) if noise.exists() else None)
     session.noise_source = case.noise.source
+    if not case.noise.hypotheses:
+        # The client was everywhere the limit: only acceptance can be judged.
+        decision = conclude_checks(case.extras, terms_of(case, alpha=session.settings.alpha))
+        return found | verdicts(case, decision), decision if case.extras else None
     if session.settings.gate == "fixed":
         session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
         return found | fixed_verdicts(case, session.fixed), None
@@ -132,7 +137,8 @@ class _Desk:
         assert self.session.plan is not None, "unreachable because the plan is made first"
         cells = {name: self.case.cells[name].cell for name in wanted}
         if self.campaign is not None and self.session.settings.confirm != "never":
-            lacking = {cells[n]: more for n in wanted if (more := wanted[n] - len(self.campaign.runs(cells[n]))) > 0}
+            found = {n: sum(_is_evidence(run) for run in self.campaign.runs(cells[n])) for n in wanted}
+            lacking = {cells[n]: more for n in wanted if (more := wanted[n] - found[n]) > 0}
             if lacking and not self.campaign.bill.spent():
                 self.campaign.screen(self.session.plan, lacking)
         runs = {name: _runs(self.session, cell) for name, cell in cells.items()}
@@ -206,7 +212,8 @@ def screening_runs(stored: Sequence[BaselinePoint]) -> int:
 
 def _runs_for(point: BaselinePoint) -> int:
     # An engine that counted by prompt will do so again: its acceptance is then no metric of the screen.
-    measurement = msgspec.structs.replace(point.measurement(), by_prompt=point.runs[-1].by_prompt)
+    newest = point.runs[-1]
+    measurement = msgspec.structs.replace(point.measurement(), acceptance=newest.acceptance, by_prompt=newest.by_prompt)
     case = build([CellEvidence(measured=measurement, runs=(), baseline=point)])
     desk = decide(case.noise)
     request = next(desk)
@@ -216,6 +223,6 @@ def _runs_for(point: BaselinePoint) -> int:
 
 def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:
     """The runs of a first look: all of one session, else the first of each."""
-    runs = [] if session.campaign is None else session.campaign.runs(cell)
+    runs = [] if session.campaign is None else usable(session.campaign.runs(cell))
     sessions = {run.session: run for run in reversed(runs)}
     return tuple(runs if len(sessions) == 1 else [sessions[name] for name in sorted(sessions)])

@@ -17,15 +17,23 @@ _ENOUGH = 3
 """Runs from which their own scatter says something of the mean."""
 
 
-def merge_runs(runs: Sequence[Measurement]) -> Measurement:
-    """Average the runs of one cell; everything that is not a value stays that of the first run.
+def usable(runs: Sequence[Measurement]) -> list[Measurement]:
+    """The runs in which the client kept up; all of them where it never did, so that this can be told."""
+    return [run for run in runs if not run.client_limited] or list(runs)
+
+
+def merge_runs(every: Sequence[Measurement]) -> Measurement:
+    """Average the usable runs of one cell; everything that is not a value stays that of the first of them.
 
     A value's half-width is the runs' own in quadrature over their number, and the t interval of the runs where that is
     wider: the scatter between runs is real, and the window cannot see it.
     """
+    runs = usable(every)
+    left_out = len(every) - len(runs)
+    said = (f"{left_out} of {len(every)} runs left out: the client was the limit",) if left_out else ()
     first = runs[0]
     if len(runs) == 1:
-        return first
+        return msgspec.structs.replace(first, notes=(*said, *first.notes))
     keys = [key for key in first.values if all(key in run.values for run in runs)]
     counts = [run.requests for run in runs]
     return msgspec.structs.replace(
@@ -38,7 +46,7 @@ def merge_runs(runs: Sequence[Measurement]) -> Measurement:
         ),
         findings=tuple(dict.fromkeys(finding for run in runs for finding in run.findings)),
         client=max((run for run in runs), key=lambda run: bool(run.client_limited)).client,
-        notes=(f"mean of {len(runs)} runs", *_notes(runs)),
+        notes=(f"mean of {len(runs)} runs", *said, *_notes(runs)),
     )
 
 

@@ -22,7 +22,4 @@ def settled(measured: Measurement, baseline: BaselinePoint | None, required: Col
     difference = why_not_comparable(measured, baseline, required)
     if difference:
         return Verdict(cell=measured.cell, outcome=Outcome.NOT_COMPARABLE, reason=difference)
-    if measured.client_limited:
-        reason = f"client-limited, so the numbers are not the server's: {measured.client_limited}"
-        return Verdict(cell=measured.cell, outcome=Outcome.INCONCLUSIVE, reason=reason)
     return None

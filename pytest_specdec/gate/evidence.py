@@ -35,6 +35,7 @@ ANCHOR_MARGIN = 0.10
 SINCE_ANCHOR = "since the first baseline"
 _Z95 = float(stats.norm.ppf(0.975))
 _ACCEPTANCE = "acceptance_length"
+_NO_NOISE = SuiteNoise(hypotheses=(), common=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Case:
     cells: Mapping[str, CellEvidence]
     """By the name under which the rule knows them."""
     noise: SuiteNoise
+    """Of the cells whose client kept up: the others have no speed that could be judged, only an acceptance."""
     runs: Mapping[str, Sequence[Run]]
     extras: tuple[ExtraHypothesis, ...]
     checks: Mapping[str, Sequence[AcceptanceCheck]]
@@ -94,6 +96,7 @@ def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) 
             for i, session in enumerate(by_session(one.baseline.runs))
         }
         for name, one in cells.items()
+        if not one.measured.client_limited
     }
     requests = {
         name: min(run.requests for run in one.baseline.runs)
@@ -101,7 +104,7 @@ def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) 
         if all(run.requests for run in one.baseline.runs)
     }
     prior = _prior(list(cells.values()), selftest)
-    noise = _floored(fit_noise(sessions, prior=prior, requests=requests), cells)
+    noise = _NO_NOISE if not sessions else _floored(fit_noise(sessions, prior=prior, requests=requests), cells)
     extras = [extra for name in cells for check in paired[name] if (extra := _of_check(name, check)) is not None]
     extras += [extra for name, one in cells.items() if (extra := _since_anchor(name, one, noise)) is not None]
     return Case(
@@ -110,6 +113,7 @@ def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) 
         runs={
             name: [observed(run, one.baseline, by_prompt=bool(paired[name])) for run in one.runs]
             for name, one in cells.items()
+            if name in sessions
         },
         extras=tuple(extras),
         checks={name: found for name, found in checks.items() if found},

@@ -72,6 +72,24 @@ def conclude(found: Findings) -> SuiteDecision:
     )
 
 
+def conclude_checks(extras: Sequence[ExtraHypothesis], terms: Terms) -> SuiteDecision:
+    """Decide where there are checks with tests of their own, and nothing else that could be judged."""
+    decisions = sorted(_decide_extras(extras, terms), key=lambda decision: (decision.cell, decision.metric))
+    return SuiteDecision(
+        outcome=_suite_outcome(decisions),
+        decisions=tuple(decisions),
+        common=(),
+        alpha=terms.alpha,
+        alpha_spent=terms.alpha * terms.extra_share,
+        miss_at_margin=terms.confirm_miss,
+        runner_factor={},
+        noisy_runner=False,
+        suspects=0,
+        looks=0,
+        stopped="",
+    )
+
+
 def _suite_outcome(decisions: list[Decision]) -> Outcome:
     gated = [decision for decision in decisions if not decision.advisory]
     if any(decision.outcome is Outcome.FAIL for decision in gated):

@@ -9,6 +9,7 @@ from pytest_specdec.cell import Cell
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.verdict import Verdict
@@ -34,6 +35,8 @@ def judge_suite(
     if not evidence:
         return found
     case = build(evidence)
+    if not case.noise.hypotheses:
+        return found | verdicts(case, conclude_checks(case.extras, terms_of(case)))
 
     def answer(request: Request) -> Observed:
         if isinstance(request, ScreenRuns):

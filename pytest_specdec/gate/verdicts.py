@@ -52,6 +52,8 @@ def fixed_verdicts(case: Case, fixed: FixedDecision) -> dict[Cell, Verdict]:
 
 
 def _fixed_verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
+    if one.measured.client_limited:
+        return _limited_verdict(one, ())
     stored, now = one.baseline.values(), one.measured.values
     judged = {key: f"{name} {key}" for key in PRESETS}
     metrics = []
@@ -80,6 +82,8 @@ def _fixed_verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdic
 
 
 def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None) -> Verdict:
+    if one.measured.client_limited:
+        return _limited_verdict(one, decisions)
     stored, now = one.baseline.values(), one.measured.values
     of_metric = {d.metric: d for d in decisions if d.evidence is not Evidence.OWN}
     checks = tuple(d for d in decisions if d.evidence is Evidence.OWN)
@@ -101,6 +105,19 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
         confirmed=any(d.improvement == "confirmed" for d in decisions),
         notes=tuple(notes),
         diagnosis=diagnose(before, after) if changed else None,
+    )
+
+
+def _limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
+    """Of a cell whose client was the limit: which drafts are accepted is the server's doing all the same."""
+    limited = f"client-limited, so the numbers are not the server's: {one.measured.client_limited}"
+    fell = [check for check in checks if check.outcome is Decided.FAIL]
+    return Verdict(
+        cell=one.cell,
+        outcome=Outcome.REGRESSED if fell else Outcome.INCONCLUSIVE,
+        reason=fell[0].reason if fell else limited,
+        checks=tuple(checks),
+        notes=(f"speed was not judged: {limited}",) if fell else (),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.client import ClientHealth
 from pytest_specdec.cost import Price
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Environment, Measurement, RequestCounts
@@ -11,6 +12,19 @@ ENGINE = EngineSpec(model="org/Model-FP8", precision="fp8")
 WORKLOAD = Workload(isl=1024, osl=1024)
 ENVIRONMENT = Environment(hardware="h200", engine="vllm", version="0.20.0", endpoint="http://a:8000/v1")
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73)
+LATE = ClientHealth(
+    clock="kernel",
+    arrival_lag_p99_ms=0.3,
+    arrival_lag_max_ms=2.0,
+    send_lag_p99_ms=0.2,
+    send_lag_max_ms=1.0,
+    lost_load=0.5,
+    loop_lag_p99_ms=1.0,
+    loop_lag_max_ms=2.0,
+    cpu_share=0.1,
+    cpu_wait_share=0.02,
+)
+"""Of a client that was the limit."""
 
 
 def measured(  # noqa: PLR0913 - a measurement is all of these

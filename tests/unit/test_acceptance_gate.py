@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import msgspec
 import pytest
-from measured import measured
+from measured import LATE, measured
 
-from pytest_specdec.baseline import BaselineRun, baseline_run
+from pytest_specdec.baseline import BaselinePoint, BaselineRun, baseline_run
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.gate.suite import judge_suite
+from pytest_specdec.gate.verdict import Outcome
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.simulator.faults import HEALTHY_CONTROLS, find_fault
 from pytest_specdec.simulator.presets import find_preset
@@ -96,6 +99,26 @@ def test_controls_are_flagged_by_none(fault: str) -> None:
         assert {check.label for check in found.values()} == {"paired by prompt"}
         assert not fallen(point(fault, SHORT, seed), baseline(SHORT))
         assert found["acceptance_length"].outcome(ALPHA) == "holds"
+
+
+@pytest.mark.parametrize("beside", [(), (SHORT,)], ids=["alone", "beside another cell"])
+@pytest.mark.parametrize(
+    ("fault", "expected"), [("acceptance-slips", Outcome.REGRESSED), ("healthy", Outcome.INCONCLUSIVE)]
+)
+def test_a_late_client_hides_no_loss_of_acceptance(fault: str, expected: Outcome, beside: tuple[Workload, ...]) -> None:
+    late = msgspec.structs.replace(point(fault, LONG, 0), client=LATE)
+    kept_up = [point("healthy", workload, 0) for workload in beside]
+    pairs = [(now, stored(baseline(now.cell.workload), now)) for now in (late, *kept_up)]
+    verdict = judge_suite(pairs)[late.cell]
+    assert verdict.outcome is expected
+    said = " ".join((verdict.reason, *verdict.notes))
+    assert "client-limited, so the numbers are not the server's" in said
+    assert not verdict.metrics, "no number of a late client is shown as judged"
+    assert ("acceptance length" in verdict.reason) == (expected is Outcome.REGRESSED)
+
+
+def stored(runs: Sequence[BaselineRun], of: Measurement) -> BaselinePoint:
+    return BaselinePoint(cell=of.cell, environment=of.environment, price=of.price, runs=tuple(runs), path=Path())
 
 
 @pytest.mark.parametrize("fault", ["slow-steps", "slower-at-equal-acceptance", "slow-prefill", "steps-stall"])

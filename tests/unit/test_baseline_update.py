@@ -6,31 +6,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from measured import ENVIRONMENT, measured
+from measured import ENVIRONMENT, LATE, measured
 
 from pytest_specdec import accepting
 from pytest_specdec.baseline import Baselines, load_baseline
-from pytest_specdec.baseline_update import Acceptor, refusal, update, usable
+from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
-from pytest_specdec.client import ClientHealth
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
+from pytest_specdec.repeats import merge_runs, usable
 from pytest_specdec.speculation.health import Finding
 
-LATE = ClientHealth(
-    clock="kernel",
-    arrival_lag_p99_ms=0.3,
-    arrival_lag_max_ms=2.0,
-    send_lag_p99_ms=0.2,
-    send_lag_max_ms=1.0,
-    lost_load=0.5,
-    loop_lag_p99_ms=1.0,
-    loop_lag_max_ms=2.0,
-    cpu_share=0.1,
-    cpu_wait_share=0.02,
-)
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada")
 
 
@@ -119,6 +107,17 @@ def test_runs_in_which_the_client_was_the_limit_are_left_out_where_there_are_oth
     assert usable([late, run("b")]) == [run("b")]
     assert usable([late]) == [late]
     assert "client-limited" in refusal({}, {late.cell: usable([late])}, "new", "")
+
+
+def test_the_mean_of_runs_leaves_out_those_of_a_late_client_and_says_so() -> None:
+    late = msgspec.structs.replace(run("a", throughput=50.0), client=LATE)
+    alone = merge_runs([late, run("b")])
+    assert (alone.throughput.value, alone.client_limited) == (100.0, "")
+    assert alone.notes[0] == "1 of 2 runs left out: the client was the limit"
+    both = merge_runs([late, run("b", throughput=100.0), run("c", throughput=110.0)])
+    assert both.throughput.value == pytest.approx(105.0)
+    assert both.notes[:2] == ("mean of 2 runs", "1 of 3 runs left out: the client was the limit")
+    assert merge_runs([late, late]).client_limited
 
 
 def test_what_is_broken_never_becomes_one_whatever_the_reason() -> None:
