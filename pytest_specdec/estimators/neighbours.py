@@ -19,15 +19,16 @@ from scipy import stats
 
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.steady import CONFIDENCE, WAVES
-from pytest_specdec.estimators.window import StopRule
+from pytest_specdec.estimators.window import Aim, StopRule
 
 _LOOK_S = 1.5
 """Long enough to tell interactivity to a few percent."""
 _FAR = 2.0
 """A level is looked for until it lies between two known concurrencies that differ by no more than this factor."""
-_STRICTEST = 0.7
-"""A lucky or unlucky first neighbour changes the second one's allowance no further than by this factor."""
+_STRICTEST = 0.6
+"""What a first neighbour was unlucky by, the second one makes good down to this share of its own allowance."""
 _APART = 1.3
 """Concurrencies that differ by this factor tell how steeply interactivity falls; neighbours' noise would not."""
 _STEEPNESS = (0.2, 1.0)
@@ -47,13 +48,15 @@ class Wanted:
     concurrency: int
     precision: float | None
     """Relative half-width of throughput and TPOT; None for a short look that only tells where a level lies."""
+    aim: Aim | None = None
+    """The reading, where the other neighbour is there already: as soon as it is sure, so is this one enough."""
 
     def rule(self, rule: StopRule) -> StopRule:
         """How long to measure it, where a point of the plan is measured by `rule`."""
         if self.precision is None or rule.floor_s == rule.ceiling_s:
             return rule
         # Two are read together: half of the floor for each.
-        return dataclasses.replace(rule, floor_s=rule.floor_s / 2, precision=self.precision)
+        return dataclasses.replace(rule, floor_s=rule.floor_s / 2, precision=self.precision, aim=self.aim)
 
 
 def look_s(rule: StopRule) -> float:
@@ -93,10 +96,14 @@ def next_wanted(
     effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1) / _AIM
     share_of_time = precision / effect / math.sqrt(weight)
     other = measured.get(2 * low + 1 - first)
-    if other is not None and other.interactivity.relative is not None:
-        left = (precision / effect) ** 2 - ((1 - weight) * other.interactivity.relative) ** 2
-        share_of_time = max(math.sqrt(max(left, 0.0)) / weight, _STRICTEST * share_of_time)
-    return Wanted(concurrency=first, precision=min(share_of_time, _LOOSEST * precision))
+    if other is None:
+        return Wanted(concurrency=first, precision=min(share_of_time, _LOOSEST * precision))
+
+    def reached(output: Estimate, tpot: Estimate) -> float | None:
+        return _joint(_Part.of(other), _Part(1 / tpot.value, output.relative, tpot.relative), level, steepness)
+
+    own = min(_STRICTEST * share_of_time, _LOOSEST * precision)
+    return Wanted(concurrency=first, precision=own, aim=Aim(precision=precision, reached=reached))
 
 
 def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:
@@ -106,17 +113,35 @@ def reading_precision(points: Iterable[Point], looked: Mapping[int, float], leve
         bracket = curve.at(level).bracket
     except NotMeasuredError:
         return None
-    above, below = bracket.upper, bracket.lower
-    apart = above.interactivity.value - below.interactivity.value
-    share = (above.interactivity.value - level) / apart if apart else 0.0
     known = {**looked, **{p.concurrency: p.interactivity.value for p in curve.points}}
-    steepness = _steepness(known, above.concurrency)
+    steepness = _steepness(known, bracket.upper.concurrency)
+    return _joint(_Part.of(bracket.upper), _Part.of(bracket.lower), level, steepness)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the two points of a reading."""
+
+    interactivity: float
+    """tok/s/user."""
+    throughput_half: float | None
+    """Relative, as the other one."""
+    interactivity_half: float | None
+
+    @classmethod
+    def of(cls, point: Point) -> _Part:
+        return cls(point.interactivity.value, point.throughput.relative, point.interactivity.relative)
+
+
+def _joint(one: _Part, other: _Part, level: float, steepness: float) -> float | None:
+    """Relative half-width of what is read at a level between two points; None where one of theirs is unknown."""
+    apart = one.interactivity - other.interactivity
+    share = min(max((one.interactivity - level) / apart, 0.0), 1.0) if apart else 0.0
     parts = []
-    for weight, point in ((1 - share, above), (share, below)):
-        throughput, interactivity = point.throughput.relative, point.interactivity.relative
-        if throughput is None or interactivity is None:
+    for weight, part in ((1 - share, one), (share, other)):
+        if part.throughput_half is None or part.interactivity_half is None:
             return None
-        parts.append((weight * _effect(throughput, interactivity, steepness)) ** 2)
+        parts.append((weight * _effect(part.throughput_half, part.interactivity_half, steepness)) ** 2)
     whole = sum(parts)
     if not whole:
         return 0.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pytest_specdec.cell import Workload
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.steady import Floats, trend
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.sample import Traffic
@@ -31,6 +33,18 @@ class StopRule:
     """Equal to the floor for a window of fixed length."""
     precision: float
     """Relative half-width of the 95 % interval that output throughput and TPOT must reach."""
+    aim: Aim | None = None
+    """Something else to be sure of, which is enough as well; None: nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a point is measured for, where that is not the point itself."""
+
+    precision: float
+    """Relative half-width that is asked for."""
+    reached: Callable[[Estimate, Estimate], float | None]
+    """The one that output throughput and TPOT (s) so far come to; None while that is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +60,8 @@ class Review:
     """Relative half-width that output throughput and TPOT have both reached; None while there is none."""
     drift: float = 0.0
     """Change of output throughput across the window where it is a trend, else 0."""
+    aimed: bool = False
+    """Whether the rule's aim was reached, and so was enough."""
 
 
 class Reviewer:
@@ -79,11 +95,20 @@ class Reviewer:
             start += _DROPPED * seconds
             wait = max(self.rule.floor_s - (now - start), _SOONEST * seconds)
             return Review(window_start_s=start, done=False, wait_s=min(wait, left), precision=precision, drift=drift)
-        if precision is not None and precision <= self.rule.precision:
-            return Review(window_start_s=start, done=True, precision=precision, drift=drift)
-        missing = _LATEST if precision is None else (precision / self.rule.precision) ** 2 - 1
+        ahead = _ahead(found.output, found.tpot, self.rule.aim)
+        aimed = ahead is not None and ahead <= 1
+        if aimed or (precision is not None and precision <= self.rule.precision):
+            return Review(window_start_s=start, done=True, precision=precision, drift=drift, aimed=aimed)
+        short = [short for short in (ahead, precision and precision / self.rule.precision) if short is not None]
+        missing = min(short) ** 2 - 1 if short else _LATEST
         wait = seconds * min(max(missing, _SOONEST), _LATEST)
         return Review(window_start_s=start, done=False, wait_s=min(wait, left), precision=precision, drift=drift)
+
+
+def _ahead(output: Estimate, tpot: Estimate, aim: Aim | None) -> float | None:
+    """How many times the asked half-width of the aim there still is; None without an aim, or while that is unknown."""
+    reached = None if aim is None else aim.reached(output, tpot)
+    return None if aim is None or reached is None else reached / aim.precision
 
 
 def median_gap_s(traffic: Traffic) -> float | None:

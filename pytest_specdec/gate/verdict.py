@@ -54,6 +54,7 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metric: str
     """Key of `metric.METRICS`, or the name of a check with a test of its own."""
     baseline: Estimate
+    """As stored; where fresh pairs decided, of the old engine's runs in them."""
     measured: Estimate
     loss: Estimate
     """Relative change in the bad direction: 0.05 is 5 % worse."""
@@ -62,6 +63,11 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     outcome: Outcome | None
     decision: Decision | None = None
     """What the gate's rule found, where it judged."""
+
+    @property
+    def pairs(self) -> int:
+        """Fresh pairs of old and new engine that it rests on; 0 where it rests on the stored baseline."""
+        return 0 if self.decision is None else self.decision.pairs
 
     @property
     def matters(self) -> bool:

@@ -88,18 +88,24 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     of_metric = {d.metric: d for d in decisions if d.evidence is not Evidence.OWN}
     checks = tuple(d for d in decisions if d.evidence is Evidence.OWN)
     keys = [k for k in dict.fromkeys((*of_metric, *SHOWN)) if k in stored and k in now]
-    metrics = tuple(_metric(key, now[key], stored[key], of_metric.get(key)) for key in keys)
+    before, after = (pair[0].values, pair[1].values) if pair else (stored, now)
+    metrics = []
+    for key in keys:
+        decision = of_metric.get(key)
+        # What pairs have decided is told by them: the screen's own values may lie elsewhere.
+        paired = key in before and key in after and (decision is None or decision.pairs > 0)
+        sides = (after[key], before[key]) if paired else (now[key], stored[key])
+        metrics.append(_metric(key, *sides, decision))
     outcome, reason = _outcome(decisions)
     changed = outcome in (Outcome.REGRESSED, Outcome.IMPROVED)
     like = likeness(one.measured.environment, one.baseline.environment)
     noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
     notes = [*like.warned, *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
     notes += [d.reason for d in checks if d.outcome is not Decided.PASS and d.reason != reason]
-    before, after = (pair[0].values, pair[1].values) if pair else (stored, now)
     return Verdict(
         cell=one.cell,
         outcome=outcome,
-        metrics=metrics,
+        metrics=tuple(metrics),
         reason=reason,
         checks=checks,
         confirmed=any(d.improvement == "confirmed" for d in decisions),

@@ -141,9 +141,11 @@ def _within(slo: Slo | None, traffic: Traffic) -> dict[str, Estimate]:
 
 
 def _certainty(rule: StopRule, result: LoadResult) -> Certainty:
+    reached = result.review.precision
     return Certainty(
-        asked=rule.precision,
-        reached=result.review.precision,
+        # Where the point is for something else, just that precision was asked which made the other sure.
+        asked=reached if result.review.aimed and reached is not None else rule.precision,
+        reached=reached,
         fixed=rule.floor_s == rule.ceiling_s,
         drift=result.review.drift,
         warm=result.warm,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from pytest_specdec.cell import Cell, Workload
+from pytest_specdec.curve import Point
 from pytest_specdec.estimators.neighbours import Wanted, next_wanted, reading_precision
 from pytest_specdec.facts import Facts
 from pytest_specdec.measurement import Measurement
+from pytest_specdec.repeats import merge_runs
 
 _MOST_REFINED = 8
 """A level is looked for up to so many times the highest planned concurrency."""
@@ -37,7 +39,7 @@ def refining(  # noqa: PLR0913 - a refinement is all of these
         for level in levels:
             tried: set[tuple[int, bool]] = set()
             while True:
-                points = [m.point() for m in found if m.cell.workload == workload and not m.cell.rate]
+                points = _points(m for m in found if m.cell.workload == workload and not m.cell.rate)
                 looks = {c: value for (of, c), value in looked.items() if of == workload}
                 wanted = next_wanted(points, looks, level, precision=precision, most=most)
                 key = None if wanted is None else (wanted.concurrency, wanted.precision is None)
@@ -48,3 +50,11 @@ def refining(  # noqa: PLR0913 - a refinement is all of these
             reached = reading_precision(points, looks, level)
             if reached is not None:
                 said(f"{engine} {workload.sequence}: read at {level:g} tok/s/user to ±{reached:.1%} of its throughput")
+
+
+def _points(found: Iterable[Measurement]) -> list[Point]:
+    """One point per concurrency, also where the plan has measured it several times."""
+    runs: dict[int, list[Measurement]] = {}
+    for measurement in found:
+        runs.setdefault(measurement.cell.concurrency, []).append(measurement)
+    return [merge_runs(several).point() for several in runs.values()]

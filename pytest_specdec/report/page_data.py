@@ -96,6 +96,7 @@ def _metric_verdict(metric: MetricVerdict) -> PageMetricVerdict:
         measured=metric.measured,
         change=None if metric.baseline.value == 0 else metric.measured / metric.baseline,
         tolerance=metric.tolerance,
+        pairs=metric.pairs,
         outcome="" if metric.outcome is None else metric.outcome.value,
     )
 

@@ -87,6 +87,8 @@ class PageMetricVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Measured over baseline; None where the baseline is 0."""
     tolerance: float | None
     """Loss that it may show; None: shown, not gated."""
+    pairs: int
+    """Fresh pairs of old and new engine that it rests on; 0 where it rests on the stored baseline."""
     outcome: str
 
 

@@ -159,7 +159,8 @@ def _metric_row(metric: MetricVerdict) -> list[str]:
         before,
         f"{now} {info.unit}",
         loss,
-        "" if metric.tolerance is None else f"{metric.tolerance:.0%}",
+        ("" if metric.tolerance is None else f"{metric.tolerance:.0%}")
+        + (f", {metric.pairs} pairs" if metric.pairs else ""),
     ]
 
 

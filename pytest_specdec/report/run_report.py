@@ -193,6 +193,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     for metric in verdict.metrics:
         info = METRICS[metric.metric]
         limit = "not gated" if metric.tolerance is None else f"may lose {metric.tolerance:.0%}"
+        limit += f"; {metric.pairs} pairs of old and new" if metric.pairs else ""
         change = metric.measured.value / metric.baseline.value - 1
         half = metric.loss.half_width
         spread = "" if half is None else f" ± {half:.1%}"

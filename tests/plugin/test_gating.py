@@ -92,6 +92,15 @@ def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
     pairs = [raw for raw in run["raw"] if raw.get("stage") == "confirm"]
     assert [raw.get("arm", "candidate") for raw in pairs[:4]] == ["reference", "candidate", "candidate", "reference"]
     assert run["cost"]["server_starts"] == 1 + len(pairs)
+    # The verdict tells the change that the pairs have shown, and says so.
+    told = {m["metric"]: m for m in run["verdicts"][0]["metrics"]}["total_tok_s_gpu"]
+    old, new = (
+        [r["measurement"]["values"]["total_tok_s_gpu"][0] for r in pairs if r.get("arm", "candidate") == arm]
+        for arm in ("reference", "candidate")
+    )
+    assert told["baseline"][0] == pytest.approx(sum(old) / len(old))
+    assert told["measured"][0] == pytest.approx(sum(new) / len(new))
+    result.stdout.fnmatch_lines([f"E * throughput/GPU *(may lose 5%; {len(old)} pairs of old and new) regressed"])
     # Only what is judged is shown as measured: the old engine's runs are not the candidate's.
     assert len(run["measurements"]) == 1
 

@@ -12,7 +12,7 @@ from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.look import LookReview, rough_interactivity
 from pytest_specdec.estimators.neighbours import Wanted, look_s, next_concurrency, next_wanted, reading_precision
-from pytest_specdec.estimators.window import StopRule
+from pytest_specdec.estimators.window import Aim, StopRule
 from pytest_specdec.sample import Traffic
 from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import find_preset
@@ -126,14 +126,50 @@ def test_the_allowance_is_shared_by_weight() -> None:
         [*points, *curve_points((12, 100 / 12**0.5, 0.002, 0.002))], looked, level, precision=0.01, most=64
     )
     unsure = next_wanted(
-        [*points, *curve_points((12, 100 / 12**0.5, 0.008, 0.008))], looked, level, precision=0.01, most=64
+        [*points, *curve_points((12, 100 / 12**0.5, 0.004, 0.004))], looked, level, precision=0.01, most=64
     )
     assert sure is not None
     assert unsure is not None
     assert sure.concurrency == unsure.concurrency == 13
+    assert sure.aim is not None
+    assert unsure.aim is not None
+    # Whatever the first one came to, the second one is measured until the reading is sure ...
+    halves = [aim_half(wanted.aim, 1 / 27.7) for wanted in (sure, unsure)]
+    assert halves[0] > halves[1] > 0
+    # ... and no longer than a share of its own allowance: what an unlucky first one took is not to be had for ever.
+    assert sure.precision == unsure.precision
     assert sure.precision is not None
-    assert unsure.precision is not None
-    assert sure.precision >= unsure.precision
+    hopeless = next_wanted(
+        [*points, *curve_points((12, 100 / 12**0.5, 0.03, 0.03))], looked, level, precision=0.01, most=64
+    )
+    assert hopeless is not None
+    assert hopeless.aim is not None
+    assert hopeless.precision == sure.precision
+    assert (hopeless.aim.reached(Estimate(1.0, 0.0), Estimate(1 / 27.7, 0.0)) or 0) > 0.01
+
+
+def aim_half(aim: Aim | None, tpot_s: float) -> float:
+    """The largest relative half-width of a point with which the aim is reached, to a hundredth of a percent."""
+    assert aim is not None
+    for half in range(300, 0, -1):
+        reached = aim.reached(Estimate(1.0, half * 1e-4), Estimate(tpot_s, tpot_s * half * 1e-4))
+        assert reached is not None
+        if reached <= aim.precision:
+            return half * 1e-4
+    return 0.0
+
+
+def test_the_aim_is_the_precision_of_the_reading() -> None:
+    looked = {4: 50.0, 16: 25.0}
+    first, second = curve_points((12, 28.87, 0.004, 0.006), (13, 27.73, 0.005, 0.007))
+    wanted = next_wanted([first], looked, 28.4, precision=0.01, most=64)
+    assert wanted is not None
+    assert wanted.aim is not None
+    assert wanted.concurrency == 13
+    tpot = second.interactivity.inverse()
+    expected = reading_precision([first, second], looked, 28.4)
+    assert wanted.aim.reached(second.throughput, tpot) == pytest.approx(expected)
+    assert wanted.aim.reached(Estimate(1.0), tpot) is None
 
 
 def test_luck_of_a_window_counts_by_the_steepness() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_specdec.cell import Workload
 from pytest_specdec.estimators.steady import PARTS, Batches, trend
 from pytest_specdec.estimators.summary import speeds
-from pytest_specdec.estimators.window import FLAT, Review, Reviewer, StopRule, is_flat, median_gap_s
+from pytest_specdec.estimators.window import FLAT, Aim, Review, Reviewer, StopRule, is_flat, median_gap_s
 from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
@@ -97,6 +97,22 @@ def test_a_window_that_speeds_up_loses_its_beginning_and_says_so() -> None:
     assert review.drift == 0
     assert review.done
     assert review.window_start_s == 21.0
+
+
+@pytest.mark.parametrize(("reached", "aimed"), [(0.009, True), (0.011, False), (None, False)])
+def test_a_window_ends_when_its_aim_is_reached(reached: float | None, aimed: bool) -> None:  # noqa: FBT001
+    """The point itself is far from sure; what it is measured for may be."""
+    rng = np.random.default_rng(1)
+    samples = [stream(i, rng.exponential(0.02, 1200)) for i in range(4)]
+    traffic = Traffic(samples=samples, window_start_s=1.0, window_end_s=12.0)
+    workload = Workload(isl=64, osl=1000, shortest=1.0)
+    plain = Reviewer(dataclasses.replace(RULE, precision=1e-4), workload)(traffic)
+    assert (plain.done, plain.aimed) == (False, False)
+    aim = Aim(precision=0.01, reached=lambda *_: reached)
+    review = Reviewer(dataclasses.replace(RULE, precision=1e-4, aim=aim), workload)(traffic)
+    assert (review.done, review.aimed) == (aimed, aimed)
+    assert review.precision == plain.precision
+    assert review.wait_s > 0 or aimed
 
 
 def test_a_window_without_a_stream_goes_on_until_the_ceiling() -> None:

@@ -45,12 +45,13 @@ function verdictRows(model, verdict) {
   const rows = verdict.metrics.map((metric) => {
     const about = model.metrics[metric.metric] ?? { title: metric.metric, digits: 2, unit: "" };
     const text = metric.change ? changeWords(metric.change) : "";
+    const pairs = metric.pairs ? `, ${metric.pairs} pairs of old and new` : "";
     return [
       make("td", { class: metric.tolerance === null ? "shown" : "" }, `${about.title} ${about.unit}`),
       numberCell(metric.baseline, about.digits),
       numberCell(metric.measured, about.digits),
       make("td", { class: `number ${metric.outcome}` }, text),
-      make("td", {}, metric.tolerance === null ? "not gated" : `${(metric.tolerance * 100).toFixed(0)} %`),
+      make("td", {}, metric.tolerance === null ? "not gated" : `${(metric.tolerance * 100).toFixed(0)} %${pairs}`),
     ];
   });
   if (why) rows.push([make("td", { colspan: "5", class: "why" }, why)]);
