@@ -28,6 +28,7 @@ from pytest_specdec.gate.fixed import decide_fixed
 from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
+from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
 from pytest_specdec.measurement import Measurement
@@ -68,7 +69,7 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
     session.noise_source = case.noise.source
     if not case.noise.hypotheses:
         # The client was everywhere the limit: only acceptance can be judged.
-        decision = conclude_checks(case.extras, terms_of(case, alpha=session.settings.alpha))
+        decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.alpha)))
         return found | verdicts(case, decision), decision if case.extras else None
     if session.settings.gate == "fixed":
         session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
@@ -97,10 +98,13 @@ class _Desk:
             self.case.noise,
             terms=terms_of(
                 self.case,
-                alpha=settings.alpha,
-                exhaustive=settings.exhaustive,
-                improvements=settings.update == "all",
-                restarts=all(source.restarts for source in self._sources),
+                Terms(
+                    alpha=settings.alpha,
+                    exhaustive=settings.exhaustive,
+                    improvements=settings.update == "all",
+                    restarts=all(source.restarts for source in self._sources),
+                    confirms=settings.confirm != "never",
+                ),
             ),
             engines=self.case.engines,
             paired=self._paired(),

@@ -12,6 +12,7 @@ from scipy import special
 from pytest_specdec.gate.decision import Hypothesis, loss_of_log
 from pytest_specdec.gate.noise import HypothesisNoise, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.screen_size import inflation, screen_runs
 from pytest_specdec.gate.terms import Terms, spent_at
 from pytest_specdec.gate.variances import Array
 
@@ -46,7 +47,7 @@ class Family:
     near: Array
     """Tolerances, log scale."""
     detectable: Array
-    """Smallest loss that the last look finds with the usual power."""
+    """Smallest loss that the last look finds with the usual power; the screen, where nothing is confirmed."""
     gateable: NDArray[np.bool_]
     advisory: tuple[str, ...]
 
@@ -84,7 +85,12 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
     def column(values: list[float]) -> Array:
         return np.array(values, dtype=float)
 
-    detectable = column([detectable_loss(noise, row, presets[row.metric], terms) for row in rows])
+    detectable = column(
+        [
+            detectable_loss(noise, row, preset, terms) if terms.confirms else screen_detectable_loss(row, preset, terms)
+            for row, preset in zip(rows, limits, strict=True)
+        ]
+    )
     return Family(
         hypotheses=tuple(Hypothesis(row.cell, row.metric) for row in rows),
         noise=noise,
@@ -119,6 +125,15 @@ def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Preset, ter
     quantiles = float(special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER))
     variance = 2 * (row.run_sd**2 + _start_variance(noise, row))
     return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / looks[-1])))
+
+
+def screen_detectable_loss(row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
+    """The same where nothing is confirmed: the smallest margin that four of five clean suites clear by the screen."""
+    runs = screen_runs(np.array([row.run_sd**2]), np.array([preset.far]))
+    share = float((inflation(runs) / runs)[0]) + 1 / (row.sessions * row.runs_per_session)
+    variance = row.run_sd**2 * share + row.session_sd**2 * (1 + 1 / row.sessions)
+    quantiles = float(special.stdtrit(row.freedom, 1 - terms.screen_miss) + special.stdtrit(row.freedom, POWER))
+    return loss_of_log(quantiles * float(np.sqrt(variance)))
 
 
 def _start_variance(noise: SuiteNoise, row: HypothesisNoise) -> float:

@@ -151,7 +151,8 @@ def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gain
         p_adjusted=_adjusted(hypothesis.metric, lost, found.common, of_common=of_common),
         miss_at_margin=float(special.stdtr(freedom, (d - family.far[row]) / se)) if measured else None,
         detectable=float(family.detectable[row]),
-        gateable=bool(family.gateable[row]),
+        # What looks like a loss, and may not be measured again, stays open however noisy it is.
+        gateable=bool(family.gateable[row]) or (lost is not None and not found.terms.confirms),
         advisory=family.advisory[row],
         improvement=improvement,
         reason=reason,

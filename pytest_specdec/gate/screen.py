@@ -11,14 +11,10 @@ from scipy import special, stats
 
 from pytest_specdec.gate.family import Family
 from pytest_specdec.gate.noise import Run, checked
+from pytest_specdec.gate.screen_size import inflation, screen_runs
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
 
-MOST_RUNS = 3
-_QUIET = 0.27
-"""One run is enough where its standard deviation within a session is below this share of the margin (1.4 % of 5 %)."""
-_MEDIAN_OF_THREE = 1.4
-"""Variance of the median of three over that of their mean, times 3 / 3 (normal values)."""
 ENOUGH_RESIDUALS = 15
 
 
@@ -39,7 +35,7 @@ class Screened:
 
 def runs_needed(family: Family) -> dict[str, int]:
     """Runs that the screen asks of each cell: one where it is quiet, three where it is not."""
-    wanted = np.clip(np.ceil(family.run_variance / (_QUIET * family.far) ** 2), 1, MOST_RUNS)
+    wanted = screen_runs(family.run_variance, family.far)
     needed = dict.fromkeys(family.cells, 1)
     for hypothesis, runs, gated in zip(family.hypotheses, wanted, family.gated, strict=True):
         if gated:
@@ -121,9 +117,8 @@ def screen(family: Family, values: Array, factor: Array, machine: Machine | None
     location[few] = np.nansum(values[few], axis=1) / n[few]
     if (n >= 3).any():
         location[n >= 3] = np.nanmedian(values[n >= 3], axis=1)
-    inflation = np.where(n == 3, _MEDIAN_OF_THREE, np.where(n > 3, np.pi / 2, 1.0))
     stored = 1 / (family.sessions * family.runs_per_session)
-    variance = family.run_variance * (factor**2 * inflation / np.maximum(n, 1) + stored)
+    variance = family.run_variance * (factor**2 * inflation(n) / np.maximum(n, 1) + stored)
     variance = variance + between * (1 + 1 / family.sessions) + machine.variance
     loss = family.mean - location - machine.shift
     return Screened(loss=loss, se=np.sqrt(variance), freedom=family.freedom, runs=n)

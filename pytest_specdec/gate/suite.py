@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.cell import Cell
 from pytest_specdec.gate.admission import settled
@@ -36,30 +38,18 @@ def judge_suite(
         return found
     case = build(evidence)
     if not case.noise.hypotheses:
-        return found | verdicts(case, conclude_checks(case.extras, terms_of(case)))
+        return found | verdicts(case, conclude_checks(case.extras, terms_of(case, Terms())))
 
     def answer(request: Request) -> Observed:
         if isinstance(request, ScreenRuns):
             return Observed(runs=case.runs, extras=case.extras)
         return Observed(exhausted="one run does not decide it")
 
-    decision = drive(decide(case.noise, terms=terms_of(case), engines=case.engines, paired=frozenset()), answer)
+    rule = decide(case.noise, terms=terms_of(case, Terms()), engines=case.engines, paired=frozenset())
+    decision = drive(rule, answer)
     return found | verdicts(case, decision)
 
 
-def terms_of(
-    case: Case,
-    *,
-    alpha: float = 0.01,
-    exhaustive: bool = False,
-    improvements: bool = False,
-    restarts: bool = True,
-) -> Terms:
-    """The gate's terms for a case: alpha is shared with checks of their own where there are any."""
-    return Terms(
-        alpha=alpha,
-        extra_share=EXTRA_SHARE if case.extras else 0.0,
-        exhaustive=exhaustive,
-        improvements=improvements,
-        restarts=restarts,
-    )
+def terms_of(case: Case, terms: Terms) -> Terms:
+    """The same terms for a case: alpha is shared with checks of their own where there are any."""
+    return msgspec.structs.replace(terms, extra_share=EXTRA_SHARE if case.extras else 0.0)

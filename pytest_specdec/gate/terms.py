@@ -40,6 +40,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     restarts: bool = True
     """Each run of a pair is on a server start of its own. Attached servers are not restarted: what their one start
     happens to be does not average out, and is counted in full."""
+    confirms: bool = True
+    """Whether suspects are measured again; otherwise a metric can be gated only where the screen itself clears it."""
     wave: int = 10
     """Cells that are confirmed at a time, worst first."""
     exhaustive: bool = False

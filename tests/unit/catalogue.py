@@ -20,7 +20,7 @@ from pytest_specdec.gate.evidence import CellEvidence, build, observed
 from pytest_specdec.gate.noise import Run
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
-from pytest_specdec.gate.terms import PAIRS_PER_BLOCK
+from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.measurement import Environment, Measurement
@@ -212,7 +212,7 @@ def _weighed(measured: Measurement, new_in: MeasureIn, old_in: MeasureIn, known:
         pairs = zip(sessions[::2], sessions[1::2], strict=True)
         return Observed(blocks={name: [Block(old=(old(a), old(b)), new=(new(a), new(b))) for a, b in pairs]})
 
-    rule = decide(case.noise, terms=terms_of(case, exhaustive=True), engines=case.engines)
+    rule = decide(case.noise, terms=terms_of(case, Terms(exhaustive=True)), engines=case.engines)
     return verdicts(case, drive(rule, answer))[measured.cell]
 
 

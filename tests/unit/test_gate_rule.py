@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -27,6 +28,7 @@ from pytest_specdec.gate.dialogue import (
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import fit_noise
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms, spent_at
 
@@ -360,6 +362,53 @@ def test_a_cell_too_noisy_for_its_margin_does_not_make_the_suite_inconclusive_bu
     assert decision.outcome is Outcome.PASS
     worse = ScriptedJob(level=level, loss={"c00": 0.5})
     assert of(drive(decide(noise), worse.measure), "c00").outcome is Outcome.FAIL
+
+
+def only_screened(job: ScriptedJob) -> Callable[[Request], Observed]:
+    def answer(request: Request) -> Observed:
+        return job.measure(request) if isinstance(request, ScreenRuns) else Observed(exhausted="nothing more")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("loss", "confirms", "expected"),
+    [
+        # Looks well, and the screen has not the power to show it: said, not red.
+        (0.0, False, Outcome.PASS),
+        # Looks like a loss, and nobody measures again: open.
+        (0.045, False, Outcome.INCONCLUSIVE),
+        # Fresh starts could have shown it, and there was no budget for them.
+        (0.0, True, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_where_nothing_is_confirmed_only_what_the_screen_can_clear_is_gated(
+    loss: float,
+    confirms: bool,  # noqa: FBT001
+    expected: Outcome,
+) -> None:
+    job = ScriptedJob(level=cells(20), loss={"c00": loss}, sd=0.0005)
+    noise = job.baseline()
+    rows = tuple(msgspec.structs.replace(row, run_sd=0.035) if row.cell == "c00" else row for row in noise.hypotheses)
+    noise = msgspec.structs.replace(noise, hypotheses=rows)
+    decision = drive(decide(noise, terms=Terms(confirms=confirms), paired=frozenset()), only_screened(job))
+    assert of(decision, "c00").outcome is Outcome.INCONCLUSIVE
+    assert decision.outcome is expected
+    assert [one.cell for one in decision.not_gateable] == (["c00"] if expected is Outcome.PASS else [])
+    assert 0.05 < (of(decision, "c00").detectable or 0) < 0.2 or confirms
+
+
+def test_what_the_screen_finds_is_cleared_by_four_of_five_clean_suites() -> None:
+    preset, trials = PRESETS[THROUGHPUT], 400
+    job = ScriptedJob(level=cells(trials), sd=0.03)
+    family = family_of(job.baseline(sessions=4), Terms(confirms=False))
+    preset = msgspec.structs.replace(preset, margin=float(np.median(family.detectable)))
+    rule = decide(
+        job.baseline(sessions=4), terms=Terms(confirms=False), presets={THROUGHPUT: preset}, paired=frozenset()
+    )
+    decision = drive(rule, only_screened(job))
+    passed = np.mean([one.outcome in (Outcome.PASS, Outcome.WARN) for one in decision.decisions])
+    assert passed == pytest.approx(0.8, abs=0.08)
 
 
 def test_nothing_decided_is_never_green() -> None:
