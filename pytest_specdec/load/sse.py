@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +70,8 @@ class Stream:
     """
 
 
-def parse_stream(reads: Sequence[Read]) -> Stream:
-    """Parse server-sent events; an event arrives with the read that holds its last byte."""
-    reader = StreamReader()
-    for arrival_s, data in reads:
-        reader.feed(arrival_s, data)
-    return reader.stream(ended=True)
-
-
 class StreamReader:
-    """Reads a stream piece by piece."""
+    """Reads a stream piece by piece; an event arrives with the read that holds its last byte."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -101,9 +101,9 @@ SPECDEC = Meaning(
     acceptance="change of the server's counters over the steady window",
 )
 
-MEANINGS = (VLLM_BENCH, SGLANG_PYTHON, SGLANG_RUST, AIPERF, INFERENCEX, SPECDEC)
 IMPORTED = (VLLM_BENCH, SGLANG_PYTHON, SGLANG_RUST, AIPERF)
 """Tools whose files give curves to compare with each other; the other two have readers of their own."""
+MEANINGS = (*IMPORTED, INFERENCEX, SPECDEC)
 QUANTITIES = {
     "output_tokens": "output tokens",
     "throughput": "throughput",

@@ -71,6 +71,18 @@ def comparison_table(comparison: Comparison, levels: Sequence[float] | None = No
     )
 
 
+def matched_tables(comparison: Comparison, levels: Sequence[float] | None = None) -> tuple[list[Table], list[str]]:
+    """Both ways to match: at interactivity and at concurrency; and why one of them is missing."""
+    tables: list[Table] = []
+    remarks: list[str] = []
+    try:
+        tables.append(comparison_table(comparison, levels))
+    except NotMeasuredError as error:
+        remarks.append(str(error))
+    matched = concurrency_table(comparison)
+    return [*tables, *([] if matched is None else [matched])], remarks
+
+
 def concurrency_table(comparison: Comparison) -> Table | None:
     """Table at matched concurrency, measured points only; None when the two sides share no concurrency."""
     rows = []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.errors import NotComparableError
 from pytest_specdec.metric import METRICS
 from pytest_specdec.peers.curves import PeerCurve, speculation
 from pytest_specdec.peers.meaning import MEANINGS, QUANTITIES, Meaning, refuse_other_tool
-from pytest_specdec.report.comparison_table import comparison_table, concurrency_table
+from pytest_specdec.report.comparison_table import matched_tables
 from pytest_specdec.report.render import Table, with_uncertainty
 
 _TOLD = (
@@ -23,15 +23,7 @@ def peer_report(
     comparison: Comparison, old: PeerCurve, new: PeerCurve, levels: Sequence[float] | None = None
 ) -> tuple[list[Comparison], list[Table], list[str]]:
     """At matched interactivity, at matched concurrency, and where the numbers come from."""
-    tables: list[Table] = []
-    remarks: list[str] = []
-    try:
-        tables.append(comparison_table(comparison, levels))
-    except NotMeasuredError as error:
-        remarks.append(str(error))
-    matched = concurrency_table(comparison)
-    if matched is not None:
-        tables.append(matched)
+    tables, remarks = matched_tables(comparison, levels)
     return [comparison], [*tables, provenance_table(old, new)], remarks
 
 

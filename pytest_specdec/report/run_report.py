@@ -9,14 +9,14 @@ import pandas as pd
 
 from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.errors import NotComparableError
 from pytest_specdec.facts import Facts
 from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.publication import published_for
-from pytest_specdec.report.comparison_table import against_published, comparison_table, concurrency_table
+from pytest_specdec.report.comparison_table import against_published, matched_tables
 from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
@@ -65,13 +65,9 @@ def mode_tables(
     comparisons = compare_modes(measurements)
     for comparison in comparisons:
         published = published_for(comparison.candidate.identity)
-        try:
-            tables.append(comparison_table(comparison, wanted_levels(comparison, levels)))
-        except NotMeasuredError as error:
-            remarks.append(str(error))
-        matched = concurrency_table(comparison)
-        if matched is not None:
-            tables.append(matched)
+        matched, why_not = matched_tables(comparison, wanted_levels(comparison, levels))
+        tables += matched
+        remarks += why_not
         # A published table of K draft tokens says nothing about another K.
         if published is not None and comparison.candidate.identity.mode == published.mtp_mode:
             tables.append(against_published(comparison, published))
@@ -104,13 +100,9 @@ def compare_runs(
             curve_of(after[key]), curve_of(before[key]), price=after[key][0].price, names=("new", "old")
         )
         comparisons.append(comparison)
-        try:
-            tables.append(comparison_table(comparison, levels))
-        except NotMeasuredError as error:
-            remarks.append(str(error))
-        matched = concurrency_table(comparison)
-        if matched is not None:
-            tables.append(matched)
+        matched, why_not = matched_tables(comparison, levels)
+        tables += matched
+        remarks += why_not
         tables += _why(before[key], after[key])
     only = {"old": before.keys() - after.keys(), "new": after.keys() - before.keys()}
     for name, keys in only.items():

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 from measured import measured
+from whole_stream import parse_stream
 
 from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.speculation.acceptance import (
     Acceptance,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_stream import parse_stream
 
-from pytest_specdec.load.sse import Stream, parse_stream, spread_tokens
+from pytest_specdec.load.sse import Stream, spread_tokens
 from pytest_specdec.speculation.acceptance import SpecCounters
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_stream import parse_stream
 
 from pytest_specdec.cell import Workload
 from pytest_specdec.cost import Price
@@ -19,7 +20,6 @@ from pytest_specdec.engine.counters import Samples
 from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.summary import summarize
-from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import PRESETS, find_preset, preset_for_model

@@ -26,6 +26,7 @@ import trustme
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_stream import parse_stream
 
 from pytest_specdec.cell import Arrivals, Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
@@ -37,7 +38,6 @@ from pytest_specdec.load.connection import Connection
 from pytest_specdec.load.point import Limits, LoadResult, put_under_load
 from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.route import Route
-from pytest_specdec.load.sse import parse_stream
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 from pytest_specdec.schedule import requests_of
