@@ -2,15 +2,16 @@
 
     SPECDEC_VLLM_PYTHON=... python tests/engine/cost.py [ROUNDS]
 
-The deepened tiny model, Off and MTP 3, both served at once and loaded in turn. Ours finds the two neighbouring
-concurrencies of each level and measures both until they are sure; the recipe runs `vllm bench serve` at 1, 2, 4 and 8,
-10 x C prompts after 2 x C of warm-up. Over the rounds the ratio of the answers has a 95 % interval: a shared machine
-repeats to 20 % only, so the interval is the evidence.
+The deepened tiny model, Off and MTP 3, both served at once and loaded in turn. Ours is the rule of `--specdec-refine`,
+from one look on: find the two neighbouring concurrencies of each level, measure both until the reading is sure. The
+recipe runs `vllm bench serve` at 1, 2, 4 and 8, 10 x C prompts after 2 x C of warm-up. Over the rounds the ratio of the
+answers has a 95 % interval: it says what the machine repeats to.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ from pytest_specdec.cell import Cell, parse_sequence
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.estimators.neighbours import next_concurrency
+from pytest_specdec.estimators.look import LookReview, rough_interactivity
+from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, put_under_load
@@ -37,8 +39,11 @@ WORKLOAD = parse_sequence("128x256", shortest=1.0)
 RULE = StopRule(floor_s=5.0, ceiling_s=20.0, precision=0.014)
 PROBE = StopRule(floor_s=2.0, ceiling_s=8.0, precision=0.2)
 LIMITS = Limits(settle_s=0.5, warm_up_s=3, no_progress_s=60, deadline_s=300)
+LOOK_LIMITS = dataclasses.replace(LIMITS, warm_up_s=LIMITS.settle_s)
 GRID = (1, 2, 4, 8)
 MOST = 12
+FIRST = 2
+"""Concurrency to begin with."""
 Server = tuple[Endpoint, str, PromptWriter]
 
 
@@ -54,22 +59,30 @@ async def measure(server: Server, concurrency: int, rule: StopRule) -> tuple[Poi
     return point, result.traffic.window_end_s
 
 
+async def look(server: Server, concurrency: int) -> tuple[float, float]:
+    """Rough interactivity, and the seconds for which the server was loaded."""
+    endpoint, model, writer = server
+    target = Target(base_url=endpoint.url, model=model)
+    cell, review = Cell(engine(0), WORKLOAD, concurrency), LookReview(seconds=look_s(RULE))
+    result = await put_under_load(target, cell, writer.retargeted(target), limits=LOOK_LIMITS, review=review)
+    return rough_interactivity(result.traffic, concurrency), result.traffic.window_end_s
+
+
 async def ours(server: Server, levels: list[float]) -> tuple[dict[float, Estimate], float]:
-    """Output tok/s at each level, and the seconds that it took."""
-    spent = 0.0
-    seen: dict[int, float] = {}
+    """Output tok/s at each level with its half-width, and the seconds that it took."""
+    looked: dict[int, float] = {}
+    looked[FIRST], spent = await look(server, FIRST)
     sure: dict[int, Point] = {}
     for level in levels:
-        while (concurrency := next_concurrency(seen, level, most=MOST)) is not None:
-            point, seconds = await measure(server, concurrency, PROBE)
+        while wanted := next_wanted(sure.values(), looked, level, precision=RULE.precision, most=MOST):
+            if wanted.precision is None:
+                looked[wanted.concurrency], seconds = await look(server, wanted.concurrency)
+            else:
+                sure[wanted.concurrency], seconds = await measure(server, wanted.concurrency, wanted.rule(RULE))
             spent += seconds
-            seen[concurrency] = point.interactivity.value
-        low = max((c for c, value in seen.items() if value >= level), default=1)
-        for concurrency in (low, low + 1):
-            if concurrency not in sure:
-                sure[concurrency], seconds = await measure(server, concurrency, RULE)
-                spent += seconds
-    return read(Curve(sure.values()), levels), spent
+    found = read(Curve(sure.values()), levels)
+    halves = {level: reading_precision(sure.values(), looked, level) for level in found}
+    return {level: Estimate(one.value, one.value * (halves[level] or 0.0)) for level, one in found.items()}, spent
 
 
 def recipe(server: Server, prompts: Path, levels: list[float]) -> tuple[dict[float, Estimate], float]:
@@ -114,7 +127,7 @@ def main(rounds: int) -> None:
             servers: dict[int, Server] = {0: (off, str(deep), writer), 3: (mtp, str(deep), writer)}
             levels = asyncio.run(levels_of(servers))
             spent = {"ours": 0.0, "recipe": 0.0}
-            answers: dict[tuple[int, float], list[tuple[float, float]]] = {}
+            answers: dict[tuple[int, float], list[tuple[Estimate, Estimate]]] = {}
             for number in range(rounds):
                 for mode, server in servers.items():
                     mine, seconds = asyncio.run(ours(server, levels))
@@ -122,16 +135,17 @@ def main(rounds: int) -> None:
                     theirs, seconds = recipe(server, prompts, levels)
                     spent["recipe"] += seconds
                     for level in mine.keys() & theirs.keys():
-                        pair = mine[level].value, theirs[level].value
-                        answers.setdefault((mode, level), []).append(pair)
+                        answers.setdefault((mode, level), []).append((mine[level], theirs[level]))
                 print(f"round {number + 1} of {rounds}: {spent}", flush=True)
     rows = []
     for (mode, level), pairs in sorted(answers.items()):
-        first, second = zip(*pairs, strict=True)
+        first, second = ([side.value for side in sides] for sides in zip(*pairs, strict=True))
+        claimed = np.mean([mine.relative or np.nan for mine, _ in pairs])
         ratio, low, high = paired_ratio(first, second) if len(pairs) > 1 else (first[0] / second[0], 0.0, float("inf"))
-        row = [f"MTP {mode}" if mode else "Off", f"{level:.1f}", f"{np.mean(first):.1f}", f"{np.mean(second):.1f}"]
+        row = [f"MTP {mode}" if mode else "Off", f"{level:.1f}", f"{np.mean(first):.1f}"]
+        row += [f"±{claimed:.1%}", f"{np.mean(second):.1f}"]
         rows.append([*row, f"{ratio:.3f} [{low:.3f}, {high:.3f}]", str(len(pairs))])
-    headers = ["mode", "tok/s/user", "ours, output tok/s", "recipe", "ours / recipe (95 %)", "rounds"]
+    headers = ["mode", "tok/s/user", "ours, output tok/s", "ours claims", "recipe", "ours / recipe (95 %)", "rounds"]
     print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
     print(f"seconds of the engine: ours {spent['ours']:.0f}, recipe {spent['recipe']:.0f}: ", end="")
     print(f"ratio {spent['ours'] / spent['recipe']:.2f}")
