@@ -27,9 +27,14 @@ def measure_swapped(session: SpecdecSession, campaign: Campaign, listener: Liste
     exchanged = exchange_hosts(
         session.source(session.subjects), session.settings, next(iter(session.hardware)).model, session.say
     )
-    swapped = new_campaign(session, listener, source=exchanged, keep=lambda: None, bill=campaign.bill)
-    swapped.sessions(replace(session.plan, asked={}), [dict.fromkeys(session.plan.cells, 1)])
-    session.swapped = {cell: found[0] for cell in session.plan.cells if (found := swapped.runs(cell))}
+    cells = session.plan.cells
+
+    def keep() -> None:
+        session.swapped = {cell: found[0] for cell in cells if (found := swapped.runs(cell))}
+        session.keep()
+
+    swapped = new_campaign(session, listener, source=exchanged, keep=keep, bill=campaign.bill)
+    swapped.sessions(replace(session.plan, asked={}), [dict.fromkeys(cells, 1)])
 
 
 def measure_apart(session: SpecdecSession, cell: Cell, listener: Listener) -> Measurement:

@@ -253,14 +253,16 @@ class Campaign:
     def _opener(self, source: EngineSource) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
         @contextmanager
         def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:
-            with self.opener(source, self._session())(engine) as running:
+            with self.opener(source, self._session(source))(engine) as running:
                 yield running
 
         return open_engine
 
-    def _session(self) -> str:
+    def _session(self, source: EngineSource) -> str:
         """Name of a start of the server: engines of one session share it, for they share its day and its machine."""
         _, stage, block, place = self._now
+        if not source.restarts:
+            return f"{self.stamp}.1"
         return f"{self.stamp}.{block}{'abcd'[place]}" if stage == "confirm" else f"{self.stamp}.{block + 1}"
 
     def _next_block(self, stage: Stage) -> int:

@@ -186,7 +186,7 @@ class SpecdecSession:
         assert self.plan is not None, "unreachable because the plan is made first"
         settings = self.settings
         self.listener = listener
-        campaign = new_campaign(self, listener, keep=self._keep)
+        campaign = new_campaign(self, listener, keep=self.keep)
         if settings.resume is not None:
             campaign.resume(settings.resume)
         self.campaign, self.run_path = campaign, new_run_path(settings.runs, self.started_at)
@@ -225,6 +225,11 @@ class SpecdecSession:
         if self.settings.gpu_hour_usd is not None and self.settings.gpu_kw is not None:
             return Price(usd_per_gpu_hour=self.settings.gpu_hour_usd, kw_per_gpu=self.settings.gpu_kw)
         return list_price(hardware or next(iter(self.hardware.values()), ""))
+
+    def keep(self) -> None:
+        """Bring what was measured together and write it: nothing of it can be lost any more."""
+        self._collect()
+        self.save()
 
     def save(self) -> None:
         """Write the run as it stands."""
@@ -284,10 +289,6 @@ class SpecdecSession:
         return self._baselines
 
     # ---- helpers
-
-    def _keep(self) -> None:
-        self._collect()
-        self.save()
 
     def _collect(self) -> None:
         """Bring the runs of each cell to one measurement."""

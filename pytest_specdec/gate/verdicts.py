@@ -100,7 +100,8 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     changed = outcome in (Outcome.REGRESSED, Outcome.IMPROVED)
     like = likeness(one.measured.environment, one.baseline.environment)
     noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
-    notes = [*like.warned, *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
+    other = _other_version(one, pair) if pair else ""
+    notes = [*like.warned, *filter(None, (other,)), *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
     notes += [d.reason for d in checks if d.outcome is not Decided.PASS and d.reason != reason]
     return Verdict(
         cell=one.cell,
@@ -112,6 +113,12 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
         notes=tuple(notes),
         diagnosis=diagnose(before, after) if changed else None,
     )
+
+
+def _other_version(one: CellEvidence, pair: Pair) -> str:
+    """Pairs tell what an upgrade did from the version that ran beside the new one, whatever the baseline is of."""
+    beside, stored = pair[0].environment.version, one.baseline.environment.version
+    return "" if beside == stored else f"the old engine beside it is version {beside!r}, the baseline is of {stored!r}"
 
 
 def _limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:

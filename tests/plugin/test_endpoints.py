@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
+from pytest_specdec import run as run_files
+from pytest_specdec.run import Run
+
 Serve = Callable[..., str]
 
 
@@ -140,8 +143,16 @@ pids.write_text(" ".join(str(p.pid) for p in started))
 """
 
 
-def test_a_swap_cancels_the_hosts(suite: Suite) -> None:
+def test_a_swap_cancels_the_hosts(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     suite.write(PAYS)
+    kept: list[int] = []
+    save = run_files.save_run
+
+    def counted(run: Run, path: Path) -> None:
+        kept.append(len(run.swapped))
+        save(run, path)
+
+    monkeypatch.setattr(run_files, "save_run", counted)
     suite.pytester.makefile(".py", servers=SERVERS)
     ports = [str(port) for port in _free_ports(2)]
     script = [sys.executable, "servers.py", *ports]
@@ -163,6 +174,7 @@ def test_a_swap_cancels_the_hosts(suite: Suite) -> None:
     run = suite.saved_run()
     assert len(run["measurements"]) == len(run["swapped"]) == 4
     assert {m["environment"]["endpoint"] for m in run["measurements"]} == {"both hosts"}
+    assert {0, 1, 2, 3, 4} <= set(kept), "each point is on disk when its measurement ends"
     assert "the difference may be the node's" not in result.stdout.str()
 
 

@@ -28,14 +28,19 @@ class Engines:
 
     def __init__(self) -> None:
         self.broken: frozenset[Arm] = frozenset()
+        self.restarts = True
+        self.sessions: list[str] = []
+        """Names under which engines were opened."""
         self.asked: Places = []
         self.refined: list[bool] = []
         self.campaign: Campaign
 
-    def measure(self, plan: Plan, _open: Callable[..., Any], *, starts: bool, refine: bool) -> None:
-        assert starts
+    def measure(self, plan: Plan, open_engine: Callable[..., Any], *, starts: bool, refine: bool) -> None:
+        assert starts is self.restarts
         now = self.campaign._now
         for cell in plan.cells:
+            with open_engine(cell.engine):
+                pass
             self.asked.append(now)
             self.refined.append(refine)
             if now[0] in self.broken:
@@ -62,11 +67,16 @@ def engines() -> Engines:
 
 @pytest.fixture
 def campaign(engines: Engines) -> Campaign:
-    source: Any = SimpleNamespace(restarts=True)
+    source: Any = engines
     options: Any = SimpleNamespace()
+
+    def opener(_source: object, session: str) -> Any:
+        engines.sessions.append(session)
+        return nothing
+
     made = Campaign(
         sources={"candidate": source, "reference": source},
-        opener=lambda _source, _start: nothing,
+        opener=opener,
         options=options,
         bill=Bill(budget=Budget(), usd_per_gpu_hour=1.0),
         listener=listener(),
@@ -96,6 +106,23 @@ def test_a_cell_that_the_old_engine_lost_is_not_measured_on_the_new_one(campaign
     assert places(engines) == [("reference", 0)]
     assert str(campaign.unconfirmed[CELL]) == "it does not start"
     assert not campaign.unmeasured
+
+
+@pytest.mark.parametrize(("restarts", "count"), [(True, 7), (False, 1)])
+def test_a_server_that_is_not_restarted_stays_in_its_session(
+    campaign: Campaign,
+    engines: Engines,
+    restarts: bool,  # noqa: FBT001
+    count: int,
+) -> None:
+    """Two looks at one attached server are runs of one start, however long lies between them."""
+    engines.restarts = restarts
+    plan = Plan(cells=(CELL,))
+    campaign.screen(plan, {CELL: 2})
+    campaign.screen(plan, {CELL: 1})
+    campaign.pairs([CELL], 1)
+    campaign.fresh_starts([CELL], 2)
+    assert len(set(engines.sessions)) == count
 
 
 def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: Engines) -> None:
