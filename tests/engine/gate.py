@@ -1,11 +1,14 @@
 """The gate on a real vLLM: upgrades to the same engine, to a weak drafter, and to an engine that is a little too slow.
 
     SPECDEC_VLLM_PYTHON=... python tests/engine/gate.py [UPGRADES] [FOLDER]
+    SPECDEC_VLLM_PYTHON=... python tests/engine/gate.py pairs UPGRADES FOLDER
+    python tests/engine/gate.py report
 
 The deepened tiny model, Off and MTP 3 at concurrency 4. A selftest of three sessions of two runs becomes the baseline
 and says what the gate can find. Then come the weak drafter, a target so much deeper that Off loses at least twice what
 the selftest says is found, both offered as baselines, and UPGRADES (five) to the engine itself, the old one beside it.
-Half an hour on two quiet cores. `results/gate.json` is rewritten after every suite; `gate.py report` prints the tables.
+Half an hour on two quiet cores. `pairs` goes on in the same FOLDER with upgrades of Off alone that have the time for a dozen
+pairs. `results/gate.json` is rewritten after every suite; `report` prints the tables.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ NOISE = "1.2"
 """On the weak drafter's weights."""
 BUDGET = "--specdec-budget=3min"
 """Of an upgrade to the same engine: what is undecided then is inconclusive."""
+BUDGET_OF_PAIRS = "--specdec-budget=9min"
 PLAN = ("--specdec-only=mtp=0,3", "--specdec-only=concurrency=4", "--specdec-window=6")
 OFF = ("--specdec-only=mtp=0", *PLAN[1:])
 START = RECIPE.replace("{python}", "nice -n 5 {python}", 1)
@@ -154,6 +158,14 @@ def main(upgrades: int, folder: Path) -> None:
     print(report(study.found))
 
 
+def more_pairs(upgrades: int, folder: Path) -> None:
+    """Upgrades to the same engine that have the time to be confirmed."""
+    study = Study(folder=folder, found=json.loads(RESULTS.read_text()))
+    for number in range(upgrades):
+        study.suite(f"same engine, Off, {number + 1}", *OFF, BUDGET_OF_PAIRS)
+    print(report(study.found))
+
+
 def layers_for(loss: float, healthy: float, deeper: float) -> int:
     """Layers that cost at least this share of the throughput, when `MORE_LAYERS` bring it from healthy to deeper."""
     per_layer = (1 / deeper - 1 / healthy) / MORE_LAYERS
@@ -221,6 +233,8 @@ def _show(line: str) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["report"]:
         print(report(json.loads(RESULTS.read_text())))
+    elif sys.argv[1:2] == ["pairs"]:
+        more_pairs(int(sys.argv[2]), Path(sys.argv[3]))
     else:
         count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
         main(count, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(tempfile.mkdtemp()))
