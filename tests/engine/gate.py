@@ -7,8 +7,8 @@
 The deepened tiny model, Off and MTP 3 at concurrency 4. A selftest of three sessions of two runs becomes the baseline
 and says what the gate can find. Then come the weak drafter, a target so much deeper that Off loses at least twice what
 the selftest says is found, both offered as baselines, and UPGRADES (five) to the engine itself, the old one beside it.
-Half an hour on two quiet cores. `pairs` goes on in the same FOLDER with upgrades of Off alone that have the time for a dozen
-pairs. `results/gate.json` is rewritten after every suite; `report` prints the tables.
+Half an hour on two quiet cores. `pairs` goes on in the same FOLDER with upgrades of Off alone that have the time for a
+dozen pairs. `results/gate.json` is rewritten after every suite; `report` prints the tables.
 """
 
 from __future__ import annotations
