@@ -16,8 +16,12 @@ from pytest_specdec.baseline_update import Acceptor, update
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
+from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
+from pytest_specdec.gate.evidence import CellEvidence, build
+from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.gate.verdict import Outcome, Verdict
+from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.measurement import Environment, Measurement
 from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.run import Run, is_run, load_run, run_json, save_run
@@ -51,6 +55,26 @@ def test_a_baseline_comes_back_as_it_was_written_to_four_digits(
     written = path.read_text()
     save_baseline(load_baseline(path), path)
     assert path.read_text() == written
+
+
+@pytest.mark.parametrize(("version", "said"), [("0.20.0", 0), ("0.19.1", 1)])
+def test_pairs_with_another_version_than_the_baselines_say_so(tmp_path: Path, version: str, said: int) -> None:
+    """A loss that two versions share is not the second one's."""
+    store, now = Baselines(tmp_path), measured(8)
+    update(store, [now], how="all", by=BY)
+    stored = store.find(now.cell, now.environment)
+    assert stored is not None
+    case = build([CellEvidence(measured=now, runs=(now,), baseline=stored)])
+    (name,) = case.cells
+
+    def answer(request: Request) -> Observed:
+        return Observed(runs=case.runs) if isinstance(request, ScreenRuns) else Observed(exhausted="enough")
+
+    decision = drive(decide(case.noise, paired=frozenset()), answer)
+    beside = measured(8, environment=msgspec.structs.replace(ENVIRONMENT, version=version))
+    verdict = verdicts(case, decision, {name: (beside, now)})[now.cell]
+    words = f"the old engine beside it is version {version!r}, the baseline is of '0.20.0'"
+    assert verdict.notes.count(words) == said
 
 
 def test_a_baseline_is_one_small_file_per_curve_with_a_value_per_line(tmp_path: Path) -> None:
