@@ -11,7 +11,7 @@ SpecdecError                what the user can act on; never a traceback
 └── AuditError              stored baselines that do not fit the suites
 ```
 
-Only the adapters (`plugin`, `__main__`) turn these into pytest outcomes and exit codes.
+Only the adapters (`plugin`, `outcomes`, `__main__`) turn these into pytest outcomes and exit codes.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
     """The stored baseline of this test's cell, with the verdict that the suite came to: `measurement >= baseline`.
 
     All cells are judged at once, before the first test, so that the promise about false alarms holds for the suite.
-    `--specdec-update` stores what was measured.
+    `--specdec-update` measures and stores those that there are none of.
     """
     from pytest_specdec.judged import JudgedBaseline
     from pytest_specdec.report.run_report import verdict_lines

@@ -64,7 +64,7 @@ class JudgedBaseline:
     def explanation(self) -> list[str]:
         """Lines for pytest's assertion report."""
         if self.verdict.outcome is Outcome.NO_BASELINE:
-            return [f"{self.verdict.cell}: no baseline is stored; accept what was measured with: {self._command}"]
+            return [f"{self.verdict.cell}: no baseline is stored; measure and store one: {self._command}"]
         return list(self.lines)
 
     def __repr__(self) -> str:

@@ -71,7 +71,8 @@ _TABLE = (
         unit="ms",
         better="lower",
         digits=2,
-        formula="median over requests of (E2E - TTFT) / (output tokens - 1)",
+        formula="median over requests of (last - first chunk in the window) / tokens after the first, moved by as much "
+        "as the window's mean is off the long run's; of a request inside the window (E2E - TTFT) / (output tokens - 1)",
     ),
     Metric(
         key="tpot_p90_ms",
@@ -79,7 +80,7 @@ _TABLE = (
         unit="ms",
         better="lower",
         digits=2,
-        formula="90th percentile over requests of (E2E - TTFT) / (output tokens - 1)",
+        formula="90th percentile over requests of (last - first chunk in the window) / tokens after the first",
     ),
     *(
         Metric(
@@ -99,7 +100,8 @@ _TABLE = (
             unit="ms",
             better="lower",
             digits=0,
-            formula=f"{q}th percentile over full-length requests of last token's arrival - request start",
+            formula=f"{q}th percentile over whole requests of last token's arrival - request start; missing where "
+            "fewer than five ended in the window, or it is shorter than the slowest of them",
         )
         for q in (50, 90)
     ),

@@ -36,7 +36,9 @@ def endpoint(text: str) -> EndpointOption:
     """Read `[MODEL@][off=|mtp=K[,al=L]=]URL`."""
     match = _ENDPOINT.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [MODEL@][off=|mtp=K=]URL, such as mtp=3=http://host:8000/v1")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
+        )
     mode = match["mode"]
     mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
     if match["pinned"] and not mtp:

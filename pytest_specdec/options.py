@@ -75,7 +75,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--specdec-launch",
         choices=LAUNCHERS,
         metavar="ENGINE",
-        help=f"Start the engine, measure it and stop it, once per engine of the plan ({', '.join(LAUNCHERS)}); see the "
+        help=f"Start the engine, measure it and stop it, for each engine of the plan ({', '.join(LAUNCHERS)}); see the "
         "ini keys specdec_launch_*",
     )
     option(
@@ -147,7 +147,8 @@ def add_options(parser: pytest.Parser) -> None:
         choices=["auto", "never"],
         help="Points that may have lost are suspects. auto: they are measured again, on old and new engine in turn "
         "where the old one is given (--specdec-reference-endpoint, -launch or -simulate), else on fresh starts of the "
-        "new one, which prove large losses only; never: they stay inconclusive (ini: specdec_confirm, default auto)",
+        "new one, which prove large losses only; never: what looks like a loss stays inconclusive, what the first look "
+        "cannot tell is called too noisy (ini: specdec_confirm, default auto)",
     )
     option(
         "--specdec-selftest",

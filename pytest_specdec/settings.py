@@ -235,6 +235,14 @@ def _old_engine(config: pytest.Config) -> OldEngine | None:
     def of_launch(key: str) -> str:
         return _one_line(config, f"specdec_reference_launch_{key}") or _one_line(config, f"specdec_launch_{key}")
 
+    launched = option.specdec_reference_launch
+    own = [key for key in ("python", "arguments", "command") if _one_line(config, f"specdec_reference_launch_{key}")]
+    if launched and launched == option.specdec_launch and not own:
+        raise InvalidInputError(
+            f"--specdec-reference-launch {launched} would start the new engine once more, which confirms nothing: say "
+            "where the old one is installed, such as -o specdec_reference_launch_python=/old/bin/python (or the ini "
+            "keys specdec_reference_launch_command, specdec_reference_launch_arguments)"
+        )
     return OldEngine(
         endpoints=tuple(option.specdec_reference_endpoint),
         launch=option.specdec_reference_launch,

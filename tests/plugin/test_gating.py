@@ -295,3 +295,15 @@ def test_an_option_that_cannot_be_used_says_why(suite: Suite, arguments: tuple[s
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert message in result.stderr.str()
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+def test_an_old_engine_that_would_be_the_new_one_is_refused(suite: Suite) -> None:
+    suite.write(HOLDS)
+    launched = ("--specdec-launch=vllm", "--specdec-reference-launch=vllm", "--collect-only")
+    result = suite.run(*launched, simulate=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--specdec-reference-launch vllm would start the new engine once more" in result.stderr.str()
+    for key in ("python", "command", "arguments"):
+        # Whoever says where the old one is may also mean the same: a comparison of an engine with itself.
+        result = suite.run(*launched, "-o", f"specdec_reference_launch_{key}=x", simulate=False)
+        assert "once more" not in result.stderr.str()

@@ -30,7 +30,7 @@ def test_a_missing_baseline_fails_and_names_the_command(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "*test_holds[[]toy-fp8-64x48-off-c2[]] NO BASELINE*",
-            "E  *no baseline is stored; accept what was measured with: pytest * --specdec-update=new",
+            "E  *no baseline is stored; measure and store one: pytest * --specdec-update=new",
         ]
     )
 
