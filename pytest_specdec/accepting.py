@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from pytest_specdec.baseline import Baselines
 from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
+from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
 from pytest_specdec.measurement import UNKNOWN
+from pytest_specdec.planning import is_stored
 from pytest_specdec.repeats import usable
 
 if TYPE_CHECKING:
@@ -23,36 +25,46 @@ if TYPE_CHECKING:
 
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
 _ASK_S = 5.0
+_NOT = "baselines were not updated: "
 
 
-def accept(session: SpecdecSession) -> tuple[Mapping[Path, Sequence[Cell]], str]:
+def accept(session: SpecdecSession) -> Mapping[Path, Sequence[Cell]]:
     """Store the runs of a session as the settings say.
 
-    Returns what was written, and why nothing was (empty when it was, and when nobody asked).
+    Returns what was written: nothing when nobody asked, and when every point has a baseline already.
 
     Raises:
-        SpecdecError: a stored file cannot be read, or the sessions do not go together.
+        SpecdecError: what was measured must not become one, a stored file cannot be read, or the sessions do not go
+            together.
     """
     settings, plan, campaign = session.settings, session.plan, session.campaign
     how = settings.update
     if how is None or plan is None or campaign is None:
-        return {}, ""
-    missing = [cell for cell in plan.cells if cell not in session.measured or cell in session.unmeasured]
+        return {}
+    # Where only new points are stored, what became of the others has no say.
+    cells = [cell for cell in sorted(plan.cells) if how != "new" or not _has_one(session, cell)]
+    missing = [cell for cell in cells if cell not in session.measured or cell in session.unmeasured]
     if missing:
-        return {}, f"baselines were not updated: {len(missing)} planned points were not measured, or not each time"
+        raise InvalidInputError(f"{_NOT}{len(missing)} planned points were not measured, or not each time")
     if not session.done:
-        return {}, "baselines were not updated: the run was interrupted (--specdec-resume goes on with it)"
-    runs = {cell: usable(campaign.runs(cell)) for cell in sorted(plan.cells)}
+        raise InvalidInputError(f"{_NOT}the run was interrupted (--specdec-resume goes on with it)")
+    runs = {cell: usable(campaign.runs(cell)) for cell in cells}
     if refused := refusal(session.verdicts, runs, how, settings.reason):
-        return {}, f"baselines were not updated: {refused}"
+        raise InvalidInputError(f"{_NOT}{refused}")
     by = Acceptor(
         when=session.started_at.isoformat(timespec="seconds"),
         who=who(),
         reason=settings.reason,
         new_anchor=settings.new_anchor,
     )
-    written = update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
-    return written, "" if written else "baselines were not updated: every point has one already"
+    return update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
+
+
+def _has_one(session: SpecdecSession, cell: Cell) -> bool:
+    measured = session.measured.get(cell)
+    if measured is None:
+        return is_stored(session, cell)
+    return session.baselines.find(cell, measured.environment) is not None
 
 
 def stored_reach(store: Baselines, written: Mapping[Path, Sequence[Cell]]) -> list[str]:

@@ -131,10 +131,8 @@ class Baselines:
 
     def path_of(self, cell: Cell, environment: Environment) -> Path:
         """File in which a cell's baseline belongs."""
-        engine = cell.engine
-        shape = cell.workload.shape
-        name = f"{environment.engine}-{engine.parallelism}-{engine.precision}-{shape}-{engine.mode}"
-        return self.folder / safe_name(environment.hardware) / short_model(engine.model) / f"{safe_name(name)}.json"
+        name = safe_name(f"{environment.engine}-{curve_name(cell)}")
+        return self.folder / safe_name(environment.hardware) / short_model(cell.engine.model) / f"{name}.json"
 
     def find(self, cell: Cell, environment: Environment) -> BaselinePoint | None:
         """Return what is stored for a cell, None if nothing is.
@@ -186,6 +184,12 @@ class Baselines:
         if path not in self._files:
             self._files[path] = load_baseline(path) if path.exists() else None
         return self._files[path]
+
+
+def curve_name(cell: Cell) -> str:
+    """What the name of a cell's file says of it, beside model, engine and hardware."""
+    engine = cell.engine
+    return f"{engine.parallelism}-{engine.precision}-{cell.workload.shape}-{engine.mode}"
 
 
 def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required: Collection[str] = ()) -> str:

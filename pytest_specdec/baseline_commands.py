@@ -72,14 +72,15 @@ def _accept(options: argparse.Namespace) -> None:
             f"{options.saved_run} is not complete ({': '.join(filter(None, lost))}); go on with it: "
             f"pytest ... --specdec-resume {options.saved_run}"
         )
-    all_runs = _runs(run)
+    store = Baselines(options.baselines)
+    all_runs = [m for m in _runs(run) if options.how != "new" or store.find(m.cell, m.environment) is None]
     by_cell = {m.cell: usable([other for other in all_runs if other.cell == m.cell]) for m in all_runs}
     found = [m for runs in by_cell.values() for m in runs]
     verdicts = {verdict.cell: verdict for verdict in run.verdicts}
     if refused := refusal(verdicts, by_cell, options.how, options.reason):
         raise InvalidInputError(f"not accepted: {refused.replace('--specdec-reason', '--reason')}")
     by = Acceptor(when=now(), who=who(), reason=options.reason, new_anchor=options.new_anchor)
-    written = update(Baselines(options.baselines), found, how=options.how, by=by)
+    written = update(store, found, how=options.how, by=by)
     for path, cells in written.items():
         print(f"baseline written: {path} ({len(cells)} point{'s' * (len(cells) != 1)}): review the diff")
     if not written:

@@ -17,13 +17,16 @@ from pytest_specdec.baseline import (
     BaselineRun,
     Baselines,
     baseline_run,
+    curve_name,
     load_baseline,
+    safe_name,
     save_baseline,
     values_of,
     why_not_comparable,
 )
-from pytest_specdec.cell import Cell
+from pytest_specdec.cell import Cell, EngineSpec, Workload, short_model
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
@@ -60,10 +63,7 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
     for measurement in found:
         group = groups.setdefault(store.path_of(measurement.cell, measurement.environment), [])
         if group and group[0].curve_key != measurement.curve_key:
-            raise InvalidInputError(
-                f"{measurement.cell} of two suites would share one baseline, for they differ only in what its name "
-                "does not say (seed, lengths, thinking ...): store them in folders of their own (specdec_baselines)"
-            )
+            raise InvalidInputError(_shared(measurement.cell))
         group.append(measurement)
     # Everything is made before anything is written: an error in one file leaves all of them as they were.
     new = {path: made for path, group in sorted(groups.items()) if (made := _made(path, group, how, by)) is not None}
@@ -71,6 +71,26 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
         save_baseline(file, path)
         store.forget(path)
     return {path: cells for path, (_, cells) in new.items()}
+
+
+def refuse_shared_files(cells: Iterable[Cell]) -> None:
+    """Tell before anything is measured that two curves could not be stored side by side.
+
+    Raises:
+        InvalidInputError: two curves would share one file.
+    """
+    curves: dict[tuple[str, str], tuple[EngineSpec, Workload]] = {}
+    for cell in cells:
+        name = short_model(cell.engine.model), safe_name(curve_name(cell))
+        if curves.setdefault(name, (cell.engine, cell.workload)) != (cell.engine, cell.workload):
+            raise InvalidInputError(_shared(cell))
+
+
+def _shared(cell: Cell) -> str:
+    return (
+        f"{cell} of two suites would share one baseline, for they differ only in what its name does not say (seed, "
+        "lengths, thinking ...): store them in folders of their own (specdec_baselines)"
+    )
 
 
 def refusal(
@@ -89,28 +109,52 @@ def refusal(
         )
     if how == "new" or reason:
         return ""
+    return _loss_words(verdicts, measured) or (_luck_words(verdicts, measured) if how == "all" else "")
+
+
+def _loss_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]]) -> str:
+    """What failed its own gate, or looks as if it should."""
     failed = [v for v in verdicts.values() if v.outcome in (Outcome.REGRESSED, Outcome.NOT_COMPARABLE)]
     if failed:
         return (
             f"{len(failed)} of {len(measured)} points failed their gate, such as {failed[0].cell}: "
             f"{failed[0].outcome.value}; accept the loss with --specdec-reason 'WHY'"
         )
-    if how == "merge":
-        return ""
+    lost = [verdict for verdict in verdicts.values() if _looks_lost(verdict)]
+    if lost:
+        return (
+            f"{len(lost)} of {len(measured)} points look like a loss that nobody has confirmed, such as "
+            f"{lost[0].cell}: {lost[0].reason}; confirm it against the old engine (--specdec-reference-...), or accept "
+            "the loss with --specdec-reason 'WHY'"
+        )
+    return ""
+
+
+def _luck_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]]) -> str:
+    """What may be better by one lucky start of the server only."""
     lucky = [
-        verdict
+        cell
         for cell, verdict in verdicts.items()
         if verdict.outcome is Outcome.IMPROVED
         and not verdict.confirmed
         and len({run.session for run in measured.get(cell, ())}) < _LUCK
     ]
-    if lucky:
-        return (
-            f"{lucky[0].cell} is better than its baseline in {_sessions(measured[lucky[0].cell])}, which may be luck: "
-            f"confirm it against the old engine (--specdec-reference-...), measure {_LUCK} sessions or more "
-            "(--specdec-sessions), or say --specdec-reason 'WHY'"
-        )
-    return ""
+    if not lucky:
+        return ""
+    return (
+        f"{lucky[0]} is better than its baseline in {_sessions(measured[lucky[0]])}, which may be luck: "
+        f"confirm it against the old engine (--specdec-reference-...), measure {_LUCK} sessions or more "
+        "(--specdec-sessions), or say --specdec-reason 'WHY'"
+    )
+
+
+def _looks_lost(verdict: Verdict) -> bool:
+    """Whether an undecided metric has lost more than its tolerance: noise alone may be stored, and says nothing."""
+    return any(
+        decision.low is not None and decision.low > PRESETS[metric.metric].tolerance and not decision.advisory
+        for metric in verdict.metrics
+        if metric.outcome is Outcome.INCONCLUSIVE and (decision := metric.decision) is not None
+    )
 
 
 def _made(path: Path, group: Sequence[Measurement], how: How, by: Acceptor) -> tuple[BaselineFile, list[Cell]] | None:

@@ -27,6 +27,7 @@ def measure_swapped(session: SpecdecSession, campaign: Campaign, listener: Liste
     exchanged = exchange_hosts(
         session.source(session.subjects), session.settings, next(iter(session.hardware)).model, session.say
     )
+    session.exchange(exchanged)
     cells = session.plan.cells
 
     def keep() -> None:
@@ -34,7 +35,7 @@ def measure_swapped(session: SpecdecSession, campaign: Campaign, listener: Liste
         session.keep()
 
     swapped = new_campaign(session, listener, source=exchanged, keep=keep, bill=campaign.bill)
-    swapped.sessions(replace(session.plan, asked={}), [dict.fromkeys(cells, 1)])
+    swapped.sessions(replace(session.plan, asked=()), [dict.fromkeys(cells, 1)])
 
 
 def measure_apart(session: SpecdecSession, cell: Cell, listener: Listener) -> Measurement:

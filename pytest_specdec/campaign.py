@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_specdec.bill import Bill, Cost
-from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.cell import Cell, EngineSpec, Interview
 from pytest_specdec.errors import InvalidInputError, NotComparableError, SpecdecError
 from pytest_specdec.fingerprint import likeness
 from pytest_specdec.measuring.carry_out import Measuring, OpenEngine
@@ -73,8 +73,8 @@ class Campaign:
     """Why a cell of the candidate has no measurement."""
     unconfirmed: dict[Cell, SpecdecError] = field(default_factory=dict)
     """Why a cell was lost from a block of pairs, or from a fresh start; the newest reason."""
-    answers: dict[EngineSpec, Answers] = field(default_factory=dict)
-    unanswered: dict[EngineSpec, SpecdecError] = field(default_factory=dict)
+    answers: dict[Interview, Answers] = field(default_factory=dict)
+    unanswered: dict[Interview, SpecdecError] = field(default_factory=dict)
     _measuring: Measuring = field(init=False)
     _now: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
 
@@ -89,12 +89,12 @@ class Campaign:
         for session, runs in enumerate(times):
             if count > 1:
                 self.listener.said(f"session {session + 1} of {count}")
-            asked = plan.asked if session == 0 else {}
+            asked = plan.asked if session == 0 else ()
             self._run(plan, runs, asked, ("candidate", "sessions" if count > 1 else "screen", session, 0))
 
     def screen(self, plan: Plan, times: Mapping[Cell, int]) -> None:
         """Measure cells once more each."""
-        self._run(plan, times, {}, ("candidate", "screen", self._next_block("screen"), 0))
+        self._run(plan, times, (), ("candidate", "screen", self._next_block(), 0))
 
     def pairs(self, cells: Iterable[Cell], block: int) -> list[dict[Cell, Measurement]]:
         """One block of pairs: the cells on the old, new, new and old engine, a start of the server for each.
@@ -105,7 +105,7 @@ class Campaign:
         plan = Plan.of(wanted, self.seed + block)
         found: list[dict[Cell, Measurement]] = [{} for _ in PAIRS]
         for place, arm in enumerate(PAIRS):
-            self._run(plan, wanted, {}, (arm, "confirm", block, place))
+            self._run(plan, wanted, (), (arm, "confirm", block, place))
             found[place] = {
                 run.measurement.cell: run.measurement
                 for run in self.raw
@@ -118,7 +118,7 @@ class Campaign:
     def fresh_starts(self, cells: Iterable[Cell], block: int) -> dict[Cell, Measurement]:
         """The cells once more on a fresh start of the new engine, where the old one cannot be started."""
         wanted = dict.fromkeys(cells, 1)
-        self._run(Plan.of(wanted, self.seed + block), wanted, {}, ("candidate", "confirm", block, 1))
+        self._run(Plan.of(wanted, self.seed + block), wanted, (), ("candidate", "confirm", block, 1))
         return {
             run.measurement.cell: run.measurement
             for run in self.raw
@@ -132,6 +132,10 @@ class Campaign:
             for run in self.raw
             if run.measurement.cell == cell and run.arm == "candidate" and run.stage != "confirm"
         ]
+
+    def exchange(self, candidate: EngineSource) -> None:
+        """Go on with the new engine's servers on other hosts."""
+        self.sources = {**self.sources, "candidate": candidate}
 
     def cost(self) -> Cost:
         """What it has come to."""
@@ -199,15 +203,15 @@ class Campaign:
         self.keep()
         self.listener.measured(measurement)
 
-    def answered(self, engine: EngineSpec, answers: Answers) -> None:
+    def answered(self, interview: Interview, answers: Answers) -> None:
         """Keep."""
-        self.answers[engine] = answers
+        self.answers[interview] = answers
 
-    def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
+    def not_answered(self, interview: Interview, error: SpecdecError) -> None:
         """Keep the reason."""
         error = self.secrets.error(error)
-        self.unanswered[engine] = error
-        self.listener.said(f"{engine} was not asked: {error}")
+        self.unanswered[interview] = error
+        self.listener.said(f"{interview} was not asked: {error}")
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
         """Keep the reason, where it is the judged engine's and not a pair's."""
@@ -232,7 +236,7 @@ class Campaign:
         self,
         plan: Plan,
         times: Mapping[Cell, int],
-        asked: Mapping[EngineSpec, bool | None],
+        asked: Sequence[Interview],
         now: tuple[Arm, Stage, int, int],
     ) -> None:
         """Measure what is left of a stage's part."""
@@ -265,5 +269,6 @@ class Campaign:
             return f"{self.stamp}.1"
         return f"{self.stamp}.{block}{'abcd'[place]}" if stage == "confirm" else f"{self.stamp}.{block + 1}"
 
-    def _next_block(self, stage: Stage) -> int:
-        return 1 + max((run.block for run in self.raw if run.stage == stage), default=-1)
+    def _next_block(self) -> int:
+        """Of runs that are no pairs: after the sessions of a new baseline too."""
+        return 1 + max((run.block for run in self.raw if run.stage != "confirm"), default=-1)

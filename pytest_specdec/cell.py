@@ -73,7 +73,22 @@ class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=
         return f"{short_model(self.model)}-{self.precision}-{self.mode}"
 
 
-class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+class Interview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One engine that is asked what it says: answers with thinking and without it are not of one kind."""
+
+    engine: EngineSpec
+    thinking: bool | None = None
+    """As the workload's."""
+
+    def __str__(self) -> str:
+        return f"{self.engine}{_THOUGHT[self.thinking]}"
+
+
+_THOUGHT = {None: "", False: " without thinking", True: " with thinking"}
+_THINKING = {None: 0, False: 1, True: 2}
+
+
+class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is asked of the engine, byte-identical for every MTP mode."""
 
     isl: int
@@ -94,6 +109,13 @@ class Workload(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=Tr
     version: str = WORKLOAD_VERSION
     arrivals: Arrivals = CLOSED
     """`closed`: a new request whenever one has ended. `constant`, `poisson`: by the clock, whatever has ended."""
+
+    def __lt__(self, other: Workload) -> bool:
+        """Order by field; thinking that nobody asked for comes before thinking that is off."""
+        return self._order() < other._order()
+
+    def _order(self) -> tuple[object, ...]:
+        return tuple((msgspec.structs.asdict(self) | {"thinking": _THINKING[self.thinking]}).values())
 
     @property
     def sequence(self) -> str:

@@ -33,6 +33,7 @@ must be of one tool: tools count and time differently, so a mixture, also with a
 like choose among InferenceX rows only.
 """
 
+_SHORT = {"framework": "engine"}
 _FIELDS = "model, hardware, precision, parallelism, sequence, engine (framework), version, date"
 
 
@@ -62,7 +63,7 @@ def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             help=f"keep {what} with one of these values; FIELD is {_FIELDS}",
         )
     for name in ("model", "hardware", "precision", "sequence", "framework", "date"):
-        parser.add_argument(f"--{name}", metavar="VALUE[,VALUE]", help=f"short for --where {name}=VALUE")
+        parser.add_argument(f"--{name}", type=_values, metavar="VALUE[,VALUE]", help=f"short for --where {name}=VALUE")
     parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the engine, for load generators' results")
     parser.add_argument("--gpu-hour-usd", type=positive, metavar="USD", help="price per GPU-hour (with --gpu-kw)")
     parser.add_argument("--gpu-kw", type=positive, metavar="KW", help="all-in kW per GPU (with --gpu-hour-usd)")
@@ -93,7 +94,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _compare_runs(options: argparse.Namespace) -> None:
     from pytest_specdec.report.html import page
-    from pytest_specdec.report.run_report import compare_runs
+    from pytest_specdec.report.two_runs import compare_runs
     from pytest_specdec.run import load_run
 
     old, new = (load_run(path) for path in options.files)
@@ -142,9 +143,8 @@ def _selection(options: argparse.Namespace) -> Selection:
     for name, values in options.where:
         both.setdefault(name, []).extend(values)
     for name in ("model", "hardware", "precision", "sequence", "framework", "date"):
-        if (value := getattr(options, name)) is not None:
-            field, values = _condition(f"{name}={value}")
-            both.setdefault(field, []).extend(values)
+        if (values := getattr(options, name)) is not None:
+            both.setdefault(_SHORT.get(name, name), []).extend(values)
     return Selection(both=both, off=_joined(options.off), mtp=_joined(options.mtp))
 
 
@@ -166,11 +166,17 @@ def _price(options: argparse.Namespace) -> Price | None:
     return Price(usd_per_gpu_hour=given[0], kw_per_gpu=given[1])
 
 
+def _values(text: str) -> list[str]:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: give a value, or several with commas between them")
+    return text.split(",")
+
+
 def _condition(text: str) -> tuple[str, list[str]]:
     from pytest_specdec.sources.selection import FILTERS
 
     name, sign, values = text.partition("=")
-    name = {"framework": "engine"}.get(name, name)
+    name = _SHORT.get(name, name)
     if not sign or not values or name not in FILTERS:
         raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE with FIELD one of {', '.join(FILTERS)}")
     return name, values.split(",")

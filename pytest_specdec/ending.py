@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_specdec.accepting import accept, stored_reach
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.files import write_whole
+from pytest_specdec.report.export import frame_csv
 from pytest_specdec.report.pull_request import pull_request_page
 from pytest_specdec.report.render import screen_width, terminal
 from pytest_specdec.report.run_report import point_frame, report_run
@@ -70,9 +71,9 @@ def _selftest(session: SpecdecSession) -> None:
 
 
 def _update(session: SpecdecSession) -> None:
-    written, refusal = accept(session)
-    if refusal:
-        session.ending.append((refusal, {"yellow": True}))
+    written = accept(session)
+    if session.settings.update is not None and not written:
+        session.ending.append(("baselines were not updated: every point has one already", {"yellow": True}))
     for path, cells in written.items():
         plural = "s" * (len(cells) != 1)
         session.ending.append((f"{_WRITTEN} {path} ({len(cells)} point{plural}): review the diff", {"green": True}))
@@ -98,7 +99,7 @@ def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Ca
     if suffix == ".json":
         return run_json(run)
     if suffix == ".csv":
-        return point_frame(run.measurements).to_csv(index=False)
+        return frame_csv(point_frame(run.measurements))
     if suffix == ".html":
         # Only who asks for the page pays for it.
         from pytest_specdec.report.html import page  # noqa: PLC0415

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from pytest_specdec.errors import InvalidInputError
 BUNDLE = frozenset({"image", "torch", "cuda"})
 """What an engine upgrade may bring with its version."""
 _PIN_TOLERANCE = 0.005
+_MODE = re.compile(r"off|mtp[1-9]\d*(?:-.+)?")
+"""What `EngineSpec.mode` may be."""
 _LOSSLESS_NAMES = frozenset({"lossless", "standard", "strict", "block", "exact", "rejection", "probabilistic"})
 """Names under which engines accept a draft only with the probability that keeps the target's distribution.
 
@@ -55,10 +58,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def words(self) -> dict[str, str]:
         """What is known, as text for files and tables."""
         return {name: _word(value) for name, value in msgspec.structs.asdict(self).items() if value is not None}
-
-    def unknown(self) -> tuple[str, ...]:
-        """Names of what is not known."""
-        return tuple(name for name, value in msgspec.structs.asdict(self).items() if value is None)
 
     def without(self, names: Collection[str]) -> Facts:
         """The same, with these unknown."""
@@ -135,13 +134,19 @@ def parse_facts(text: str) -> dict[str, Facts]:
     Returns the facts by mode, those for every engine under the empty name.
 
     Raises:
-        InvalidInputError: not TOML, an unknown fact, or a value of another type; the message names it.
+        InvalidInputError: not TOML, a table of no mode, an unknown fact, or a value of another type; the message names
+            it.
     """
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(f"not TOML: {error}") from error
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
+    for name in tables:
+        if not _MODE.fullmatch(name):
+            raise InvalidInputError(
+                f"table [{name}] is of no mode: say [off], or [mtp3] with the draft tokens as number"
+            )
     top = {name: value for name, value in content.items() if name not in tables}
     return {name: _facts(name, table) for name, table in {"": top, **tables}.items()}
 
@@ -157,9 +162,10 @@ def _facts(mode: str, table: Mapping[str, Any]) -> Facts:
     if unknown:
         raise InvalidInputError(f"unknown fact {unknown[0]!r}; there are: {', '.join(Facts.__struct_fields__)}")
     try:
-        return msgspec.convert(dict(table), Facts)
+        facts = msgspec.convert(dict(table), Facts)
     except msgspec.ValidationError as error:
         raise InvalidInputError(f"{f'[{mode}]: ' if mode else ''}{error}") from error
+    return msgspec.structs.replace(facts, verification=canonical_verification(facts.verification))
 
 
 def _same_acceptance(one: str, other: str) -> bool:

@@ -66,11 +66,11 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
         return found, None
     noise = noise_file(session.settings.baselines, evidence[0].measured.environment)
     case = build(evidence, load_noise(noise) if noise.exists() else None)
-    session.noise_source = case.noise.source
     if not case.noise.hypotheses:
         # The client was everywhere the limit: only acceptance can be judged.
         decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.alpha)))
-        return found | verdicts(case, decision), decision if case.extras else None
+        return found | verdicts(case, decision), None
+    session.noise_source = case.noise.source
     if session.settings.gate == "fixed":
         session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
         return found | fixed_verdicts(case, session.fixed), None
@@ -115,9 +115,9 @@ class _Desk:
         return [] if self.campaign is None else list(self.campaign.sources.values())
 
     def _paired(self) -> frozenset[str]:
-        """Cells whose old engine can be measured too."""
+        """Cells whose old engine can be measured too, and will be where they are suspects."""
         reference = None if self.campaign is None else self.campaign.sources.get("reference")
-        if reference is None:
+        if reference is None or self.session.settings.confirm == "never":
             return frozenset()
         return frozenset(name for name, one in self.case.cells.items() if not reference.refusal(one.cell.engine))
 
@@ -226,7 +226,5 @@ def _runs_for(point: BaselinePoint) -> int:
 
 
 def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:
-    """The runs of a first look: all of one session, else the first of each."""
-    runs = [] if session.campaign is None else usable(session.campaign.runs(cell))
-    sessions = {run.session: run for run in reversed(runs)}
-    return tuple(runs if len(sessions) == 1 else [sessions[name] for name in sorted(sessions)])
+    """The runs of a first look; their errors count what differs between starts in full, also where starts differ."""
+    return () if session.campaign is None else tuple(usable(session.campaign.runs(cell)))

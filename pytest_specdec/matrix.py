@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from pytest_specdec.cell import (
     Arrivals,
     Cell,
     EngineSpec,
+    Interview,
     Workload,
     cell_prefix,
     parse_parallelism,
@@ -81,6 +82,17 @@ class OutputSubject:
     def reference(self) -> EngineSpec:
         """The same without speculation."""
         return self.engine.off()
+
+    @property
+    def interviews(self) -> tuple[Interview, Interview]:
+        """Whose answers are compared: Off's, then MTP's."""
+        return Interview(self.reference, self.thinking), Interview(self.engine, self.thinking)
+
+    @property
+    def details(self) -> str:
+        """What its name does not say."""
+        thinking = {None: "by default", False: "off", True: "on"}[self.thinking]
+        return f"{self.engine.parallelism}, thinking {thinking}"
 
     def __str__(self) -> str:
         return f"{self.engine}-says-what-off-says"
@@ -148,10 +160,9 @@ class Matrix:
         }
         if values.get("prompts") is not None:
             values["prompts"] = read_prompts(values["prompts"], folder)
-        if values.get("arrivals", "poisson") not in ("poisson", "constant"):
-            raise InvalidInputError(
-                f"arrivals of the specdec marker must be 'poisson' or 'constant': {values['arrivals']!r}"
-            )
+        for name, (allowed, words) in _PLAIN.items():
+            if name in values and not allowed(values[name]):
+                raise InvalidInputError(f"{name} of the specdec marker must be {words}: {values[name]!r}")
         matrix = cls(**values)
         matrix.curves()  # an impossible value is refused here, not in the middle of a run
         return matrix
@@ -268,14 +279,20 @@ def cell_axes(cell: Cell) -> dict[str, str]:
     }
 
 
-def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
-    if isinstance(value, Mapping):
-        value = _of_tier(name, value, tier)
+def _listed(name: str, value: object) -> tuple[Any, ...]:
+    """One value or several -> several, each of them once."""
     values = tuple(value) if isinstance(value, Sequence | set | range) and not isinstance(value, str) else (value,)
     if not values:
         raise InvalidInputError(f"{name} of the specdec marker is empty: the matrix has no cells")
+    if any(isinstance(v, Mapping | set) or (isinstance(v, Sequence) and not isinstance(v, str)) for v in values):
+        raise InvalidInputError(f"{name} of the specdec marker takes one value or a flat list: {list(values)}")
     if len(set(values)) < len(values):
         raise InvalidInputError(f"{name} of the specdec marker names a value twice: {list(values)}")
+    return values
+
+
+def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
+    values = _listed(name, _of_tier(name, value, tier) if isinstance(value, Mapping) else value)
     if name == "acceptance":
         values = tuple(_acceptance(value) for value in values)
     elif name in ("mtp", "concurrency"):
@@ -289,6 +306,26 @@ def _axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
     elif not all(isinstance(v, str) and v for v in values):
         raise InvalidInputError(f"{name} of the specdec marker must be text: {list(values)}")
     return values
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_PLAIN: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "arrivals": (lambda value: value in ("poisson", "constant"), "'poisson' or 'constant'"),
+    "thinking": (lambda value: value is None or _is_flag(value), "True, False or None"),
+    "exact_lengths": (_is_flag, "True or False"),
+    "ignore_eos": (_is_flag, "True or False"),
+    "seed": (lambda value: isinstance(value, int) and not _is_flag(value) and value >= 0, "a whole number from 0"),
+    "verification": (_is_text, "text"),
+    "hardware": (_is_text, "text"),
+}
+"""Arguments that are no axes: what they may be, and that in words."""
 
 
 def _of_tier(name: str, per_tier: Mapping[Any, Any], tier: str) -> object:

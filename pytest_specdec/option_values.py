@@ -6,7 +6,9 @@ import argparse
 import os
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.command_line import positive
@@ -19,6 +21,8 @@ REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 _ENDPOINT = re.compile(
     r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)(?:,al=(?P<pinned>\d+(?:\.\d+)?))?=)?(?P<url>https?://[^\s]+)"
 )
+_NUMBERS = re.compile(r"\d+(?:\.\d+){3}")
+_NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +41,24 @@ def endpoint(text: str) -> EndpointOption:
     match = _ENDPOINT.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
+            f"{_shown(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
         )
+    _refuse_no_address(match["url"])
     mode = match["mode"]
     mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
     if match["pinned"] and not mtp:
-        raise argparse.ArgumentTypeError(f"{text!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL")
+        raise argparse.ArgumentTypeError(
+            f"{_shown(text)!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL"
+        )
     acceptance = f"{float(match['pinned']):g}" if match["pinned"] else NATURAL
     return EndpointOption(model=match["model"], mtp=mtp, url=match["url"], acceptance=acceptance)
+
+
+def exporter(text: str) -> str:
+    """Read the URL of a metrics exporter, with or without `http://`."""
+    url = text if "://" in text else f"http://{text}"
+    _refuse_no_address(url)
+    return url
 
 
 def alias(text: str) -> tuple[str, str]:
@@ -108,8 +122,9 @@ def slo(text: str) -> Slo:
 
 
 def gpus(text: str) -> tuple[str, ...] | None:
-    """Read indices or UUIDs; None for an empty list."""
-    return tuple(part.strip() for part in text.split(",") if part.strip()) or None
+    """Read indices or UUIDs, like CUDA_VISIBLE_DEVICES; None, every GPU, when there is none or it is `all`."""
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    return None if parts in ((), ("all",)) else parts
 
 
 def header(text: str) -> tuple[str, str]:
@@ -137,3 +152,34 @@ def report(text: str) -> Path:
     if path.suffix not in REPORT_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
     return path
+
+
+def _refuse_no_address(url: str) -> None:
+    if not _is_address(url):
+        raise argparse.ArgumentTypeError(
+            f"{_shown(url)!r} does not name a server: it takes http:// or https://, a host, and a port from 1 to 65535 "
+            "where there is one, such as http://host:8000/v1; in a user name or password, write / as %2F and # as %23"
+        )
+
+
+def _is_address(url: str) -> bool:
+    """Whether every HTTP client can take the URL: some raise where others connect to another place."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if "[" in _after_credentials(parts.netloc) or _NUMBERS.fullmatch(host):
+            ip_address(host)
+        elif not _NAME.fullmatch(host):
+            return False
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and port != 0 and url.isascii() and url.isprintable()
+
+
+def _shown(url: str) -> str:
+    """What a message may show: neither credentials nor a query, which may hold a token."""
+    return _after_credentials(url).partition("?")[0]
+
+
+def _after_credentials(url: str) -> str:
+    return url.rpartition("@")[2]

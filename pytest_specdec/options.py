@@ -12,6 +12,7 @@ from pytest_specdec.option_values import (
     alias,
     budget,
     endpoint,
+    exporter,
     gpus,
     header,
     levels,
@@ -249,6 +250,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("--specdec-gpu-kw", type=positive, metavar="KW", help="Provisioned all-in power per GPU in kW")
     option(
         "--specdec-dcgm",
+        type=exporter,
         metavar="URL",
         help="Metrics of a DCGM exporter (http://host:9400/metrics): power, clocks, temperature, throttling, measured "
         "J/token. Without it NVML is asked, for engines on this host (pip install 'pytest-specdec[gpu]')",

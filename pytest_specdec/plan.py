@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from pytest_specdec.cell import Cell, EngineSpec, engine_order
+from pytest_specdec.cell import Cell, EngineSpec, Interview, engine_order
 from pytest_specdec.cost import Price
 
 _SECONDS_PER_PROMPT_TOKEN = 1e-4
@@ -20,11 +20,11 @@ class Plan:
     """Cells in the order in which they are measured."""
 
     cells: tuple[Cell, ...]
-    asked: Mapping[EngineSpec, bool | None] = field(default_factory=dict)
-    """Engines whose answers are wanted too, with whether they are to think."""
+    asked: tuple[Interview, ...] = ()
+    """Engines whose answers are wanted too, each in every way of thinking that is asked for."""
 
     @classmethod
-    def of(cls, cells: Iterable[Cell], seed: int, asked: Mapping[EngineSpec, bool | None] | None = None) -> Plan:
+    def of(cls, cells: Iterable[Cell], seed: int, asked: Iterable[Interview] = ()) -> Plan:
         """Order the engines so that each starts once, and shuffle the points of each.
 
         Drift of the machine then does not look like a trend over concurrency.
@@ -32,19 +32,17 @@ class Plan:
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ordered = engine_order(cells)
         ranks = {cell: rng.random() for cell in ordered}
-        return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))), asked=asked or {})
+        return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))), asked=tuple(asked))
 
-    def repeated(
-        self, times: Mapping[Cell, int], seed: int, asked: Mapping[EngineSpec, bool | None] | None = None
-    ) -> Plan:
+    def repeated(self, times: Mapping[Cell, int], seed: int, asked: Iterable[Interview] = ()) -> Plan:
         """The same cells, each as often as said, in an order of their own."""
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ranked = [(cell.engine, rng.random(), cell) for cell in self.cells for _ in range(times.get(cell, 0))]
-        return Plan(cells=tuple(cell for *_, cell in sorted(ranked)), asked=asked or {})
+        return Plan(cells=tuple(cell for *_, cell in sorted(ranked)), asked=tuple(asked))
 
     def by_engine(self) -> list[tuple[EngineSpec, list[Cell]]]:
         """Each engine once, with its points."""
-        engines = {cell.engine for cell in self.cells} | self.asked.keys()
+        engines = {cell.engine for cell in self.cells} | {interview.engine for interview in self.asked}
         groups: dict[EngineSpec, list[Cell]] = {engine: [] for engine in sorted(engines)}
         for cell in self.cells:
             groups[cell.engine].append(cell)

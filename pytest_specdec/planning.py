@@ -21,7 +21,8 @@ def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
     sessions, runs = settings.sessions
     if not session.source(session.subjects).restarts:
         sessions = 1  # a further session of an attached server is a further invocation
-    many = {cell: runs for cell in session.plan.cells if settings.update != "new" or not _stored(session, cell)}
+    saving = settings.update == "new" and not settings.selftest
+    many = {cell: runs for cell in session.plan.cells if not (saving and is_stored(session, cell))}
     return (first_look | many, *[many] * (sessions - 1)) if many else (first_look,)
 
 
@@ -32,15 +33,16 @@ def _screening_runs(session: SpecdecSession, cell: Cell) -> int:
     return screening_runs(session.baselines.of_any_environment(cell)) if session.wants_baseline else 1
 
 
-def _stored(session: SpecdecSession, cell: Cell) -> bool:
+def is_stored(session: SpecdecSession, cell: Cell) -> bool:
     """Whether a cell has a baseline, as far as can be said before its engine was asked."""
-    settings = session.settings
-    hardware = settings.hardware or session.hardware.get(cell.engine, "")
-    simulated = session.source(session.subjects).simulated
+    settings, source = session.settings, session.source(session.subjects)
+    hardware = settings.hardware or session.hardware.get(cell.engine, "") or UNKNOWN
+    if not source.simulated and settings.engine is None:
+        return False  # another engine's baseline is none of this one
     return any(
-        bool(point.environment.simulated) == simulated
-        and point.environment.hardware.removeprefix("simulated-") == (hardware or UNKNOWN)
-        and settings.engine in (None, point.environment.engine)
+        bool(point.environment.simulated) == source.simulated
+        and point.environment.hardware.removeprefix("simulated-") == hardware
+        and (source.simulated or settings.engine == point.environment.engine)
         for point in session.baselines.of_any_environment(cell)
     )
 
@@ -51,7 +53,7 @@ def plan_words(session: SpecdecSession) -> str:
     source, settings = session.source(session.subjects), session.settings
     # What is asked is asked once, in the first session.
     parts = [
-        session.plan.repeated(times, settings.seed, {} if number else session.plan.asked)
+        session.plan.repeated(times, settings.seed, () if number else session.plan.asked)
         for number, times in enumerate(session.times)
     ]
     rounds = 1 if settings.swap is None else 2

@@ -54,10 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let a conftest choose start commands."""
+    """Let a conftest choose start commands; our fixtures and words come before a conftest's, which then prevail."""
     from pytest_specdec import hookspec
 
     pluginmanager.add_hookspecs(hookspec)
+    pluginmanager.register(fixtures, "specdec-fixtures")
+    pluginmanager.register(outcomes, "specdec-outcomes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,8 +85,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROBLEMS] = []
     config.stash[SURFACES] = Surfaces(config.stash[SESSION])
     config.pluginmanager.register(config.stash[SURFACES], "specdec-surfaces")
-    config.pluginmanager.register(fixtures, "specdec-fixtures")
-    config.pluginmanager.register(outcomes, "specdec-outcomes")
     if config.pluginmanager.hasplugin("benchmark"):
         from pytest_specdec.benchmark import BenchmarkBridge
 

@@ -9,7 +9,6 @@ from pytest_specdec.matrix import ComparisonSubject, CurveSubject, OutputSubject
 from pytest_specdec.measurement import curve_of
 from pytest_specdec.run import mtp_against_off
 from pytest_specdec.stored_off import stored_points
-from pytest_specdec.subjects import engines_of
 
 if TYPE_CHECKING:
     from pytest_specdec.comparison import Comparison
@@ -43,9 +42,9 @@ def read_outputs(session: SpecdecSession, subject: OutputSubject) -> Outputs:
     Raises:
         EngineError: one of them could not be asked.
     """
-    for engine in engines_of(subject):
-        if session.campaign is None or engine not in session.campaign.answers:
-            raise EngineError(f"{engine} was not asked: {session.unanswered.get(engine, INTERRUPTED)}")
+    for interview in subject.interviews:
+        if session.campaign is None or interview not in session.campaign.answers:
+            raise EngineError(f"{interview} was not asked: {session.unanswered.get(interview, INTERRUPTED)}")
     return session.judged_outputs[subject]
 
 

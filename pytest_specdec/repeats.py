@@ -28,12 +28,16 @@ def merge_runs(every: Sequence[Measurement]) -> Measurement:
     A value's half-width is the runs' own in quadrature over their number, and the t interval of the runs where that is
     wider: the scatter between runs is real, and the window cannot see it.
     """
+    if len(every) == 1:
+        return every[0]
     runs = usable(every)
     left_out = len(every) - len(runs)
     said = (f"{left_out} of {len(every)} runs left out: the client was the limit",) if left_out else ()
+    # What is wrong with the server is wrong whoever looked at it, and however late.
+    findings = tuple(dict.fromkeys(finding for run in every for finding in run.findings))
     first = runs[0]
     if len(runs) == 1:
-        return msgspec.structs.replace(first, notes=(*said, *first.notes))
+        return msgspec.structs.replace(first, notes=(*said, *first.notes), findings=findings)
     keys = [key for key in first.values if all(key in run.values for run in runs)]
     counts = [run.requests for run in runs]
     return msgspec.structs.replace(
@@ -44,7 +48,7 @@ def merge_runs(every: Sequence[Measurement]) -> Measurement:
         requests=RequestCounts(
             **{name: sum(getattr(c, name) for c in counts) for name in RequestCounts.__struct_fields__}
         ),
-        findings=tuple(dict.fromkeys(finding for run in runs for finding in run.findings)),
+        findings=findings,
         client=max((run for run in runs), key=lambda run: bool(run.client_limited)).client,
         notes=(f"mean of {len(runs)} runs", *said, *_notes(runs)),
     )

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pytest_specdec.bill import Cost
-from pytest_specdec.cell import LOSSLESS, EngineSpec, Workload
+from pytest_specdec.cell import LOSSLESS, EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.errors import BrokenFileError
+from pytest_specdec.errors import BrokenFileError, SpecdecError
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.files import write_whole
 from pytest_specdec.gate.decision import SuiteDecision
@@ -75,7 +75,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attempts: dict[str, tuple[str, ...]] = {}
     """Test -> what each attempt came to, where one was rerun."""
     outputs: dict[str, tuple[OutputVerdict, ...]] = {}
-    """Engine -> what its answers came to against Off's."""
+    """Engine, with what tells it from another of its name -> what its answers came to against Off's."""
 
     @property
     def simulated(self) -> bool:
@@ -91,15 +91,26 @@ def by_curve(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Work
     return groups
 
 
-def compare_modes(measurements: Iterable[Measurement]) -> list[Comparison]:
-    """Compare each MTP curve with the Off curve of the same model, precision, parallelism and workload."""
-    groups = by_curve(measurements)
-    comparisons = []
+def over_concurrency(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """Those of a closed loop: points at rates of requests have no curve that could be read between them."""
+    return [m for m in measurements if not m.cell.rate]
+
+
+def compare_modes(measurements: Iterable[Measurement]) -> tuple[list[Comparison], list[str]]:
+    """Compare each MTP curve with the Off curve of the same model, precision, parallelism and workload.
+
+    Returns the comparisons, and why others could not be made. Points at a rate of requests are left out.
+    """
+    groups = by_curve(over_concurrency(measurements))
+    comparisons, why_not = [], []
     for (engine, workload), group in groups.items():
         reference = groups.get((engine.off(), workload))
         if engine.mtp and reference:
-            comparisons.append(mtp_against_off(group, reference))
-    return comparisons
+            try:
+                comparisons.append(mtp_against_off(group, reference))
+            except SpecdecError as error:
+                why_not.append(f"{cell_prefix(engine, workload)}: {error}")
+    return comparisons, why_not
 
 
 def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> Comparison:
@@ -140,7 +151,10 @@ def mode_title(engine: EngineSpec) -> str:
 
 
 def merge_swapped(first: Measurement, second: Measurement) -> Measurement:
-    """Join one cell measured on two hosts: geometric means, so that the hosts' difference cancels in any ratio."""
+    """Join one cell measured on two hosts: geometric means, so that the hosts' difference cancels in any ratio.
+
+    What is wrong on one of them is wrong with the cell.
+    """
     values = {}
     for key, a in first.values.items():
         b = second.values.get(key)
@@ -154,7 +168,9 @@ def merge_swapped(first: Measurement, second: Measurement) -> Measurement:
         first,
         values=values,
         environment=msgspec.structs.replace(first.environment, endpoint="both hosts"),
-        notes=(*first.notes, *second.notes, note),
+        findings=tuple(dict.fromkeys((*first.findings, *second.findings))),
+        client=max((first, second), key=lambda run: bool(run.client_limited)).client,
+        notes=(*dict.fromkeys((*first.notes, *second.notes)), note),
     )
 
 

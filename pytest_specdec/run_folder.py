@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 
+from pytest_specdec.errors import InvalidInputError
+
 
 def new_run_path(folder: Path, started_at: datetime) -> Path:
-    """A name by the second, with a counter for runs of the same second; the folder keeps itself out of git."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
-    stem = started_at.strftime("%Y%m%d-%H%M%S")
-    names = (f"{stem}.json", *(f"{stem}-{n}.json" for n in range(2, 1000)))
-    return next(folder / name for name in names if not (folder / name).exists())
+    """Make an empty file named by the second, with a counter for runs of the same second.
+
+    The folder keeps itself out of git.
+
+    Raises:
+        InvalidInputError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+        stem = started_at.strftime("%Y%m%d-%H%M%S")
+        names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        return next(path for name in names if _reserved(path := folder / f"{name}.json"))
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot write to {folder}: {error.strerror or error}; the ini key specdec_runs names another folder"
+        ) from error
+
+
+def _reserved(path: Path) -> bool:
+    """Whether the name is ours now: another process may have begun in the same second."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    return True

@@ -7,11 +7,12 @@ taken out although nobody said that it is one.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -122,7 +123,7 @@ def find_secrets(
 
     Args:
         values: API keys and values of headers; `Bearer X` counts as X too.
-        urls: Whose user names and passwords are secret.
+        urls: Whose passwords are secret; where there is none, the user name is the token.
         commands: Start commands and their arguments, of which `--api-key X` and its like are.
         environment: Variables, of which those are whose name says so (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`).
     """
@@ -130,11 +131,21 @@ def find_secrets(
     for value in filter(None, values):
         found += [value, value.rpartition(" ")[2]]
     for url in filter(None, urls):
-        found += filter(None, (urlsplit(url).password,))
+        found += _credentials(url)
     for command in commands:
         found += [match.strip("'\"") for match in _FLAG.findall(command)]
     found += [value for name, value in (environment or {}).items() if _ENVIRONMENT.search(name)]
     return Secrets(known=tuple(sorted({v for v in found if len(v) >= SHORTEST}, key=len, reverse=True)))
+
+
+def _credentials(url: str) -> list[str]:
+    """The secret of a URL as it stands there, as it is meant, and as it goes over the wire."""
+    parts = urlsplit(url)
+    secret = parts.password or parts.username
+    if not secret:
+        return []
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return [secret, unquote(secret), base64.b64encode(pair.encode()).decode()]
 
 
 def _without_beginning(text: str, value: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec import __version__
-from pytest_specdec.cell import Cell, EngineSpec
+from pytest_specdec.cell import Cell, EngineSpec, Interview
 from pytest_specdec.errors import INTERRUPTED, EngineError, InconclusiveError, InvalidInputError, SpecdecError
 from pytest_specdec.matrix import OutputSubject
 from pytest_specdec.settings import Settings
@@ -68,7 +68,7 @@ class SpecdecSession:
         self.noise_source = ""
         self.fixed: FixedDecision | None = None
         """What a fixed margin said, where the user chose one."""
-        self.unanswered: dict[EngineSpec, SpecdecError] = {}
+        self.unanswered: dict[Interview, SpecdecError] = {}
         self.judged_outputs: dict[OutputSubject, Outputs] = {}
         self.done = False
         """Whether the measuring came to its end, if only to that of its budget: False after Ctrl-C."""
@@ -120,6 +120,12 @@ class SpecdecSession:
             self._source = engine_source(self.settings, specs, self.say, self._ask_hook)
         return self._source
 
+    def exchange(self, source: EngineSource) -> None:
+        """Go on with servers that have moved to other hosts: nobody serves any more where they were."""
+        self._source = source
+        if self.campaign is not None:
+            self.campaign.exchange(source)
+
     def reference_source(self) -> EngineSource | None:
         """Where the old engine comes from; None where the user named none.
 
@@ -144,6 +150,7 @@ class SpecdecSession:
             EngineError: an endpoint, of the old engine too, cannot be asked for its mode.
             InvalidInputError: an engine that cannot be had, or a selftest of servers that are not restarted.
         """
+        from pytest_specdec.baseline_update import refuse_shared_files
         from pytest_specdec.plan import Plan
         from pytest_specdec.planning import runs_of
 
@@ -157,18 +164,15 @@ class SpecdecSession:
             )
         cells = {cell for subject in self.subjects for cell in cells_of(subject)}
         # The Off side of a comparison may come from a stored baseline.
-        asked = {
-            engine: subject.thinking
-            for subject in self.subjects
-            if isinstance(subject, OutputSubject)
-            for engine in engines_of(subject)
-        }
-        self.unanswered = {e: EngineError(source.refusal(e)) for e in asked if source.refusal(e)}
+        asked = dict.fromkeys(interview for subject in self._output_subjects() for interview in subject.interviews)
+        self.unanswered = {one: EngineError(reason) for one in asked if (reason := source.refusal(one.engine))}
         self.plan = Plan.of(
             (cell for cell in cells if not source.refusal(cell.engine)),
             self.settings.seed,
-            {engine: thinking for engine, thinking in asked.items() if engine not in self.unanswered},
+            (interview for interview in asked if interview not in self.unanswered),
         )
+        if self.settings.update is not None:
+            refuse_shared_files(self.plan.cells)
         self.times = runs_of(self)
         for cell in cells - set(self.plan.cells):
             self.unmeasured[cell] = EngineError(source.refusal(cell.engine))
@@ -241,9 +245,11 @@ class SpecdecSession:
     def run(self) -> Run:
         """The session as a saved run."""
         from pytest_specdec.gate.evidence import unique_names
+        from pytest_specdec.naming import named_apart
         from pytest_specdec.run import Run
 
         names = unique_names(sorted(self.unmeasured))
+        subjects = named_apart(list(self.judged_outputs), lambda subject: subject.details)
         return Run(
             tool_version=__version__,
             started_at=self.started_at.isoformat(timespec="seconds"),
@@ -262,7 +268,7 @@ class SpecdecSession:
             swapped=tuple(sorted(self.swapped.values(), key=lambda m: m.cell)),
             stored=tuple(sorted(self.stored.values(), key=lambda m: m.cell)),
             attempts={test: tuple(found) for test, found in self.attempts.items()},
-            outputs={str(subject): found.verdicts for subject, found in self.judged_outputs.items()},
+            outputs={subjects[subject]: found.verdicts for subject, found in self.judged_outputs.items()},
         )
 
     # ---- what tests read
@@ -307,7 +313,7 @@ class SpecdecSession:
     def say(self, text: str) -> None:
         """Show a line, where somebody shows them."""
         if self.listener is not None:
-            self.listener.said(text)
+            self.listener.said(self.secrets.redact(text))
 
     def _gate(self, campaign: Campaign) -> None:
         """Judge the suite, measuring what the decision still needs."""
@@ -327,9 +333,12 @@ class SpecdecSession:
         from pytest_specdec.measuring.answers import judge_answers
 
         answers = {} if self.campaign is None else self.campaign.answers
-        wanted = [s for s in self.subjects if isinstance(s, OutputSubject) and s.engine in answers]
-        return {
-            subject: judge_answers(answers[subject.reference], answers[subject.engine])
-            for subject in dict.fromkeys(wanted)
-            if subject.reference in answers
-        }
+        found = {}
+        for subject in self._output_subjects():
+            off, mtp = subject.interviews
+            if off in answers and mtp in answers:
+                found[subject] = judge_answers(answers[off], answers[mtp])
+        return found
+
+    def _output_subjects(self) -> list[OutputSubject]:
+        return [subject for subject in dict.fromkeys(self.subjects) if isinstance(subject, OutputSubject)]

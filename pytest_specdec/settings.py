@@ -201,7 +201,9 @@ class Settings:
             commands=(
                 self.launch_command,
                 self.launch_arguments,
-                *((old.launch_command, old.launch_arguments) if old else ()),
+                self.launch_stop,
+                self.swap or "",
+                *((old.launch_command, old.launch_arguments, old.launch_stop) if old else ()),
             ),
             environment=os.environ,
         )

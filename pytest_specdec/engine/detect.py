@@ -26,17 +26,21 @@ async def detect(control: Control, owner: str) -> Adapter:
     Metric names come first: a gateway passes metrics through and puts its own name on models.
     """
     try:
-        samples = await control.samples("/metrics")
+        return ADAPTERS[await _name(control, owner)]
     except (aiohttp.ClientError, TimeoutError):
         return ADAPTERS["unknown"]
+
+
+async def _name(control: Control, owner: str) -> str:
+    samples = await control.samples("/metrics")
     for name in ("vllm", "sglang", "lmdeploy"):
         if samples.has(f"{name}:"):
-            return ADAPTERS[name]
+            return name
     if owner.lower() in _OWNERS:
-        return ADAPTERS[_OWNERS[owner.lower()]]
+        return _OWNERS[owner.lower()]
     if "tp_size" in await control.json("/server_info"):
-        return ADAPTERS["sglang"]
+        return "sglang"
     # TensorRT-LLM's /metrics is JSON and drained by reading, so its Prometheus path is asked instead.
     if (await control.samples("/prometheus/metrics")).has("trtllm_"):
-        return ADAPTERS["trtllm"]
-    return ADAPTERS["unknown"]
+        return "trtllm"
+    return "unknown"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.recipes import Start, Template, template_values
 from pytest_specdec.engine.sources import Running
-from pytest_specdec.engine.supervise import GRACE_S
-from pytest_specdec.errors import EngineError
+from pytest_specdec.engine.supervise import GRACE_S, STOP_S, descendants
+from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.secrets import Secrets
 
 HOST = "127.0.0.1"
@@ -29,6 +31,8 @@ _SAY_S = 15.0
 _DYING_S = 5.0
 _LAST_LINES = 8
 _ASK_S = 30.0
+_END_S = STOP_S + 3 * GRACE_S
+"""A stop command and both signals may take as long as the supervisor lets them; only then does it hang itself."""
 
 
 ChooseTemplate = Callable[[EngineSpec, Mapping[str, str]], Template]
@@ -46,6 +50,10 @@ class LaunchedEngines:
     logs: Path
     said: Callable[[str], None]
     """Told how a start comes along."""
+    api_key: str | None = field(default=None, repr=False)
+    """What the engine asks for, when it was started with a key."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Headers that every request carries besides."""
     simulated: bool = field(default=False, init=False)
     start_s: float = field(default=START_S, init=False)
     restarts: bool = field(default=True, init=False)
@@ -69,23 +77,13 @@ class LaunchedEngines:
 
         Raises:
             EngineError: it died, or did not become healthy in time; the message carries its last lines.
+            InvalidInputError: its log cannot be written.
         """
         port = _free_port()
-        self.logs.mkdir(parents=True, exist_ok=True)
         log = self.logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{engine.mode}-{port}.log"
         template = self._filled(engine, port=port, log=log)
-        with log.open("wb") as output:
-            output.write(f"$ {Secrets().redact(template.start)}\n".encode())
-            output.flush()
-            process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "pytest_specdec.engine.supervise", template.start, template.stop],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C is the parent's: it stops the engine in order, after the measured points are safe.
-                start_new_session=True,
-            )
-        endpoint = Endpoint(url=f"http://{HOST}:{port}/v1")
+        endpoint = Endpoint(url=f"http://{HOST}:{port}/v1", api_key=self.api_key, headers=self.headers)
+        process = _supervised(template, log)
         try:
             self._wait_until_healthy(endpoint, process, log, engine)
             yield Running(endpoint=endpoint, died=lambda: _death(process, log, engine))
@@ -120,6 +118,26 @@ class LaunchedEngines:
         self.said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
 
 
+def _supervised(template: Template, log: Path) -> subprocess.Popen[bytes]:
+    """Start the engine below a supervisor of its own, and have both write to a log."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"$ {Secrets().redact(template.start)}\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot write {log}: {error.strerror or error}; the ini key specdec_runs names another folder"
+        ) from error
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "pytest_specdec.engine.supervise", template.start, template.stop],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is the parent's: it stops the engine in order, after the measured points are safe.
+            start_new_session=True,
+        )
+
+
 def _free_port() -> int:
     with socket.create_server((HOST, 0)) as server:
         return int(server.getsockname()[1])
@@ -146,10 +164,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None, "unreachable because stdin is a pipe"
     process.stdin.close()
     try:
-        process.wait(3 * GRACE_S)
+        process.wait(_END_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        _kill_tree(process)
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """The last resort: the supervisor hangs, and without it nobody would take its processes down."""
+    tree = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGKILL)  # the session that it began has its number
+    for pid in tree:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def _last_words(log: Path) -> str:

@@ -19,14 +19,14 @@ _STOP_S = 5.0
 
 
 @contextmanager
-def simulated_engine(preset: str, engine: EngineSpec, *, seed: int = 0, fault: str | None = None) -> Iterator[Endpoint]:
+def simulated_engine(preset: str, engine: EngineSpec, *, fault: str | None = None) -> Iterator[Endpoint]:
     """Start the simulated engine on a free port, and stop it at the end whatever happens.
 
     Raises:
         EngineError: it did not come up; the message carries its last lines.
     """
     command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(engine.mtp)]
-    command += ["--model", engine.model, "--port", "0", "--seed", str(seed), "--exit-with-parent"]
+    command += ["--model", engine.model, "--port", "0", "--exit-with-parent"]
     if engine.pinned_length is not None:
         command += ["--acceptance", engine.acceptance]
     if fault is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pytest_specdec.cell import NATURAL, EngineSpec, mode_name
@@ -121,7 +121,6 @@ class SimulatedEngines:
     simulated: bool = True
     start_s: float = 2.0
     restarts: bool = True
-    seed: int = field(default=0)
 
     def refusal(self, engine: EngineSpec) -> str:
         """Say that there is no preset for a model; empty when there is."""
@@ -135,7 +134,7 @@ class SimulatedEngines:
         preset = self.preset_of(engine.model)
         if preset is None:
             raise EngineError(self.refusal(engine))
-        with simulated_engine(preset, engine, seed=self.seed, fault=self.fault) as endpoint:
+        with simulated_engine(preset, engine, fault=self.fault) as endpoint:
             yield Running(endpoint=endpoint)
 
 

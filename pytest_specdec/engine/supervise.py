@@ -2,11 +2,12 @@
 
 `python -m pytest_specdec.engine.supervise START [STOP]`: two shell commands. The engine ends when standard input
 closes, which happens also when pytest is killed: the STOP command runs (killing `docker run` leaves the container
-behind), and whatever the engine has started is stopped, first politely.
+behind), for `STOP_S` at most, and whatever the engine has started is stopped, first politely.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -18,6 +19,8 @@ from pathlib import Path
 
 GRACE_S = 10.0
 """From the polite signal to the other one."""
+STOP_S = 120.0
+"""For the STOP command: enough to delete a pod that takes its whole grace. One that hangs must not keep the GPUs."""
 _SET_CHILD_SUBREAPER = 36
 _LOOK_S = 0.2
 
@@ -36,15 +39,25 @@ def main(start: str, stop: str = "") -> int:
     )
     while engine.poll() is None and not _closed(sys.stdin.fileno()):
         pass
-    if stop:
-        subprocess.run(stop, shell=True, check=False)  # noqa: S602 - the user's own command
-    _stop_descendants(engine)
+    try:
+        if stop:
+            _run_stop(stop)
+    finally:
+        _stop_descendants(engine)
     return engine.wait()
 
 
 def _heed_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+
+
+def _run_stop(command: str) -> None:
+    try:
+        subprocess.run(command, shell=True, check=False, timeout=STOP_S)  # noqa: S602 - the user's own command
+    except subprocess.TimeoutExpired:
+        # What it has started ends with the engine's processes: it is below us like them.
+        sys.stderr.write(f"the stop command did not end within {STOP_S:g} s; the engine's processes are stopped now\n")
 
 
 def _closed(descriptor: int) -> bool:
@@ -58,7 +71,7 @@ def _stop_descendants(engine: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + GRACE_S
         while time.monotonic() < deadline:
             engine.poll()
-            running = _descendants(os.getpid())
+            running = descendants(os.getpid())
             if not running:
                 return
             for pid in running:
@@ -78,11 +91,13 @@ def _signal_or_reap(pid: int, number: signal.Signals | None, engine: int) -> Non
         pass
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """Processes below a process; one that ends meanwhile has none."""
     found = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            found += [child, *_descendants(child)]
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, children.read_text().split()):
+                found += [child, *descendants(child)]
     return found
 
 

@@ -25,8 +25,10 @@ from pytest_specdec.gate.noise import (
 )
 from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset, oriented_log
 from pytest_specdec.measurement import Measurement
+from pytest_specdec.naming import named_apart
 from pytest_specdec.speculation.acceptance_check import AcceptanceCheck
 from pytest_specdec.speculation.acceptance_gate import acceptance_checks
+from pytest_specdec.speculation.context_decay import context_decay
 
 LEAST_RUN_SD = 0.005
 """Assumed of a cell without repeats, however narrow its window's interval: 0.5 % is the quietest of published runs."""
@@ -84,7 +86,7 @@ def build(evidence: Sequence[CellEvidence], selftest: SuiteNoise | None = None) 
     Acceptance is judged prompt by prompt where both sides count so, else as a metric like the others.
     """
     cells = named(evidence)
-    checks = {name: acceptance_checks(one.measured, one.baseline.runs) for name, one in cells.items()}
+    checks = _checks(cells)
     paired = {
         name: tuple(check for check in found if check.label == "paired by prompt") for name, found in checks.items()
     }
@@ -129,15 +131,7 @@ def observed(measurement: Measurement, baseline: BaselinePoint, *, by_prompt: bo
 
 def unique_names(cells: Sequence[Cell]) -> dict[Cell, str]:
     """Give each cell a name of its own: its id, its parallelism and prompts where two share one, else a number."""
-    ids = [str(cell) for cell in cells]
-    longer = [
-        own if ids.count(own) == 1 else f"{own} {cell.engine.parallelism} {cell.workload.prompts}"
-        for own, cell in zip(ids, cells, strict=True)
-    ]
-    return {
-        cell: name if longer.count(name) == 1 else f"{name} #{longer[:i].count(name) + 1}"
-        for i, (name, cell) in enumerate(zip(longer, cells, strict=True))
-    }
+    return named_apart(cells, lambda cell: f"{cell.engine.parallelism} {cell.workload.prompts}")
 
 
 def named(evidence: Sequence[CellEvidence]) -> dict[str, CellEvidence]:
@@ -199,6 +193,18 @@ def _floored(noise: SuiteNoise, cells: Mapping[str, CellEvidence]) -> SuiteNoise
         own = max(claimed, default=0.0)
         hypotheses.append(msgspec.structs.replace(one, run_sd=own) if own > 2 * one.run_sd else one)
     return msgspec.structs.replace(noise, hypotheses=tuple(hypotheses))
+
+
+def _checks(cells: Mapping[str, CellEvidence]) -> dict[str, tuple[AcceptanceCheck, ...]]:
+    """What each cell shows of acceptance, and the longer of two what both show together."""
+    found = {name: acceptance_checks(one.measured, one.baseline.runs) for name, one in cells.items()}
+    names = {one.cell: name for name, one in cells.items()}
+    lengths = {
+        cell: check for cell, name in names.items() for check in found[name] if check.name == "acceptance_length"
+    }
+    for (_, longer), check in context_decay(lengths).items():
+        found[names[longer]] += (check,)
+    return found
 
 
 def _of_check(name: str, check: AcceptanceCheck) -> ExtraHypothesis | None:

@@ -73,10 +73,11 @@ def conclude(found: Findings) -> SuiteDecision:
 
 
 def conclude_checks(extras: Sequence[ExtraHypothesis], terms: Terms) -> SuiteDecision:
-    """Decide where there are checks with tests of their own, and nothing else that could be judged."""
+    """Decide where there are checks with tests of their own, and nothing else that could be judged: never a PASS."""
     decisions = sorted(_decide_extras(extras, terms), key=lambda decision: (decision.cell, decision.metric))
+    failed = any(decision.outcome is Outcome.FAIL for decision in decisions)
     return SuiteDecision(
-        outcome=_suite_outcome(decisions),
+        outcome=Outcome.FAIL if failed else Outcome.INCONCLUSIVE,
         decisions=tuple(decisions),
         common=(),
         alpha=terms.alpha,

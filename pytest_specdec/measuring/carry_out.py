@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from pytest_specdec.bill import Bill
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cell import Cell, EngineSpec, Interview, Workload
 from pytest_specdec.engine.endpoint import Endpoint, Served
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 from pytest_specdec.estimators.neighbours import look_s
@@ -96,10 +96,10 @@ class Observer(Protocol):
     def measured(self, measurement: Measurement) -> None:
         """Take a finished point."""
 
-    def answered(self, engine: EngineSpec, answers: Answers) -> None:
+    def answered(self, interview: Interview, answers: Answers) -> None:
         """Take what an engine said."""
 
-    def not_answered(self, engine: EngineSpec, error: SpecdecError) -> None:
+    def not_answered(self, interview: Interview, error: SpecdecError) -> None:
         """Take why an engine said nothing."""
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
@@ -116,8 +116,8 @@ class Measuring:
     options: MeasureOptions
     observer: Observer
     bill: Bill
-    asked: dict[EngineSpec, bool | None] = field(default_factory=dict)
-    """Engines whose answers are still wanted."""
+    asked: list[Interview] = field(default_factory=list)
+    """Whose answers are still wanted."""
     refine: bool = True
     """Whether levels are looked for besides the plan."""
     order: int = 0
@@ -132,7 +132,7 @@ class Measuring:
         A cell that stands in the plan several times is measured as often. `starts`: opening an engine starts a server.
         `refine`: also measure the neighbours of the levels that the options name.
         """
-        self.asked, self.refine = dict(plan.asked), refine
+        self.asked, self.refine = list(plan.asked), refine
         for engine, cells in plan.by_engine():
             left = list(cells)
             spent = self.bill.spent()
@@ -182,18 +182,20 @@ class Measuring:
 
     async def _ask(self, engine: EngineSpec, target: Target) -> None:
         """Ask after the load, when whatever wears off has worn off."""
-        if engine not in self.asked:
-            return
-        self.observer.said(f"{engine}: asking for its answers")
-        answers = await ask_all(target, draft_tokens=engine.mtp, thinking=self.asked[engine])
-        del self.asked[engine]
-        self.observer.answered(engine, answers)
+        for interview in self._asked_of(engine):
+            self.observer.said(f"{interview}: asking for its answers")
+            answers = await ask_all(target, draft_tokens=engine.mtp, thinking=interview.thinking)
+            self.asked.remove(interview)
+            self.observer.answered(interview, answers)
 
     def _give_up_asking(self, engine: EngineSpec, error: SpecdecError) -> None:
         """Tell that an engine's answers will not come, where they were wanted."""
-        if engine in self.asked:
-            del self.asked[engine]
-            self.observer.not_answered(engine, error)
+        for interview in self._asked_of(engine):
+            self.asked.remove(interview)
+            self.observer.not_answered(interview, error)
+
+    def _asked_of(self, engine: EngineSpec) -> list[Interview]:
+        return [interview for interview in self.asked if interview.engine == engine]
 
     async def _refine(self, server: Server, running: OpenEngine, found: list[Measurement]) -> None:
         """Measure, besides the plan, the neighbours between which each level lies."""

@@ -95,6 +95,8 @@ def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hoo
         timeout_s=settings.launch_timeout_s,
         logs=settings.runs / "logs",
         said=say,
+        api_key=settings.api_key,
+        headers=settings.headers,
     )
     engines.check(specs)
     return engines

@@ -13,6 +13,8 @@ from pytest_specdec.files import write_whole
 from pytest_specdec.report.comparison_table import comparison_frame
 from pytest_specdec.report.render import Table, markdown
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write_outputs(
     outputs: Mapping[str, Path],
@@ -24,7 +26,7 @@ def write_outputs(
     """Write each of `md`, `csv` and `json` that is asked for; returns the files written."""
     writers = {
         "md": lambda: markdown_page(tables, remarks),
-        "csv": lambda: comparisons_frame(comparisons, levels).to_csv(index=False),
+        "csv": lambda: frame_csv(comparisons_frame(comparisons, levels)),
         "json": lambda: frame_json(comparisons_frame(comparisons, levels)),
     }
     for suffix, path in outputs.items():
@@ -47,6 +49,23 @@ def comparisons_frame(comparisons: Sequence[Comparison], levels: Sequence[float]
             frame.insert(position, name, getattr(identity, name))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def frame_csv(frame: pd.DataFrame) -> str:
+    """The frame as CSV, in which a text that begins like a formula stays text: a spreadsheet would compute it."""
+    inert = frame.copy()
+    for name in frame.select_dtypes(exclude="number"):
+        inert[name] = frame[name].map(_inert)
+    return inert.to_csv(index=False)
+
+
+def _inert(value: object) -> object:
+    """As the page's own export does it: a quote before it (report/page/points.js)."""
+    if not isinstance(value, str):
+        return value
+    # A bare carriage return would begin a row, and with it perhaps a formula: only a line feed is quoted.
+    quote = "'" if value.startswith(_FORMULA) else ""
+    return f"{quote}{value}".replace("\r", "\n")
 
 
 def frame_json(frame: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ from pytest_specdec.report.page_document import (
     PageTable,
 )
 from pytest_specdec.report.render import Table
-from pytest_specdec.run import by_curve, mode_title, mtp_against_off
+from pytest_specdec.run import by_curve, mode_title, mtp_against_off, over_concurrency
 
 _TELLS_APART = ("model", "sequence", "precision", "hardware", "parallelism", "engine", "version")
 """Fields of a curve that its label names where they differ among the curves."""
@@ -67,7 +67,7 @@ class PageBuilder:
         """Compare MTP with Off wherever a run has both; where it cannot be, a remark says why."""
         for (name, engine, workload), (number, group) in self._groups.items():
             reference = self._groups.get((name, engine.off(), workload))
-            if name != run or not engine.mtp or reference is None:
+            if name != run or not engine.mtp or reference is None or not over_concurrency(group):
                 continue
             try:
                 comparison = mtp_against_off(group, reference[1])
@@ -82,7 +82,7 @@ class PageBuilder:
         """Compare every curve that both runs have."""
         for (name, engine, workload), (number, group) in self._groups.items():
             before = self._groups.get((BASELINE, engine, workload))
-            if name != NOW or before is None:
+            if name != NOW or before is None or not over_concurrency(group):
                 continue
             mode = mode_title(engine)
             try:
@@ -189,7 +189,6 @@ _ALWAYS = _DERIVED | {"interactivity_tok_s_user", "total_tok_s_gpu"}
 
 
 def _measured_point(curve: int, measurement: Measurement) -> PagePoint:
-    findings = tuple(finding.words for finding in measurement.findings)
     return PagePoint(
         curve=curve,
         cell=str(measurement.cell),
@@ -199,8 +198,14 @@ def _measured_point(curve: int, measurement: Measurement) -> PagePoint:
         measured_at=measurement.measured_at,
         window_s=measurement.window_s,
         requests=None if STORED in measurement.notes else measurement.requests,
-        notes=(*findings, *measurement.notes),
+        notes=tuple(dict.fromkeys((*_untold(measurement), *measurement.notes))),
     )
+
+
+def _untold(measurement: Measurement) -> list[str]:
+    """Findings that no note tells; of several runs' findings of a kind one note tells, with how many had it."""
+    told = measurement.notes
+    return [f.words for f in measurement.findings if not any(note.startswith(f.words.split(":")[0]) for note in told)]
 
 
 def _published_point(curve: int, of: Curve, point: Point) -> PagePoint:

@@ -9,18 +9,16 @@ import pandas as pd
 
 from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.comparison import Comparison
-from pytest_specdec.errors import NotComparableError
 from pytest_specdec.facts import Facts
 from pytest_specdec.gate.verdict import Verdict
-from pytest_specdec.measurement import Measurement, curve_of
+from pytest_specdec.measurement import Measurement
 from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, matched_tables
 from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.render import Table, with_uncertainty
-from pytest_specdec.run import Run, by_curve, compare_modes, mode_title
-from pytest_specdec.speculation.diagnosis import diagnose
+from pytest_specdec.run import Run, compare_modes, mode_title
 from pytest_specdec.speculation.paying import Gain, best_draft_tokens, gains, limit
 
 _POINT_METRICS = {
@@ -61,8 +59,7 @@ def mode_tables(
 ) -> tuple[list[Comparison], list[Table], list[str]]:
     """MTP against Off wherever both were measured: at matched interactivity, at matched concurrency, as published."""
     tables: list[Table] = []
-    remarks: list[str] = []
-    comparisons = compare_modes(measurements)
+    comparisons, remarks = compare_modes(measurements)
     for comparison in comparisons:
         published = published_for(comparison.candidate.identity)
         matched, why_not = matched_tables(comparison, wanted_levels(comparison, levels))
@@ -78,38 +75,6 @@ def wanted_levels(comparison: Comparison, levels: Sequence[float] | None) -> Seq
     """Levels to read a comparison at: those that were asked for, else the published table's, else None."""
     published = published_for(comparison.candidate.identity)
     return levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
-
-
-def compare_runs(
-    old: Run, new: Run, levels: Sequence[float] | None = None
-) -> tuple[list[Comparison], list[Table], list[str]]:
-    """Old engine and new engine: every curve that both runs have, at matched interactivity and concurrency.
-
-    Raises:
-        NotComparableError: the runs share no curve.
-    """
-    before, after = by_curve(old.measurements), by_curve(new.measurements)
-    shared = [key for key in after if key in before]
-    if not shared:
-        raise NotComparableError("not comparable: the two runs share no curve (model, precision, mode and workload)")
-    comparisons: list[Comparison] = []
-    tables: list[Table] = []
-    remarks: list[str] = []
-    for key in shared:
-        comparison = Comparison(
-            curve_of(after[key]), curve_of(before[key]), price=after[key][0].price, names=("new", "old")
-        )
-        comparisons.append(comparison)
-        matched, why_not = matched_tables(comparison, levels)
-        tables += matched
-        remarks += why_not
-        tables += _why(before[key], after[key])
-    only = {"old": before.keys() - after.keys(), "new": after.keys() - before.keys()}
-    for name, keys in only.items():
-        remarks += [f"only in the {name} run: {engine} {workload}" for engine, workload in sorted(keys)]
-    if old.simulated or new.simulated:
-        remarks.append("SIMULATED: at least one of the runs comes from the simulated engine.")
-    return comparisons, tables, remarks
 
 
 def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) -> Table:
@@ -197,19 +162,6 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     if verdict.diagnosis is not None:
         lines.append(f"output {verdict.diagnosis.sentence}")
     return lines
-
-
-def _why(before: Sequence[Measurement], after: Sequence[Measurement]) -> list[Table]:
-    """What moved output throughput at each concurrency that both runs have; no table where nothing did."""
-    old = {m.cell.level: m for m in before}
-    rows = []
-    for measurement in after:
-        earlier = old.get(measurement.cell.level)
-        diagnosis = diagnose(earlier.values, measurement.values) if earlier else None
-        if diagnosis is not None and diagnosis.cause != "none":
-            rows.append([str(measurement.cell), diagnosis.sentence])
-    title = "why output throughput changed, new against old"
-    return [Table(title=title, headers=("cell", "diagnosis"), rows=rows)] if rows else []
 
 
 def point_table(measurements: Sequence[Measurement]) -> Table:

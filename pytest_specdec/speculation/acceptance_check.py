@@ -45,7 +45,8 @@ class AcceptanceCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """95 % interval of the loss; None where its uncertainty is unknown."""
     p_value: float | None = None
     """Of "the loss is at most the tolerance": small where acceptance fell. Of several positions the smallest one,
-    adjusted by Holm. None where it cannot be tested.
+    adjusted by Holm; of a fall over input lengths that of the longest by itself, where it is larger. None where it
+    cannot be tested.
     """
     p_holds: float | None = None
     """Of "the loss is at least the margin": small where acceptance holds. Of several positions the largest one."""

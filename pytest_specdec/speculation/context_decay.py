@@ -3,7 +3,10 @@
 A drafter that reads its context wrongly is as good as ever at 1k and worse with every thousand tokens. Inside one cell
 the context hardly varies; between the cells of a suite it does. So the loss at the longest input is set against the
 loss at the shortest, everything else equal. Each of the two is tested by itself already: this one says what is behind
-them, and takes its share of false alarms only where somebody gates it.
+them.
+
+An engine that has become better on short prompts has lost nothing on long ones. So the longest cell must have lost by
+itself too: an intersection-union test (Berger, Technometrics 24, 1982), whose p-value is the larger one of the two.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
 from scipy import stats
 
 from pytest_specdec.cell import Cell
@@ -21,7 +25,8 @@ from pytest_specdec.speculation.paired_loss import loss_of
 def context_decay(lengths: Mapping[Cell, AcceptanceCheck]) -> dict[tuple[Cell, Cell], AcceptanceCheck]:
     """Loss at the longest input beyond the loss at the shortest, by those two cells; paired checks of length only.
 
-    Cells are joined that differ in nothing but the input length.
+    Cells are joined that differ in nothing but the input length. A small p-value says that the longest has lost, and
+    more than the shortest.
     """
     groups: dict[object, list[Cell]] = {}
     for cell, check in lengths.items():
@@ -45,7 +50,10 @@ def _contrast(short: Cell, long: Cell, lengths: Mapping[Cell, AcceptanceCheck]) 
         f"acceptance length at {long.workload.isl} tokens of input against {short.workload.isl}, beyond the baseline's "
         "own fall"
     )
-    return tested("acceptance_over_sequences", "paired by prompt", count, loss, words)
+    check = tested("acceptance_over_sequences", "paired by prompt", count, loss, words)
+    itself = lengths[long].p_value
+    assert itself is not None, "unreachable because only tested checks are joined"
+    return msgspec.structs.replace(check, p_value=max(loss.p_value, itself))
 
 
 def _logarithmic(check: AcceptanceCheck) -> tuple[float, float]:

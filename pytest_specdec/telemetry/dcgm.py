@@ -84,7 +84,7 @@ async def open_dcgm(url: str, gpus: Wanted = None) -> tuple[DcgmSource | None, s
     """Open an exporter by its URL, with or without `/metrics`; None and the reason when it cannot be used."""
     session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE_S))
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        parts = urlsplit(url)
         parts = parts._replace(path=parts.path.rstrip("/") or "/metrics")
         found = await _fetch(session, urlunsplit(parts))
     except _FAILURES as error:

@@ -29,12 +29,9 @@ class GpuSampler:
     Without a source it does nothing, so that whoever measures need not ask.
     """
 
-    def __init__(self, source: GpuSource | None, every_s: float = EVERY_S) -> None:
+    def __init__(self, source: GpuSource | None) -> None:
         self.source = source
-        self.every_s = every_s
         self.looks: list[Look] = []
-        self.failed = 0
-        """Looks that told nothing."""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,7 +56,7 @@ class GpuSampler:
         while True:
             await self._look(source)
             # A late look is not made up for: two at once would tell the same.
-            due = max(due + self.every_s, time.perf_counter())
+            due = max(due + EVERY_S, time.perf_counter())
             await asyncio.sleep(due - time.perf_counter())
 
     async def _look(self, source: GpuSource) -> None:
@@ -67,8 +64,6 @@ class GpuSampler:
             async with asyncio.timeout(_PATIENCE_S):
                 readings = await source.look()
         except (TimeoutError, OSError):
-            readings = ()
+            return
         if readings:
             self.looks.append(readings)
-        else:
-            self.failed += 1

@@ -30,12 +30,6 @@ class GpuSource(Protocol):
         """Let go of it."""
 
 
-def parse_gpus(text: str) -> tuple[str, ...] | None:
-    """Read a list like that of CUDA_VISIBLE_DEVICES; None, every GPU, when it is empty or `all`."""
-    items = tuple(item.strip() for item in text.split(",") if item.strip())
-    return None if not items or items == ("all",) else items
-
-
 def choose(seen: Mapping[str, str], wanted: Wanted) -> tuple[tuple[str, ...], str]:
     """Pick GPUs from those seen (index by UUID); the UUIDs, or the reason why there are none.
 

@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 from small_suite import Suite
 
-from pytest_specdec.measuring import asking
+from pytest_specdec.load.target import Target
+from pytest_specdec.measuring import answers, asking, carry_out
+from pytest_specdec.outputs.checks import Judgement, Outputs
+from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 
 Serve = Callable[..., str]
 SAYS = """
@@ -96,3 +99,63 @@ def test_an_engine_that_is_not_there_is_engine_trouble(suite: Suite, serve: Serv
     result = run(suite, serve(speed=20.0), "http://127.0.0.1:9/v1", "-k", "test_text")
     result.assert_outcomes(errors=1, deselected=2)
     result.stdout.fnmatch_lines(["*toy-fp8-mtp3 was not asked: *cannot be reached*"])
+
+
+Said = tuple[int, bool | None]
+"""K, and whether the engine was to think."""
+
+
+@pytest.fixture
+def interviews(monkeypatch: pytest.MonkeyPatch) -> list[Said]:
+    """Engines that say at once what they were asked as; same_text fails wherever answers of two kinds meet."""
+    asked: list[Said] = []
+
+    async def ask_all(_target: Target, *, draft_tokens: int, thinking: bool | None) -> Said:
+        asked.append((draft_tokens, thinking))
+        return asked[-1]
+
+    def judge_answers(off: Said, mtp: Said) -> Outputs:
+        failed = off[0] != 0 or off[1] != mtp[1]
+        outcome = OutputOutcome.FAILED if failed else OutputOutcome.PASS
+        verdict = OutputVerdict(check="kind", outcome=outcome, reasons=(f"{off} {mtp}",), numbers={})
+        one = Judgement(verdict)
+        return Outputs(same_text=one, clean=one, solves_as_much=one, keeps_structure=one)
+
+    monkeypatch.setattr(carry_out, "ask_all", ask_all)
+    monkeypatch.setattr(answers, "judge_answers", judge_answers)
+    return asked
+
+
+TEXT = "def test_{}(outputs):\n    assert outputs.same_text\n"
+
+
+def test_suites_that_share_an_off_engine_have_its_answers_in_their_own_way_of_thinking(
+    suite: Suite, interviews: list[Said]
+) -> None:
+    suite.write(
+        "@pytest.mark.specdec(mtp=3, thinking=True)\n" + TEXT.format("thinking"),
+        "@pytest.mark.specdec(mtp=[1, 3], thinking=False)\n" + TEXT.format("plain"),
+    )
+    suite.run().assert_outcomes(passed=3)
+    assert sorted(interviews) == [(0, False), (0, True), (1, False), (3, False), (3, True)]
+
+
+def test_answers_that_failed_are_not_hidden_by_those_of_an_engine_with_the_same_name(
+    suite: Suite, interviews: list[Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = iter([OutputOutcome.FAILED, OutputOutcome.PASS])
+
+    def judge_answers(_off: Said, _mtp: Said) -> Outputs:
+        one = Judgement(OutputVerdict(check="kind", outcome=next(judged), reasons=(), numbers={}))
+        return Outputs(same_text=one, clean=one, solves_as_much=one, keeps_structure=one)
+
+    monkeypatch.setattr(answers, "judge_answers", judge_answers)
+    suite.write("@pytest.mark.specdec(mtp=3, parallelism=['tp1', 'tp1ep1'])\n" + TEXT.format("it"))
+    result = suite.run()
+    result.assert_outcomes(passed=1, failed=1)
+    assert len(interviews) == 4
+    outcomes = {name: {v["outcome"] for v in found} for name, found in suite.saved_run()["outputs"].items()}
+    assert outcomes == {
+        "toy-fp8-mtp3-says-what-off-says tp1, thinking by default": {"failed"},
+        "toy-fp8-mtp3-says-what-off-says tp1ep1, thinking by default": {"pass"},
+    }

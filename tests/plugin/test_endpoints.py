@@ -10,12 +10,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
+from pytest_specdec import beside
 from pytest_specdec import run as run_files
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.sources import AttachedEngines
 from pytest_specdec.run import Run
 
 Serve = Callable[..., str]
@@ -80,6 +84,24 @@ def test_an_endpoint_that_is_down_is_one_sentence(suite: Suite, endpoint: str, c
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("option", "url"),
+    [
+        ("--specdec-endpoint", "http://host:port/v1"),
+        ("--specdec-endpoint", "off=http://[::1/v1"),
+        ("--specdec-reference-endpoint", "http://256.0.0.1/v1"),
+        ("--specdec-dcgm", "http://[::1/metrics"),
+    ],
+)
+def test_a_mistyped_url_is_a_usage_error_of_one_sentence(suite: Suite, option: str, url: str) -> None:
+    suite.write(HOLDS)
+    result = suite.run(f"{option}={url}", simulate=False)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"argument {option}: " in result.stderr.str()
+    assert "does not name a server" in result.stderr.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
 def test_a_wrong_model_and_its_remedy(suite: Suite, serve: Serve) -> None:
     suite.write("@pytest.mark.specdec(model='big', mtp=0)\ndef test_it(measurement): pass\n")
     url = serve(mtp=0)
@@ -121,6 +143,49 @@ def test_two_hosts_are_told_apart_from_mtp_and_swap_measures_both_ways_round(sui
     off, mtp = serve(mtp=0), serve(mtp=3).replace("127.0.0.1", "localhost")
     result = suite.run(f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}", simulate=False)
     result.stdout.fnmatch_lines(["*note: MTP ran on localhost and Off on 127.0.0.1: the difference may be the node's*"])
+
+
+def test_a_stored_off_that_cannot_be_compared_is_told_and_no_report_is_lost(suite: Suite, serve: Serve) -> None:
+    suite.write(HOLDS, PAYS)
+    off, mtp = serve(mtp=0), serve(mtp=3)
+    stored = (f"--specdec-endpoint={off}", "--specdec-update", "--specdec-hardware=h200", "-k", "holds")
+    suite.run(*stored, simulate=False).assert_outcomes(passed=2, deselected=3)
+    report = ("--specdec-hardware=H200", "--specdec-report=a.md", "-k", "pays")
+    result = suite.run(f"--specdec-endpoint={mtp}", *report, simulate=False)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["toy-fp8-64x48-mtp3: not comparable: hardware differs, *H200* against *h200*"])
+    assert "hardware differs" in (suite.pytester.path / "a.md").read_text()
+
+
+MEASURES = """
+def test_more(specdec_measure):
+    found = specdec_measure(mtp=3, concurrency=2)
+    assert found.environment.endpoint == "{}"
+"""
+
+
+def test_after_a_swap_the_servers_are_looked_for_where_they_are(
+    suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [serve(mtp=0), serve(mtp=3)]
+    moved = [serve(mtp=0), serve(mtp=3)]
+    arguments = [f"--specdec-endpoint=off={first[0]}", f"--specdec-endpoint=mtp=3={first[1]}", "-k", "more or mtp3-c4"]
+    suite.write(HOLDS)
+    suite.run(*arguments, "--specdec-update", simulate=False).assert_outcomes(passed=1, deselected=3)
+    # A loss of a fifth: more than one run proves, less than it forgives.
+    suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
+
+    def exchange_hosts(source: AttachedEngines, *_: object) -> AttachedEngines:
+        places = zip(source.attachments, moved, strict=True)
+        return AttachedEngines(attachments=[replace(a, endpoint=Endpoint(url=url)) for a, url in places])
+
+    monkeypatch.setattr(beside, "exchange_hosts", exchange_hosts)
+    suite.write(HOLDS, MEASURES.format(moved[1]))
+    result = suite.run(*arguments, "--specdec-swap=true", "--specdec-confirm=auto", "-rp", simulate=False)
+    assert "PASSED test_suite.py::test_more" in result.stdout.str()
+    raw = suite.saved_run()["raw"]
+    found = {(run.get("stage", "screen"), run["measurement"]["environment"]["endpoint"]) for run in raw}
+    assert {("screen", first[1])} <= found <= {("screen", first[1]), ("confirm", moved[1])}
 
 
 SERVERS = """
@@ -196,6 +261,15 @@ def _wait_for(url: str) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def test_a_swap_command_shows_no_secret(suite: Suite, serve: Serve) -> None:
+    suite.write(PAYS)
+    arguments = [f"--specdec-endpoint=off={serve(mtp=0)}", f"--specdec-endpoint=mtp=3={serve(mtp=3)}"]
+    result = suite.run(*arguments, "--specdec-swap", "exit 3 # --token open-sesame", simulate=False)
+    said = result.stdout.str() + result.stderr.str()
+    assert "exchanging the servers: exit 3 # --token ***" in said
+    assert "open-sesame" not in said
 
 
 def test_a_swap_command_that_fails_is_one_sentence(suite: Suite, serve: Serve) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from small_suite import HOLDS, Suite
 
+from pytest_specdec.measurement import Measurement
+
 ONE = ("-k", "mtp3-c4")
 SLOW = "tiny@slow-at-good-acceptance"
 """Each step with MTP takes 2.7 times as long."""
@@ -54,6 +56,38 @@ def test_only_what_has_no_baseline_is_measured_in_sessions(suite: Suite) -> None
     assert points["2"] == [before]
     assert len(points["4"]) == 6
     assert len(suite.saved_run()["raw"]) == 7
+
+
+def test_a_selftest_measures_stored_points_in_sessions_too(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    arguments = ("--specdec-selftest", "--specdec-update=new", "--specdec-sessions=2x1", "--collect-only")
+    suite.run(*arguments, *ONE).stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times in 2 *"])
+
+
+def test_what_is_stored_already_has_no_say_in_what_is_new(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of new sessions are not void because one look at an old point failed."""
+    suite.write(HOLDS)
+    suite.run("--specdec-update", "-k", "mtp3-c2")
+    late = property(lambda m: "it was late" if m.cell.concurrency == 2 else "")
+    monkeypatch.setattr(Measurement, "client_limited", late)
+    result = suite.run("--specdec-update=new", "-k", "mtp3")
+    result.stdout.fnmatch_lines(["baseline written: *"])
+    (path,) = suite.baselines.values()
+    assert sorted(json.loads(path.read_text())["points"]) == ["2", "4"]
+
+
+def test_two_curves_of_one_file_are_told_before_anything_is_measured(suite: Suite) -> None:
+    suite.write(HOLDS, "@pytest.mark.specdec(seed=1)\ndef test_again(measurement, baseline): pass\n")
+    result = suite.run("--specdec-update", *ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "toy-fp8-64x48-mtp3-c4 of two suites would share one baseline" in result.stderr.str()
+    assert not list((suite.pytester.path / ".specdec").rglob("*.json"))
+
+
+def test_cells_that_think_and_cells_that_do_not_say_go_together(suite: Suite) -> None:
+    suite.write(HOLDS, "@pytest.mark.specdec(thinking=False)\ndef test_again(measurement, baseline): pass\n")
+    suite.run("--collect-only", *ONE).stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points, *"])
 
 
 def test_a_baseline_of_other_hardware_is_none_of_this_one(suite: Suite) -> None:
@@ -129,6 +163,16 @@ def test_without_the_old_engine_a_large_loss_fails_and_says_on_what_it_stands(su
     suite.run("--specdec-update", *ONE)
     result = suite.run("--specdec-simulate", SLOW, *ONE, simulate=False)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    judged = {d["metric"]: d for d in suite.saved_run()["decision"]["decisions"]}
+    assert judged["total_tok_s_gpu"]["evidence"] == "unpaired"
+
+
+def test_a_collapse_is_proven_also_where_the_old_engine_is_named_and_not_asked(suite: Suite) -> None:
+    suite.write(HOLDS)
+    suite.run("--specdec-update", *ONE)
+    suite.doctor(lambda value: [value[0] * 1000, value[0]])
+    result = suite.run("--specdec-reference-simulate=tiny", "--specdec-confirm=never", *ONE)
+    result.stdout.fnmatch_lines(["REGRESSED *"])
     judged = {d["metric"]: d for d in suite.saved_run()["decision"]["decisions"]}
     assert judged["total_tok_s_gpu"]["evidence"] == "unpaired"
 

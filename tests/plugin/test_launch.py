@@ -91,6 +91,31 @@ def test_the_stop_command_runs_with_the_same_values(suite: Suite) -> None:
     assert name == f"specdec-{port}"
 
 
+@pytest.mark.parametrize("how", ["variable", "header"])
+def test_an_engine_that_was_started_with_a_key_is_asked_with_it(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    suite.write(HOLDS)
+    keyed = (f"{SIMULATED} {{arguments}}", "-o", "specdec_launch_arguments=--api-key sesame-open", "-k", "off-c2")
+    refused = run(suite, *keyed)
+    assert "refused the API key (HTTP 401): set SPECDEC_API_KEY" in refused.stdout.str()
+    if how == "variable":
+        monkeypatch.setenv("SPECDEC_API_KEY", "sesame-open")
+    header = ["--specdec-header", "Authorization: Bearer sesame-open"] if how == "header" else []
+    run(suite, *keyed, "--specdec-update", *header).assert_outcomes(passed=1)
+
+
+def test_logs_that_cannot_be_written_are_one_sentence(suite: Suite) -> None:
+    suite.write(HOLDS)
+    runs = suite.pytester.path / ".specdec" / "runs"
+    runs.mkdir(parents=True)
+    (runs / "logs").touch()
+    result = run(suite, SIMULATED, "-k", "off-c2")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*cannot write *off-*.log: *; the ini key specdec_runs names another folder*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
 def test_a_command_may_go_over_several_lines_of_the_ini_file(suite: Suite) -> None:
     suite.write(HOLDS)
     ini = suite.pytester.path / "tox.ini"

@@ -9,6 +9,7 @@ import pytest
 from small_suite import HOLDS, PAYS, Suite
 
 from pytest_specdec import client
+from pytest_specdec.__main__ import main
 
 Serve = Callable[..., str]
 READS = "def test_it(measurement):\n    assert measurement.throughput > 0\n"
@@ -89,6 +90,26 @@ def test_a_rate_makes_no_comparison(suite: Suite) -> None:
     result = suite.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "curves and comparisons are over concurrency" in result.stderr.str()
+
+
+def test_both_modes_at_a_rate_have_every_report(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = suite.pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    suite.write("@pytest.mark.specdec(rate=[20, 60])\n" + READS)
+    result = suite.run("--specdec-report=a.md", "--specdec-report=a.html")
+    result.assert_outcomes(passed=4)
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert "MTP 3 against Off" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*measured points*", "*report written: a.md", "*report written: a.html"])
+    assert "toy-fp8-64x48-poisson-mtp3-60rps" in summary.read_text()
+    (run,) = (suite.pytester.path / ".specdec" / "runs").glob("*.json")
+    assert main(["report", str(run)]) == 0
+
+
+def test_a_model_that_is_called_like_a_formula_is_none_in_a_spreadsheet(suite: Suite) -> None:
+    suite.write("@pytest.mark.specdec(model='=toy()', mtp=0, concurrency=2)\n" + READS)
+    suite.run("--specdec-report=a.csv").assert_outcomes(passed=1)
+    assert (suite.pytester.path / "a.csv").read_text().splitlines()[1].startswith("'=toy(),")
 
 
 def test_prompts_of_a_file_are_sent_as_they_are(suite: Suite) -> None:
@@ -189,7 +210,8 @@ def test_a_limited_client_is_marked_and_not_judged(suite: Suite, monkeypatch: py
             "*inconclusive: client-limited, so the numbers are not the server's: the client used*",
         ]
     )
-    refused = suite.run("--specdec-update=all")
+    refused = suite.run("--specdec-update=all", "--specdec-inconclusive=warn")
+    assert refused.ret == pytest.ExitCode.TESTS_FAILED, "a job that is to store baselines has not done so"
     refused.stdout.fnmatch_lines(
         ["baselines were not updated: 4 of 4 points must not become one, such as *client-limited: *"]
     )

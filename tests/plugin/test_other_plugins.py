@@ -119,3 +119,23 @@ def test_nothing_of_it_is_needed(suite: Suite) -> None:
     suite.write(READS)
     absent = [f"-pno:{name}" for name in ("html", "pytest_jsonreport", "rerunfailures", "benchmark", "junitxml")]
     suite.run(*absent, "-k", "off-c2").assert_outcomes(passed=1)
+
+
+def test_fixtures_of_the_same_names_are_the_users(suite: Suite) -> None:
+    """A project that has our plugin installed for another of its suites keeps its own `baseline` and `measurement`."""
+    suite.pytester.makeconftest('pytest_plugins = ["mine"]')
+    suite.pytester.makepyfile(
+        mine="""
+        import pytest
+
+        @pytest.fixture
+        def baseline():
+            return 1
+
+        @pytest.fixture
+        def measurement(baseline):
+            return baseline + 1
+        """,
+        test_it="def test_it(measurement, baseline):\n    assert (measurement, baseline) == (2, 1)\n",
+    )
+    suite.run().assert_outcomes(passed=1)

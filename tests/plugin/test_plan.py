@@ -88,7 +88,7 @@ def test_a_model_without_a_preset_is_engine_trouble_that_says_what_to_do(suite: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--specdec-endpoint", "mtp=x=http://a"], "is not [MODEL@][off=|mtp=K=]URL"),
+        (["--specdec-endpoint", "mtp=x=http://a"], "is not [MODEL@][off=|mtp=K[,al=L]=]URL"),
         (["--specdec-only", "planet=mars"], "is not AXIS=VALUE"),
         (["--specdec-budget", "5"], "is not a budget such as 30min, 2h or '$5'"),
         (["--specdec-window", "0"], "is not a positive number"),

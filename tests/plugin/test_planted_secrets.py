@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
+from pytest_specdec.settings import Settings
+
 KEY = "planted-api-key-0001"
 HEADER = "planted-header-0002"
 SHORT_HEADER = "pl-3"
@@ -18,7 +20,8 @@ PASSWORD = "planted-password-0004"
 FACT = "planted-fact-0005"
 VARIABLE = "planted-variable-0006"
 LAUNCH = "planted-launch-0007"
-PLANTED = (KEY, HEADER, SHORT_HEADER, PASSWORD, FACT, VARIABLE, LAUNCH)
+STOP = "planted-stop-0008"
+PLANTED = (KEY, HEADER, SHORT_HEADER, PASSWORD, FACT, VARIABLE, LAUNCH, STOP)
 REPORTS = ("r.md", "r.html", "r.json", "r.csv", "r.bmf.json", "r.bigger.json", "junit.xml")
 SOURCES = {"facts.toml", "tox.ini", "test_suite.py"}
 
@@ -99,13 +102,31 @@ def test_no_output_shows_what_a_server_repeats(planted: Suite, echo: str) -> Non
 
 def test_no_output_shows_what_an_engine_prints_before_it_dies(planted: Suite) -> None:
     planted.write(HOLDS)
-    said = f"echo \"args: api_key=['{LAUNCH}']\" && echo variable $GATEWAY_TOKEN && exit 7"
+    said = f"echo \"args: api_key=['{LAUNCH}']\" && echo variable $GATEWAY_TOKEN && echo to stop {STOP} && exit 7"
     command = f"true --api-key {LAUNCH} && {said}"
-    launch = ("--specdec-launch=vllm", "-o", f"specdec_launch_command={command}", "-k", "off-c2")
+    stop = f"specdec_launch_stop=true --token {STOP}"
+    launch = ("--specdec-launch=vllm", "-o", f"specdec_launch_command={command}", "-o", stop, "-k", "off-c2")
     result = planted.run(*arguments(*launch), simulate=False)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*args: api_key=[[]*", "  variable ***"])
+    result.stdout.fnmatch_lines(["*args: api_key=[[]*", "  variable ***", "  to stop ***"])
     logs = planted.pytester.path / ".specdec" / "runs" / "logs"
     assert next(logs.iterdir()).read_text().startswith("$ true --api-key *** && ")
     shown = {place: secrets for place, secrets in found(planted, result).items() if str(logs) not in place}
     assert shown == {}, "all but the engine's own log, which it writes itself"
+
+
+def test_every_command_of_the_settings_is_searched_for_secrets(suite: Suite) -> None:
+    commands = {
+        f"specdec_{old}launch_{part}": f"{old}{part}-of-me"
+        for old in ("", "reference_")
+        for part in ("command", "arguments", "stop")
+    }
+    overrides = [word for key, secret in commands.items() for word in ("-o", f"{key}=x --token {secret}")]
+    both = (
+        "--specdec-endpoint=off=http://a/v1",
+        "--specdec-endpoint=mtp=3=http://b/v1",
+        "--specdec-reference-launch=vllm",
+    )
+    config = suite.pytester.parseconfig(*overrides, *both, "--specdec-swap=exchange --token swap-of-me")
+    known = Settings.from_config(config).secrets().known
+    assert {*commands.values(), "swap-of-me"} <= set(known)

@@ -20,7 +20,7 @@ from expected import SPEED, START, TEXT, Expected
 from pytest_specdec import client
 from pytest_specdec.baseline import BaselinePoint
 from pytest_specdec.bill import Bill, Budget
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.cell import Cell, EngineSpec, Interview, Workload
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.estimators.window import StopRule
@@ -67,10 +67,10 @@ class Collected:
     def measured(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
 
-    def answered(self, _: EngineSpec, answers: Answers) -> None:
+    def answered(self, _: Interview, answers: Answers) -> None:
         self.answers = answers
 
-    def not_answered(self, _: EngineSpec, error: SpecdecError) -> None:
+    def not_answered(self, _: Interview, error: SpecdecError) -> None:
         self.error = error
 
     def not_measured(self, _: Sequence[Cell], error: SpecdecError) -> None:
@@ -203,7 +203,7 @@ def answers(fault: str, mtp: int) -> Answers:
     """
     spec = EngineSpec(model="tiny", precision="fp8", parallelism="tp1", mtp=mtp)
     with serving(fault, mtp=mtp, seed=0, preset="tiny", speed=20.0) as endpoint:
-        found = carried_out({mtp: endpoint}, Plan.of([], 0, {spec: None}))
+        found = carried_out({mtp: endpoint}, Plan.of([], 0, [Interview(spec)]))
     if found.answers is None:
         raise found.error or EngineError("nothing was said")
     return found.answers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.client import ClientHealth
 from pytest_specdec.cost import Price
@@ -55,3 +57,10 @@ def measured(  # noqa: PLR0913 - a measurement is all of these
         values=values,
         measured_at="2026-11-23T12:00:00+00:00",
     )
+
+
+def at_rate(measurement: Measurement, rate: float) -> Measurement:
+    """The same where requests come by the clock."""
+    cell = measurement.cell
+    workload = replace(cell.workload, arrivals="poisson")
+    return replace(measurement, cell=replace(cell, workload=workload, concurrency=0, rate=rate))

@@ -14,6 +14,8 @@ from measured import LATE, measured
 from pytest_specdec.baseline import BaselinePoint, BaselineRun, baseline_run
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.estimate import Estimate
+from pytest_specdec.gate.decision import Outcome as Decided
+from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.gate.verdict import Outcome
 from pytest_specdec.measurement import Measurement
@@ -171,6 +173,70 @@ def test_a_fall_with_the_context_is_told_from_one_everywhere(seed: int) -> None:
     assert "at 8192 tokens of input against 1024" in falls.words
     assert contrast("acceptance-slips").outcome(ALPHA) == "holds"
     assert contrast("healthy").outcome(ALPHA) == "holds"
+
+
+def evidence(fault: str, seed: int, workloads: Sequence[Workload] = (SHORT, LONG)) -> list[CellEvidence]:
+    points = [point(fault, workload, seed) for workload in workloads]
+    return [
+        CellEvidence(measured=now, runs=(now,), baseline=stored(baseline(now.cell.workload), now)) for now in points
+    ]
+
+
+def over_sequences(case: Case) -> dict[Workload, AcceptanceCheck]:
+    found = {case.cells[name].cell.workload: checks for name, checks in case.checks.items()}
+    name = "acceptance_over_sequences"
+    return {workload: one for workload, checks in found.items() for one in checks if one.name == name}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_gate_tells_a_fall_with_the_context_of_the_longer_cell(seed: int) -> None:
+    for fault, fell in (("acceptance-falls-with-context", True), ("acceptance-slips", False), ("healthy", False)):
+        found = evidence(fault, seed)
+        case, other_way_round = build(found), build(found[::-1])
+        ((workload, check),) = over_sequences(case).items()
+        assert workload == LONG
+        (extra,) = [extra for extra in case.extras if extra.name == check.name]
+        assert (extra.p_loss, extra.p_margin, extra.reason) == (check.p_value, 0.0, check.words), "it only alarms"
+        assert case.cells[extra.cell].cell.workload == LONG
+        assert (extra.p_loss < ALPHA) == fell
+        assert over_sequences(other_way_round) == over_sequences(case)
+        assert sorted(other_way_round.extras, key=str) == sorted(case.extras, key=str)
+
+
+def test_the_verdict_says_that_the_loss_came_with_the_context() -> None:
+    pairs = [(one.measured, one.baseline) for one in evidence("acceptance-falls-with-context", 0)]
+    verdict = judge_suite(pairs)[pairs[1][0].cell]
+    assert verdict.outcome is Outcome.REGRESSED
+    (told,) = [check for check in verdict.checks if check.metric == "acceptance_over_sequences"]
+    assert told.outcome is Decided.FAIL
+    assert "at 8192 tokens of input against 1024" in told.reason
+
+
+def test_a_gain_on_short_prompts_is_no_loss_on_long_ones() -> None:
+    """Against a baseline that had slipped on the short ones, the healthy engine has won there and lost nowhere."""
+    short, long = (point("healthy", workload, 0) for workload in (SHORT, LONG))
+    slipped = baseline_run(point("acceptance-slips", SHORT, 1000))
+    cells = {
+        short.cell: checks(short, [slipped])["acceptance_length"],
+        long.cell: checks(long, baseline(LONG))["acceptance_length"],
+    }
+    ((_, check),) = context_decay(cells).items()
+    assert check.estimate is not None
+    assert check.estimate > check.margin, "the two have parted"
+    assert check.outcome(ALPHA) != "fell"
+
+
+def test_cells_that_differ_in_more_than_the_input_are_not_set_against_each_other() -> None:
+    short, long = (point("acceptance-falls-with-context", workload, 0) for workload in (SHORT, LONG))
+    for other in (
+        msgspec.structs.replace(long.cell, concurrency=32),
+        msgspec.structs.replace(long.cell, engine=msgspec.structs.replace(long.cell.engine, mtp=1)),
+        msgspec.structs.replace(long.cell, workload=msgspec.structs.replace(LONG, osl=4096)),
+    ):
+        moved = msgspec.structs.replace(long, cell=other)
+        found = [(short, baseline(SHORT)), (moved, baseline(LONG))]
+        case = build([CellEvidence(measured=m, runs=(m,), baseline=stored(runs, m)) for m, runs in found])
+        assert over_sequences(case) == {}
 
 
 def test_one_length_has_no_decay_to_look_for() -> None:

@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine import sglang, vllm
 from pytest_specdec.engine.counters import UNREADABLE, Samples
 from pytest_specdec.engine.detect import ADAPTERS
@@ -250,6 +253,35 @@ def test_a_gateways_own_name_does_not_hide_the_engine() -> None:
     found = against(lambda endpoint: endpoint.look("tiny", engine="unknown"), dialect="sglang", mtp=3)
     assert found.adapter is ADAPTERS["unknown"]
     assert found.facts == Facts()
+
+
+@pytest.mark.parametrize("silence_s", [0, 5])
+def test_a_gateway_that_drops_or_stalls_one_path_is_an_engine_that_is_not_known(
+    silence_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_module, "_TIMEOUT_S", 1.0)
+
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/models":
+            return web.json_response({"object": "list", "data": [{"id": "tiny", "object": "model", "created": 0}]})
+        if request.path != "/prometheus/metrics":
+            return web.Response(text="http_requests_total 3.0\n")
+        await asyncio.sleep(silence_s)
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    async def main() -> Served:
+        async with TestServer(_application(gateway)) as server:
+            return await Endpoint(url=str(server.make_url("/v1"))).look("tiny")
+
+    assert asyncio.run(main()).adapter is ADAPTERS["unknown"]
+
+
+def _application(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
+    application = web.Application()
+    application.router.add_get("/{path:.*}", handler)
+    return application
 
 
 def test_vllm_hides_its_settings_outside_development_mode() -> None:

@@ -13,8 +13,10 @@ from pytest_specdec.baseline import Baselines, load_baseline
 from pytest_specdec.baseline_update import Acceptor, refusal, update
 from pytest_specdec.cell import Cell
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.gate.decision import Decision, Evidence
+from pytest_specdec.gate.decision import Outcome as Decided
 from pytest_specdec.gate.evidence import unique_names
-from pytest_specdec.gate.verdict import Outcome, Verdict
+from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
 from pytest_specdec.measurement import Measurement
 from pytest_specdec.repeats import merge_runs, usable
 from pytest_specdec.speculation.health import Finding
@@ -99,6 +101,57 @@ def test_a_lucky_run_does_not_become_the_bar() -> None:
     assert "is better than its baseline in 1 session, which may be luck" in refused
     assert refusal(found, {cell: [run(s) for s in "abc"]}, "all", "") == ""
     assert refusal(verdict(Outcome.IMPROVED, confirmed=True), {cell: [run("a")]}, "all", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "advisory", "outcome", "refused"),
+    [
+        (0.02, "", Outcome.INCONCLUSIVE, True),
+        # The interval reaches below the tolerance: noise, which a new baseline with more sessions may be the cure for.
+        (-0.01, "", Outcome.INCONCLUSIVE, False),
+        (0.02, "12 requests per run", Outcome.INCONCLUSIVE, False),
+        (0.02, "", Outcome.WARN, False),
+    ],
+)
+def test_a_loss_that_nobody_has_confirmed_needs_a_reason(
+    low: float,
+    advisory: str,
+    outcome: Outcome,
+    refused: bool,  # noqa: FBT001
+) -> None:
+    found = measured(8)
+    decision = Decision(
+        cell="a",
+        metric="total_tok_s_gpu",
+        outcome=Decided.INCONCLUSIVE,
+        evidence=Evidence.SCREEN,
+        low=low,
+        high=0.06,
+        advisory=advisory,
+    )
+    metric = MetricVerdict(
+        metric="total_tok_s_gpu",
+        baseline=found.throughput,
+        measured=found.throughput,
+        loss=found.throughput,
+        tolerance=0.05,
+        outcome=outcome,
+        decision=decision,
+    )
+    verdicts = {found.cell: Verdict(cell=found.cell, outcome=outcome, metrics=(metric,), reason="no pairs")}
+    for how in ("all", "merge"):
+        words = refusal(verdicts, {found.cell: [run("a")]}, how, "")
+        assert ("1 of 1 points look like a loss that nobody has confirmed" in words) == refused
+    assert refusal(verdicts, {found.cell: [run("a")]}, "all", "agreed") == ""
+
+
+def test_what_is_wrong_with_the_server_is_told_whoever_was_late() -> None:
+    broken = Finding(check="acceptance", severity="broken", words="no draft is accepted")
+    late = msgspec.structs.replace(run("a"), client=LATE, findings=(broken,))
+    for runs in ([late, run("b")], [late, run("b"), run("c")], [run("b"), late]):
+        merged = merge_runs(runs)
+        assert merged.findings == (broken,)
+        assert not merged.client_limited
 
 
 def test_runs_in_which_the_client_was_the_limit_are_left_out_where_there_are_others() -> None:

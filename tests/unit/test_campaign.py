@@ -90,6 +90,20 @@ def campaign(engines: Engines) -> Campaign:
     return made
 
 
+def test_the_new_engines_servers_are_opened_where_they_have_moved_to(campaign: Campaign, engines: Engines) -> None:
+    moved: Any = SimpleNamespace(restarts=True)
+    opened: list[object] = []
+
+    def opener(source: object, _session: str) -> Any:
+        opened.append(source)
+        return nothing
+
+    campaign.opener = opener
+    campaign.exchange(moved)
+    campaign.pairs([CELL], 1)
+    assert opened == [engines, moved, moved, engines], "the old engine stays where it was"
+
+
 def places(engines: Engines) -> list[tuple[Arm, int]]:
     return [(arm, place) for arm, _, _, place in engines.asked]
 
@@ -123,6 +137,14 @@ def test_a_server_that_is_not_restarted_stays_in_its_session(
     campaign.pairs([CELL], 1)
     campaign.fresh_starts([CELL], 2)
     assert len(set(engines.sessions)) == count
+
+
+def test_a_further_look_after_several_sessions_is_a_start_of_its_own(campaign: Campaign, engines: Engines) -> None:
+    plan = Plan(cells=(CELL,))
+    campaign.sessions(plan, [{CELL: 1}] * 2)
+    campaign.screen(plan, {CELL: 1})
+    assert [name.rpartition(".")[2] for name in engines.sessions] == ["1", "2", "3"]
+    assert engines.refined == [True, False, False]
 
 
 def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: Engines) -> None:

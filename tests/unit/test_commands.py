@@ -162,7 +162,9 @@ def test_half_a_price_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "--gpu-hour-usd and --gpu-kw together" in said
 
 
-@pytest.mark.parametrize("arguments", [["--at", "-3"], ["--where", "planet=mars"], ["--where", "model"]])
+@pytest.mark.parametrize(
+    "arguments", [["--at", "-3"], ["--where", "planet=mars"], ["--where", "model"], ["--model", ""]]
+)
 def test_a_wrong_argument_is_a_usage_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -170,6 +172,12 @@ def test_a_wrong_argument_is_a_usage_error(
         main(["compare", write(tmp_path / "a.json", rows({})), *arguments])
     assert stopped.value.code == 2
     assert "specdec compare: error" in capsys.readouterr().err
+
+
+def test_a_short_filter_is_its_long_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "a.json", rows({}))
+    for short, long in (("--model=nope", "model=nope"), ("--framework=nope,none", "framework=nope,none")):
+        assert failure(capsys, "compare", file, short) == failure(capsys, "compare", file, "--where", long)
 
 
 def saved(path: Path, factor: float, version: str) -> str:

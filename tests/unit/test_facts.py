@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_specdec.cell import EngineSpec
 from pytest_specdec.errors import InvalidInputError
@@ -115,12 +116,28 @@ def test_a_facts_file_declares_for_all_modes_and_for_one() -> None:
     [
         ("driver = ", "not TOML"),
         ('drivr = "1"', "unknown fact 'drivr'; there are: draft_tokens, method"),
+        ("[MTP3]\nmax_running = 48", r"table \[MTP3\] is of no mode: say \[off\], or \[mtp3\]"),
+        ("[mtp]\nmax_running = 48", r"table \[mtp\] is of no mode"),
+        ("[mtp0]\nmax_running = 48", r"table \[mtp0\] is of no mode"),
         ('[off]\nmax_running = "many"', r"\[off\]: Expected `int \| null`, got `str` - at `\$.max_running`"),
     ],
 )
 def test_a_broken_facts_file_is_one_sentence(text: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         parse_facts(text)
+
+
+def test_a_table_may_be_of_a_mode_that_is_pinned_or_lossy() -> None:
+    declared = parse_facts('["mtp3-al2.5"]\nimage = "pinned"\n[mtp3-fly]\nimage = "lossy"\n')
+    assert facts_for(declared, replace(MTP3, acceptance="2.5")).image == "pinned"
+    assert facts_for(declared, replace(MTP3, verification="fly")).image == "lossy"
+
+
+def test_a_declared_verification_is_read_like_an_observed_one() -> None:
+    declared = facts_for(parse_facts('verification = "standard"\n'), MTP3)
+    assert declared.verification == "lossless"
+    assert contradictions(MTP3, declared) == []
+    assert AGREEING.declared(declared) == AGREEING
 
 
 def test_a_declaration_fills_in_and_never_overrides() -> None:
@@ -139,6 +156,6 @@ known = st.builds(
 
 
 @given(known)
-def test_every_fact_is_known_or_unknown(facts: Facts) -> None:
-    assert sorted([*facts.words(), *facts.unknown()]) == sorted(Facts.__struct_fields__)
+def test_what_is_known_is_words_and_what_is_unknown_is_not(facts: Facts) -> None:
+    assert list(facts.words()) == [name for name in Facts.__struct_fields__ if getattr(facts, name) is not None]
     assert facts.declared(facts) == facts

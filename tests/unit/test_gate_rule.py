@@ -26,6 +26,7 @@ from pytest_specdec.gate.dialogue import (
     drive,
 )
 from pytest_specdec.gate.family import family_of
+from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import fit_noise
 from pytest_specdec.gate.presets import PRESETS
@@ -409,6 +410,15 @@ def test_what_the_screen_finds_is_cleared_by_four_of_five_clean_suites() -> None
     decision = drive(rule, only_screened(job))
     passed = np.mean([one.outcome in (Outcome.PASS, Outcome.WARN) for one in decision.decisions])
     assert passed == pytest.approx(0.8, abs=0.08)
+
+
+def test_checks_alone_make_no_suite_green() -> None:
+    terms = Terms(extra_share=0.2)
+    holds = ExtraHypothesis(name="acceptance_length", cell="c00", p_loss=0.5, p_margin=0.0)
+    fell = ExtraHypothesis(name="acceptance_length", cell="c01", p_loss=1e-9, p_margin=1.0)
+    assert conclude_checks([holds], terms).outcome is Outcome.INCONCLUSIVE
+    assert conclude_checks([holds, fell], terms).outcome is Outcome.FAIL
+    assert conclude_checks([], terms).outcome is Outcome.INCONCLUSIVE
 
 
 def test_nothing_decided_is_never_green() -> None:

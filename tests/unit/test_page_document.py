@@ -21,6 +21,7 @@ from pytest_specdec.report.html import json_block, page
 from pytest_specdec.report.page_data import run_document
 from pytest_specdec.report.page_document import PageDocument
 from pytest_specdec.run import Run, save_run
+from pytest_specdec.speculation.health import Finding
 
 OFF = [measured(c, throughput=y, interactivity=x) for c, x, y in ((4, 120.0, 120.0), (16, 70.0, 280.0))]
 MTP = [measured(c, mtp=3, throughput=y, interactivity=x) for c, x, y in ((4, 160.0, 160.0), (16, 96.0, 380.0))]
@@ -94,6 +95,17 @@ def test_what_cannot_be_compared_is_a_remark_and_not_an_error() -> None:
     assert document.comparisons == ()
     assert any("not comparable: hardware differs" in remark for remark in document.remarks)
     assert document.remarks[0].startswith("This run is not complete")
+
+
+def test_a_finding_that_a_note_tells_stands_once_with_its_point() -> None:
+    broken = Finding(check="drafter-broken", severity="broken", words="the first draft token is hardly ever accepted")
+    queued = Finding(check="queue-limited", severity="warning", words="queue-limited: 3 requests were waiting")
+    later = Finding(check="queue-limited", severity="warning", words="queue-limited: 4 requests were waiting")
+    untold = Finding(check="gauge-lies", severity="warning", words="the gauge says 3.90 tokens per step")
+    notes = ("mean of 2 runs", broken.words, f"{queued.words} (in 2 of 2 runs)")
+    point = replace(MTP[0], findings=(broken, queued, later, untold), notes=notes)
+    (shown,) = run_document(run_of(point)).points
+    assert shown.notes == (untold.words, *notes)
 
 
 def test_a_metric_that_nobody_has_is_left_out_and_a_missing_number_is_null() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured import measured
+from measured import at_rate, measured
 
 from pytest_specdec.estimate import Estimate
 from pytest_specdec.measurement import Measurement
@@ -36,6 +36,19 @@ def test_break_even_is_the_ratio_of_step_times_and_headroom_what_is_above_it() -
 
 def test_points_without_an_off_side_are_no_gain() -> None:
     assert gains([point(8, mtp=3, throughput=1.0, step_ms=1.0), point(4, mtp=0, throughput=1.0, step_ms=1.0)]) == {}
+
+
+def test_points_at_a_rate_of_requests_are_no_gain() -> None:
+    """They have no concurrency: of a crossing between two of them nothing could be said."""
+    closed = curve({4: 2.0, 16: 0.8})
+    points = [
+        point(c, mtp=mtp, throughput=throughput, step_ms=20.0)
+        for c, mtp, throughput in ((4, 0, 100.0), (16, 0, 100.0), (4, 3, 200.0), (16, 3, 80.0))
+    ]
+    at_rates = [at_rate(m, m.cell.concurrency / 2) for m in points]
+    assert gains(at_rates) == {}
+    (found,) = gains([*at_rates, *points]).values()
+    assert limit(found).concurrency == limit(closed).concurrency
 
 
 def test_without_step_times_there_is_no_break_even() -> None:

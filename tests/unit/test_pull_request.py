@@ -285,7 +285,7 @@ def test_no_text_breaks_a_table(one: str, two: str) -> None:
 
 
 def test_the_chart_reads_both_curves_over_what_both_cover() -> None:
-    (comparison,) = compare_modes(points())
+    (comparison,), _ = compare_modes(points())
     drawn = frontier_chart(comparison, "m fp8 1k1k")
     low, high = comparison.overlap
     assert f"{low:.1f} --> {high:.1f}" in drawn
@@ -303,7 +303,7 @@ def test_a_hostile_name_opens_nothing_in_the_chart() -> None:
         )
         for m in points()
     )
-    (comparison,) = compare_modes(found)
+    (comparison,), _ = compare_modes(found)
     drawn = frontier_chart(comparison, HOSTILE)
     assert drawn.count("```") == 2
     (title,) = re.findall(r"    title (.*)", drawn)

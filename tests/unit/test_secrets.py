@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,31 @@ def test_known_values_are_taken_out_wherever_they_stand_and_short_words_stay() -
     said = f"no {KEY}, passw0rd-of-me, of-the-command, of-the-environment; /home/somebody is of a tenant"
     assert secrets.redact(said) == "no ***, ***, ***, ***; /home/somebody is of a tenant"
     assert KEY not in repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://token-of-me@gateway/v1", "refused token-of-me"),
+        ("https://:token-of-me@gateway/v1", "refused token-of-me"),
+        ("https://me:p%40ss-w0rd%2Fof@gateway/v1", "refused p%40ss-w0rd%2Fof"),
+        ("https://me:p%40ss-w0rd%2Fof@gateway/v1", "refused p@ss-w0rd/of"),
+        ("https://tok%2Fen-of-me@gateway/v1", "refused tok/en-of-me"),
+        # Basic authentication, as the clients send it
+        ("https://me:p%40ss-w0rd@gateway/v1", f"refused {base64.b64encode(b'me:p@ss-w0rd').decode()}"),
+        ("https://token-of-me@gateway/v1", f"refused {base64.b64encode(b'token-of-me:').decode()}"),
+    ],
+)
+def test_credentials_of_a_url_are_known_as_they_stand_as_they_are_meant_and_as_they_are_sent(
+    url: str, said: str
+) -> None:
+    assert find_secrets(urls=[url]).redact(said) == "refused ***"
+
+
+def test_a_user_name_beside_a_password_is_no_secret() -> None:
+    assert (
+        find_secrets(urls=["https://somebody:passw0rd-of-me@gateway/v1"]).redact("hello somebody") == "hello somebody"
+    )
 
 
 def test_a_value_that_a_message_cuts_off_is_taken_out_as_far_as_it_goes() -> None:

@@ -96,7 +96,7 @@ def derived(measurement: Measurement, key: str) -> Estimate | None:
 def test_the_comparison_is_pythons_at_any_level(show: Show, level: float) -> None:
     run = run_of(curves())
     opened = show(page(run))
-    comparison = compare_modes(run.measurements)[0]
+    comparison = compare_modes(run.measurements)[0][0]
     assert options(opened, "#comparison-choice")
     box = opened.page.locator(LEVEL).first
     box.fill(str(level))
@@ -134,7 +134,7 @@ def test_the_table_at_matched_concurrency_is_pythons(show: Show) -> None:
     run = run_of(curves())
     opened = show(page(run))
     opened.page.click("#comparison summary")
-    comparison = compare_modes(run.measurements)[0]
+    comparison = compare_modes(run.measurements)[0][0]
     found = rows(opened, ".matched")
     assert [row[0] for row in found] == [str(c) for c in comparison.shared_concurrencies()]
     for number, concurrency in enumerate(comparison.shared_concurrencies(), start=1):
@@ -220,7 +220,7 @@ def test_a_wide_bracket_is_dotted_and_named(both: Opened) -> None:
 
 def test_prices_change_cost_and_power_and_nothing_else(both: Opened) -> None:
     run, _ = two_runs()
-    read = compare_modes(run.measurements)[0]
+    read = compare_modes(run.measurements)[0][0]
     page_ = both.page
     level = float(page_.input_value(f"{LEVEL} >> nth=0"))
     throughput = read.at(level).candidate.throughput
