@@ -194,6 +194,7 @@ class SpecdecSession:
         if settings.resume is not None:
             campaign.resume(settings.resume)
         self.campaign, self.run_path = campaign, new_run_path(settings.runs, self.started_at)
+        self.save()  # a run that is killed before its first point is an empty run, and no broken file
         try:
             with sigterm_interrupts():
                 campaign.sessions(self.plan, self.times)

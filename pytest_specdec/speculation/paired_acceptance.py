@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from functools import partial
 
@@ -46,10 +47,14 @@ def paired_checks(pairs: Pairs) -> Iterator[AcceptanceCheck]:
             words=f"acceptance length from {low:.0f} to {high:.0f} tokens of context, beyond the baseline's own fall",
         )
     if before.kept is not None and after.kept is not None and pairs.growth >= _CONTEXT_SPREAD:
+        # Halves of equally many tokens: the second one's acceptance length is (1 + kept) / 2 of the whole.
+        late = paired_loss(before.length * (1 + before.kept), after.length * (1 + after.kept), TREND)
+        fall = paired_loss(before.kept, after.kept, TREND)
         yield _tested(
             "acceptance_in_answers",
             count=len(pairs),
-            loss=paired_loss(before.kept, after.kept, TREND),
+            # Where only the first half has become better, the second one has lost nothing.
+            loss=dataclasses.replace(fall, p_value=max(fall.p_value, late.p_value)),
             words="acceptance length from the first to the second half of answers, beyond the baseline's own fall",
         )
 

@@ -8,6 +8,7 @@ undecided.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,14 +61,21 @@ def paired_loss(before: Floats, after: Floats, bounds: Bounds) -> Loss:
 def paired_trend(before: Floats, after: Floats, along: Floats, bounds: Bounds) -> Loss:
     """How much more was lost where `along` is large than where it is small: between its 10th and its 90th percentile.
 
-    Least squares over prompts, shape (prompts,) each, at least 3 of them that are not all at one place.
+    Least squares over prompts, shape (prompts,) each, at least 3 of them that are not all at one place. A p-value is
+    small only where the upper end has lost by itself too: what has become better at the lower end alone has lost
+    nothing (an intersection-union test; Berger, Technometrics 24, 1982).
     """
     low, high = np.percentile(along, (10, 90))
-    fit = stats.linregress(along, np.log(before) - np.log(after))
-    span = float(high - low)
+    losses = np.log(before) - np.log(after)
+    fit = stats.linregress(along, losses)
+    span, beyond = float(high - low), float(high - np.mean(along))
     # Pairs that are all equal, as a greedy engine makes them, have a slope of 0 with an error of NaN.
-    error = 0.0 if math.isnan(fit.stderr) else float(fit.stderr) * span
-    return loss_of(float(fit.slope) * span, error, len(along) - 2, bounds)
+    slope_error = 0.0 if math.isnan(fit.stderr) else float(fit.stderr)
+    found = loss_of(float(fit.slope) * span, slope_error * span, len(along) - 2, bounds)
+    mean_error = slope_error * float(np.std(along))  # the scatter about the line over the root of the prompts
+    at_end = float(np.mean(losses)) + float(fit.slope) * beyond
+    itself = loss_of(at_end, math.hypot(mean_error, slope_error * beyond), len(along) - 2, bounds)
+    return dataclasses.replace(found, p_value=max(found.p_value, itself.p_value))
 
 
 def unpaired_loss(before: Sequence[float], after: float, noise: float, bounds: Bounds) -> Loss:

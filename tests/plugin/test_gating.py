@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -239,6 +240,19 @@ def test_a_run_that_cannot_be_resumed_is_one_sentence(suite: Suite, content: str
     assert "run.json" in result.stdout.str() + result.stderr.str()
     assert not list((suite.pytester.path / ".specdec").rglob("*.json"))
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+def test_a_run_that_is_killed_before_its_first_point_is_an_empty_one(suite: Suite) -> None:
+    suite.write(HOLDS)
+    process, _ = suite.start("--specdec-simulate=tiny", "--specdec-window=30", until=b"specdec plan:")
+    folder = suite.pytester.path / ".specdec" / "runs"
+    while not any(path.read_text() for path in folder.glob("*.json")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    run = suite.saved_run()
+    assert (run["complete"], run["raw"], run["measurements"]) == (False, [], [])
 
 
 def test_sigterm_keeps_what_was_measured_and_stops_the_engines(suite: Suite) -> None:

@@ -152,6 +152,36 @@ def test_a_trend_is_found_where_it_is_and_not_where_the_loss_is_even(fall: float
     assert even.p_holds < ALPHA
 
 
+@unhurried
+@given(st.floats(0.15, 0.3), st.integers(0, 2**32 - 1))
+def test_what_has_only_become_better_at_one_end_has_lost_nothing(gain: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    before, after = world(rng)
+    along = np.arange(PROMPTS) / (PROMPTS - 1)
+    better = after * (1 + gain * (1 - along))
+    assert paired_trend(before, better, along, TREND).value > 0, "the slope is there"
+    # Examples are many, and one in ten thousand may look like a loss.
+    assert paired_trend(before, better, along, TREND).p_value > 1e-4
+    worse = after * (1 - gain * along)
+    assert paired_trend(before, worse, along, TREND).p_value < 0.01
+
+
+def test_the_upper_end_is_that_of_the_fitted_line() -> None:
+    """By hand: the line at the 90th percentile with its standard error, beside the slope with its own."""
+    rng = np.random.default_rng(5)
+    along = np.sort(rng.uniform(0, 10, 40))
+    losses = 0.02 + 0.001 * along + rng.normal(0, 0.02, 40)
+    found = paired_trend(np.exp(losses), np.ones(40), along, Bounds(tolerance=0.0, margin=0.5))
+    slope, intercept, _, _, _ = stats.linregress(along, losses)
+    scatter = np.sqrt(np.sum((losses - intercept - slope * along) ** 2) / 38)
+    end = np.percentile(along, 90)
+    spread = np.sum((along - along.mean()) ** 2)
+    error = scatter * np.sqrt(1 / 40 + (end - along.mean()) ** 2 / spread)
+    itself = stats.t.sf((intercept + slope * end) / error, 38)
+    by_slope = stats.t.sf(slope / (scatter / np.sqrt(spread)), 38)
+    assert found.p_value == pytest.approx(max(itself, by_slope))
+
+
 def test_equal_pairs_have_no_trend() -> None:
     before = np.linspace(2.0, 4.0, 30)
     found = paired_trend(before, before, np.arange(30.0), TREND)
