@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 import msgspec
@@ -26,6 +27,7 @@ from pytest_specdec.gate.dialogue import (
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.fixed import decide_fixed
 from pytest_specdec.gate.judgement import conclude_checks
+from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.terms import Terms
@@ -64,8 +66,7 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
             evidence.append(CellEvidence(measured=measured, runs=_runs(session, cell), baseline=baseline))
     if not evidence:
         return found, None
-    noise = noise_file(session.settings.baselines, evidence[0].measured.environment)
-    case = build(evidence, load_noise(noise) if noise.exists() else None)
+    case = build(evidence, _selftest_noise(session.settings.baselines, evidence))
     if not case.noise.hypotheses:
         # The client was everywhere the limit: only acceptance can be judged.
         decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.alpha)))
@@ -209,20 +210,39 @@ def _is_evidence(measurement: Measurement | None) -> TypeGuard[Measurement]:
     return measurement is not None and not measurement.client_limited
 
 
-def screening_runs(stored: Sequence[BaselinePoint]) -> int:
-    """Runs of a first look at a cell, by the noise of what is stored of it; one where nothing is stored."""
-    return max((_runs_for(point) for point in stored), default=1)
+def screening_runs(stored: Iterable[BaselinePoint], folder: Path) -> dict[Cell, int]:
+    """Runs of a first look at each cell, by the noise of what is stored of the whole suite, as the rule will ask.
+
+    `folder`: of the baselines, where the noise of a selftest lies too.
+    """
+    suites: dict[tuple[str, str], list[CellEvidence]] = {}
+    for point in stored:
+        environment = point.environment
+        suites.setdefault((environment.hardware, environment.engine), []).append(_stand_in(point))
+    found: dict[Cell, int] = {}
+    for evidence in suites.values():
+        case = build(evidence, _selftest_noise(folder, evidence))
+        request = next(decide(case.noise))
+        assert isinstance(request, ScreenRuns), "unreachable because the rule asks for the screen first"
+        for name, runs in request.runs.items():
+            cell = case.cells[name].cell
+            found[cell] = max(found.get(cell, 1), runs)
+    return found
 
 
-def _runs_for(point: BaselinePoint) -> int:
-    # An engine that counted by prompt will do so again: its acceptance is then no metric of the screen.
+def _stand_in(point: BaselinePoint) -> CellEvidence:
+    """What a cell will be like, before it is measured.
+
+    An engine that counted by prompt will do so again: its acceptance is then no metric of the screen.
+    """
     newest = point.runs[-1]
     measurement = msgspec.structs.replace(point.measurement(), acceptance=newest.acceptance, by_prompt=newest.by_prompt)
-    case = build([CellEvidence(measured=measurement, runs=(), baseline=point)])
-    desk = decide(case.noise)
-    request = next(desk)
-    assert isinstance(request, ScreenRuns), "unreachable because the rule asks for the screen first"
-    return max(request.runs.values())
+    return CellEvidence(measured=measurement, runs=(), baseline=point)
+
+
+def _selftest_noise(folder: Path, evidence: Sequence[CellEvidence]) -> SuiteNoise | None:
+    path = noise_file(folder, evidence[0].measured.environment)
+    return load_noise(path) if path.exists() else None
 
 
 def _runs(session: SpecdecSession, cell: Cell) -> tuple[Measurement, ...]:

@@ -15,7 +15,7 @@ def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
     """Runs of each cell, by session: many for a new baseline, a few for a first look at an old one."""
     assert session.plan is not None, "unreachable because the plan is made first"
     settings = session.settings
-    first_look = {cell: _screening_runs(session, cell) for cell in session.plan.cells}
+    first_look = _first_look(session)
     if settings.update is None and not settings.selftest:
         return (first_look,)
     sessions, runs = settings.sessions
@@ -26,11 +26,16 @@ def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
     return (first_look | many, *[many] * (sessions - 1)) if many else (first_look,)
 
 
-def _screening_runs(session: SpecdecSession, cell: Cell) -> int:
-    """Runs of a first look, by the stored noise; one where nothing is stored."""
+def _first_look(session: SpecdecSession) -> dict[Cell, int]:
+    """Runs of a first look at each cell, by the stored noise; one where nothing is stored."""
     from pytest_specdec.gating import screening_runs
 
-    return screening_runs(session.baselines.of_any_environment(cell)) if session.wants_baseline else 1
+    assert session.plan is not None, "unreachable because the plan is made first"
+    once = dict.fromkeys(session.plan.cells, 1)
+    if not session.wants_baseline:
+        return once
+    stored = [point for cell in session.plan.cells for point in session.baselines.of_any_environment(cell)]
+    return once | screening_runs(stored, session.settings.baselines)
 
 
 def is_stored(session: SpecdecSession, cell: Cell) -> bool:
