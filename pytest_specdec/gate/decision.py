@@ -129,13 +129,14 @@ class SuiteDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def not_gateable(self) -> tuple[Decision, ...]:
-        """What is too noisy for its margin."""
-        return tuple(decision for decision in self.decisions if not decision.gateable)
+        """What is too noisy for its margin; what is advisory anyway is not counted."""
+        return tuple(decision for decision in self.decisions if not decision.gateable and not decision.advisory)
 
     @property
     def largest_missable_loss(self) -> float | None:
-        """Largest loss that a green cell of this suite can have, each at 2.5 %; None when nothing passed."""
-        found = [d.high for d in self.decisions if d.outcome is Outcome.PASS and d.high is not None]
+        """Largest loss that a green cell of this suite can have, each at 2.5 %; None when nothing gated passed."""
+        green = [d for d in self.decisions if d.outcome is Outcome.PASS and not d.advisory]
+        found = [d.high for d in green if d.high is not None]
         return max(found, default=None)
 
 

@@ -28,7 +28,8 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
     )
     missable = decision.largest_missable_loss
     if missable is not None:
-        worst = max((d for d in judged if d.outcome is Outcome.PASS and d.high is not None), key=lambda d: d.high or 0)
+        green = [d for d in judged if d.outcome is Outcome.PASS and d.high is not None and not d.advisory]
+        worst = max(green, key=lambda d: d.high or 0)
         yield (
             f"what passed could hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
             f"{worst.cell}, one-sided 2.5 %); a loss of just the margin is missed with a chance of "

@@ -11,7 +11,6 @@ answers has a 95 % interval: it says what the machine repeats to.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -27,8 +26,7 @@ from pytest_specdec.cell import Cell, parse_sequence
 from pytest_specdec.curve import Curve, Point
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.estimate import Estimate
-from pytest_specdec.estimators.look import LookReview, rough_interactivity
-from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
+from pytest_specdec.estimators.neighbours import next_wanted, reading_precision
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, put_under_load
@@ -39,7 +37,6 @@ WORKLOAD = parse_sequence("128x256", shortest=1.0)
 RULE = StopRule(floor_s=5.0, ceiling_s=20.0, precision=0.014)
 PROBE = StopRule(floor_s=2.0, ceiling_s=8.0, precision=0.2)
 LIMITS = Limits(settle_s=0.5, warm_up_s=3, no_progress_s=60, deadline_s=300)
-LOOK_LIMITS = dataclasses.replace(LIMITS, warm_up_s=LIMITS.settle_s)
 GRID = (1, 2, 4, 8)
 MOST = 12
 FIRST = 2
@@ -60,12 +57,12 @@ async def measure(server: Server, concurrency: int, rule: StopRule) -> tuple[Poi
 
 
 async def look(server: Server, concurrency: int) -> tuple[float, float]:
-    """Rough interactivity, and the seconds for which the server was loaded."""
-    endpoint, model, writer = server
-    target = Target(base_url=endpoint.url, model=model)
-    cell, review = Cell(engine(0), WORKLOAD, concurrency), LookReview(seconds=look_s(RULE))
-    result = await put_under_load(target, cell, writer.retargeted(target), limits=LOOK_LIMITS, review=review)
-    return rough_interactivity(result.traffic, concurrency), result.traffic.window_end_s
+    """Rough interactivity, and the seconds for which the server was loaded.
+
+    Requests last a second here, so a look is a short measurement: a mere count of tokens would hold the prefills.
+    """
+    point, seconds = await measure(server, concurrency, PROBE)
+    return point.interactivity.value, seconds
 
 
 async def ours(server: Server, levels: list[float]) -> tuple[dict[float, Estimate], float]:
@@ -80,7 +77,7 @@ async def ours(server: Server, levels: list[float]) -> tuple[dict[float, Estimat
             else:
                 sure[wanted.concurrency], seconds = await measure(server, wanted.concurrency, wanted.rule(RULE))
             spent += seconds
-    found = read(Curve(sure.values()), levels)
+    found = read(Curve(sure.values()), levels) if sure else {}
     halves = {level: reading_precision(sure.values(), looked, level) for level in found}
     return {level: Estimate(one.value, one.value * (halves[level] or 0.0)) for level, one in found.items()}, spent
 
