@@ -181,10 +181,11 @@ def _acceptance_words(acceptance: str) -> str:
 
 def _precision(name: str) -> str | None:
     lowered = name.lower().removeprefix("torch.")
+    # A name such as `W4A8_NVFP4_FP8` has the activations' precision too, so the narrowest weights are looked for first.
     families = {
-        "fp8": ("fp8", "w8a8_fp8"),
-        "fp4": ("fp4", "nvfp4", "mxfp4"),
-        "int4": ("int4", "awq", "w4a16"),
+        "fp4": ("fp4",),
+        "int4": ("int4", "awq", "w4a"),
+        "fp8": ("fp8",),
         "int8": ("int8", "w8a8_int8"),
         "bf16": ("bf16", "bfloat16"),
         "fp16": ("fp16", "float16", "half"),

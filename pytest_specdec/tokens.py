@@ -1,9 +1,10 @@
 """Token truth: what our requests were told they got, against what the server counted meanwhile.
 
 The server is idle before and after, so both sides count the same requests, unless somebody else uses the server or
-tokens are lost. Streams that were cut leave a range: the server works on a little until it notices. Accepted drafts are
-no part of it: engines count those before `max_tokens` cuts a request off, so requests + verify steps + accepted drafts
-only bound the generated tokens from above.
+tokens are lost. Streams that were cut leave a range: the server works on a little until it notices. An engine that does
+not count such streams at all gets none (`Adapter.counts_cut_streams`). Accepted drafts are no part of it: engines count
+those before `max_tokens` cuts a request off, so requests + verify steps + accepted drafts only bound the generated
+tokens from above.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -26,6 +27,13 @@ class Adapter(Protocol):
     def request_fields(self) -> Mapping[str, object]:
         """Fields to add to measured requests, in every mode alike."""
 
+    @property
+    def gauges_lag_s(self) -> float:
+        """How long after the last request its gauges may still show it."""
+
+    def counts_cut_streams(self, version: str) -> bool:
+        """Whether a release counts the tokens of a stream that its client cut; else streams are left to finish."""
+
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
         """Version and settings as far as the server tells them; the rest stays unknown and is never guessed."""
 
@@ -42,6 +50,11 @@ class UnknownEngine:
     name = UNKNOWN
     metrics_path = "/metrics"
     request_fields: Mapping[str, object] = {}
+    gauges_lag_s = 0.0
+
+    def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
+        """It is taken for one that does, and its counters are not read."""
+        return True
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:  # noqa: ARG002 - the interface
         """At most a version."""
@@ -54,6 +67,11 @@ class UnknownEngine:
     async def reset_prefix_cache(self, control: Control) -> bool:  # noqa: ARG002 - the interface
         """There is no common way."""
         return False
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a release, such as (0, 5, 23); empty when it is not known."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
 def whole(value: object) -> int | None:

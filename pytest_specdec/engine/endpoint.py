@@ -23,6 +23,8 @@ from pytest_specdec.errors import EngineError
 from pytest_specdec.facts import Facts
 
 _TIMEOUT_S = 20.0
+_STILL_S = 1.0
+"""Counters that did not move for so long are those of an idle engine, where no gauge says what runs."""
 _SIMULATED_HEADER = "X-Specdec-Simulated"
 
 
@@ -193,22 +195,34 @@ class _Model:
 async def wait_until_idle(endpoint: Endpoint, adapter: Adapter, *, seconds: float) -> EngineReading:
     """Wait until no request runs or waits, so that counters can be compared.
 
+    An engine that counts requests and does not say how many run is idle when its counters stand still. `seconds` are
+    besides the time by which the engine's gauges lag.
+
     Raises:
         EngineError: requests of somebody else are still running.
     """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
+    most_s = seconds + adapter.gauges_lag_s
+    deadline = loop.time() + most_s
+    counted, since = None, loop.time()
     while True:
         reading = await endpoint.reading(adapter)
+        if counted is None or counted != _counted(reading):
+            counted, since = _counted(reading), loop.time()
+        by_gauge = reading.running is not None or reading.requests is None
         busy = (reading.running or 0) + (reading.waiting or 0)
-        if not busy:
+        if not busy if by_gauge else loop.time() - since >= _STILL_S:
             return reading
         if loop.time() > deadline:
+            what = f"{busy:.0f} requests that are not ours have been running" if by_gauge else "its counters have moved"
             raise EngineError(
-                f"{endpoint.shown} is busy: {busy:.0f} requests that are not ours have been running for "
-                f"{seconds:.0f} s; measure on a server that nobody else uses"
+                f"{endpoint.shown} is busy: {what} for {most_s:.0f} s; measure on a server that nobody else uses"
             )
         await asyncio.sleep(0.1)
+
+
+def _counted(reading: EngineReading) -> tuple[object, ...]:
+    return reading.speculation, reading.requests, reading.generation_tokens, reading.prompt_tokens
 
 
 def _reason(error: BaseException) -> str:

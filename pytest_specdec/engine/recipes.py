@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_specdec.cell import LOSSLESS, EngineSpec, parallel_degrees
+from pytest_specdec.engine.adapter import release
 from pytest_specdec.errors import InvalidInputError
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -55,8 +56,8 @@ class EngineRecipes:
 
     def choose(self, version: str) -> Recipe:
         """The recipe for a release; the newest when the release is not known."""
-        release = tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
-        fitting = [recipe for recipe in self.recipes if not release or recipe.since <= release]
+        numbers = release(version)
+        fitting = [recipe for recipe in self.recipes if not numbers or recipe.since <= numbers]
         return (fitting or list(self.recipes[-1:]))[0]
 
 
@@ -82,18 +83,20 @@ RECIPES: Mapping[str, EngineRecipes] = {
     "sglang": EngineRecipes(
         distributions=("sglang",),
         recipes=(
+            # With the radix cache MTP does not start on hybrid models (Qwen3.5) of releases before `extra_buffer` was
+            # the default, and Off would run with other settings than MTP.
             Recipe(
                 since=(0, 5, 14),
                 start="{sglang_pinned} {python} -m sglang.launch_server --model-path {model} "
-                "--served-model-name {model} --host {host} --port {port} --enable-metrics --tp-size {tp} "
-                "{sglang_parallel} {sglang_speculation} {arguments}",
+                "--served-model-name {model} --host {host} --port {port} --enable-metrics --disable-radix-cache "
+                "--tp-size {tp} {sglang_parallel} {sglang_speculation} {arguments}",
             ),
             # 0.5.14 complains of the variable; without it, older ones do not overlap speculation with scheduling.
             Recipe(
                 since=(0, 4),
                 start="SGLANG_ENABLE_SPEC_V2=1 {sglang_pinned} {python} -m sglang.launch_server --model-path {model} "
-                "--served-model-name {model} --host {host} --port {port} --enable-metrics --tp-size {tp} "
-                "{sglang_parallel} {sglang_speculation} {arguments}",
+                "--served-model-name {model} --host {host} --port {port} --enable-metrics --disable-radix-cache "
+                "--tp-size {tp} {sglang_parallel} {sglang_speculation} {arguments}",
             ),
         ),
     ),
@@ -101,8 +104,15 @@ RECIPES: Mapping[str, EngineRecipes] = {
         distributions=("tensorrt_llm", "tensorrt-llm"),
         recipes=(
             Recipe(
-                since=(1, 2),
+                since=(1, 3),
                 start="printf %s {trtllm_config} > {scratch}.yaml && {trtllm_pinned} {trtllm_serve} {model} "
+                "--backend pytorch --served_model_name {model} --host {host} --port {port} --tp_size {tp} "
+                "{trtllm_parallel} --config {scratch}.yaml {arguments}",
+            ),
+            # 1.2 does not read `max_draft_len` for MTP, and would draft one token.
+            Recipe(
+                since=(1, 2),
+                start="printf %s {trtllm_config_1_0} > {scratch}.yaml && {trtllm_pinned} {trtllm_serve} {model} "
                 "--backend pytorch --served_model_name {model} --host {host} --port {port} --tp_size {tp} "
                 "{trtllm_parallel} --config {scratch}.yaml {arguments}",
             ),

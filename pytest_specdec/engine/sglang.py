@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_specdec.cell import LOSSLESS
-from pytest_specdec.engine.adapter import switch, text, whole
+from pytest_specdec.engine.adapter import release, switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
 from pytest_specdec.facts import Facts
 from pytest_specdec.measurement import UNKNOWN
 
 _THRESHOLDS = ("speculative_accept_threshold_single", "speculative_accept_threshold_acc")
+_COUNTS_CUT_STREAMS = (0, 5, 20)
 
 
 class Sglang:
@@ -26,6 +27,12 @@ class Sglang:
     metrics_path = "/metrics"
     # Older releases ignore it.
     request_fields: Mapping[str, object] = {"return_spec_tokens_details": True}
+    # An idle scheduler publishes its gauges only some 30 s after it did so last.
+    gauges_lag_s = 35.0
+
+    def counts_cut_streams(self, version: str) -> bool:
+        """From 0.5.20 on; where the release is not known, streams that finish are counted in any case."""
+        return release(version) >= _COUNTS_CUT_STREAMS
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:  # noqa: ARG002 - the interface
         """From `/server_info`, in older releases `/get_server_info`."""

@@ -2,7 +2,9 @@
 
 Prometheus text is at `/prometheus/metrics`, and only with `return_perf_metrics: true`. There is no counter of verify
 steps: with counters per position it is the drafts of position 0, else draft tokens / K. The acceptance gauge is of the
-last iteration and reads 0.0 when nothing drafts; it is not used. There is no way to empty the prefix cache.
+last iteration and reads 0.0 when nothing drafts; it is not used. Those of running and waiting requests are of the last
+iteration that ran a batch, so an idle engine still shows the end of its last work: they do not tell whether it is idle.
+There is no way to empty the prefix cache.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ class Trtllm:
     metrics_path = "/prometheus/metrics"
     # Fields that it does not know are refused with HTTP 400.
     request_fields: Mapping[str, object] = {}
+    gauges_lag_s = 0.0
+
+    def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
+        """A request is counted after its last token has been sent."""
+        return False
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
         """From the info gauges; without `return_perf_metrics: true` next to nothing is known."""
@@ -39,7 +46,6 @@ class Trtllm:
             return UNREADABLE
         return EngineReading(
             speculation=_counters(samples),
-            running=samples.total("trtllm_num_requests_running"),
             waiting=samples.total("trtllm_num_requests_waiting"),
             requests=samples.total("trtllm_request_success_total"),
             generation_tokens=samples.total("trtllm_generation_tokens_total"),

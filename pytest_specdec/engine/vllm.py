@@ -30,9 +30,14 @@ class Vllm:
 
     metrics_path = "/metrics"
     request_fields: Mapping[str, object] = {}
+    gauges_lag_s = 0.0
 
     def __init__(self, name: str = "vllm") -> None:
         self.name = name
+
+    def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
+        """Every token is counted with its step."""
+        return True
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
         """From `/server_info` where it is open, else from metrics and a fingerprint."""
@@ -92,7 +97,7 @@ def configured(config: Mapping[str, Any]) -> Facts:
         quantization=(text(model["quantization"]) or "none") if "quantization" in model else None,
         dtype=_dtype(model),
         kv_cache_dtype=text(cache.get("cache_dtype")),
-        max_running=whole(scheduler.get("max_num_seqs")),
+        max_running=_max_running(scheduler, parallel),
         prefix_cache=switch(cache.get("enable_prefix_caching")),
         stream_interval=whole(scheduler.get("stream_interval")),
     )
@@ -159,6 +164,12 @@ def _experts(parallel: Mapping[str, Any]) -> int | None:
     if enabled is None or tp is None or dp is None:
         return None
     return tp * dp if enabled else 1
+
+
+def _max_running(scheduler: Mapping[str, Any], parallel: Mapping[str, Any]) -> int | None:
+    """Over all ranks: `max_num_seqs` is per data-parallel rank."""
+    per_rank = whole(scheduler.get("max_num_seqs"))
+    return None if per_rank is None else per_rank * (whole(parallel.get("data_parallel_size")) or 1)
 
 
 def _dtype(model: Mapping[str, Any]) -> str | None:

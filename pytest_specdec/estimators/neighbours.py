@@ -39,6 +39,8 @@ _AIM = 0.9
 """Neighbours are measured to a little less than what is asked: where the level lies is only known afterwards."""
 _LOOSEST = 1.5
 """A neighbour is measured to so many times the precision at most, that it still is a neighbour."""
+_STILL_A_KNOT = 2.0
+"""A reading may rest on the other neighbour alone; this one is measured to so many times the precision all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,8 @@ def next_wanted(
         return _joint(_Part.of(other), _Part(1 / tpot.value, output.relative, tpot.relative), level, steepness)
 
     own = min(_STRICTEST * share_of_time, _LOOSEST * precision)
-    return Wanted(concurrency=first, precision=own, aim=Aim(precision=precision, reached=reached))
+    aim = Aim(precision=precision, loosest=_STILL_A_KNOT * precision, reached=reached)
+    return Wanted(concurrency=first, precision=own, aim=aim)
 
 
 def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:

@@ -94,9 +94,13 @@ def tpot_s(batches: Batches, mean_osl: float) -> Estimate:
 
 def decoding_streams(batches: Batches) -> Estimate:
     """Streams between their first and last token, mean over the window."""
-    nothing = np.zeros_like(batches.stream_s)
-    half = _half_width(nothing, batches.stream_s, 0.0)
-    return Estimate(float(batches.stream_s.mean()), half).scaled(1 / batches.seconds)
+    return series_rate(batches.stream_s, batches.seconds)
+
+
+def series_rate(series: Floats, seconds: float) -> Estimate:
+    """Mean of a series over parts of so many seconds, per second: the scatter of its slow waves, and nothing known."""
+    half = _half_width(np.zeros_like(series), series, 0.0)
+    return Estimate(float(series.mean()), half).scaled(1 / seconds)
 
 
 def batch_mean(batches: Floats) -> Estimate:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ from pytest_specdec.estimators.steady import (
     PARTS,
     Batches,
     Floats,
+    batch_mean,
     decoding_streams,
     median_estimate,
     output_rate,
+    series_rate,
     tpot_s,
 )
 from pytest_specdec.measurement import RequestCounts
@@ -81,9 +83,11 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
         )
     batches = _batches(streams, traffic)
     mean_osl = _mean_osl(batches, workload)
-    mean_tpot = tpot_s(batches, mean_osl)
+    # What is only seen in the window itself tells nothing of the long run that the window does not: no control variate.
+    known = batches if workload.ignore_eos else replace(batches, prefills=np.zeros_like(batches.prefills))
+    mean_tpot = tpot_s(known, mean_osl)
     return Speeds(
-        output=output_rate(batches, mean_osl),
+        output=output_rate(known, mean_osl),
         tpot=_tpot(tpots, batches, mean_tpot),
         tpots=tpots,
         mean_tpot=mean_tpot,
@@ -105,11 +109,11 @@ def summarize(
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
     found = speeds(traffic, workload)
     output, tpot, tpots = found.output.scaled(1 / gpus), found.tpot, found.tpots
-    credit = _mean_isl(streams, workload) / found.mean_osl
+    input_rate, total_rate = _input_and_total(found, _mean_isl(streams, workload), workload)
     rates = {
-        "total_tok_s_gpu": output.scaled(1 + credit),
+        "total_tok_s_gpu": total_rate.scaled(1 / gpus),
         "output_tok_s_gpu": output,
-        "input_tok_s_gpu": output.scaled(credit),
+        "input_tok_s_gpu": input_rate.scaled(1 / gpus),
     }
     values = {
         **rates,
@@ -126,7 +130,10 @@ def summarize(
     if acceptance is not None and acceptance.source != "gauge":
         length = acceptance_length(acceptance)
         values["acceptance_length"] = length
-        values["acceptance_rate"] = Estimate(acceptance.rate, acceptance.rate * (length.relative or 0.0))
+        # The rate is (length - 1) times a constant: of a small one the same error is a larger share.
+        drafted = max(length.value - 1, 1e-9)
+        half = None if length.half_width is None else acceptance.rate * length.half_width / drafted
+        values["acceptance_rate"] = Estimate(acceptance.rate, half)
         values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
     values |= _factors(found, values.get("acceptance_length"))
     return values, _counts(traffic.samples, len(tpots))
@@ -202,13 +209,39 @@ def _spread(edges: Floats, begin: float, end: float) -> Floats:
     )
 
 
-def _mean_isl(streams: Sequence[RequestSample], workload: Workload) -> float:
-    """Input tokens per request as the server counts them: the workload's mean, or that of a file's prompts."""
+def _mean_isl(streams: Sequence[RequestSample], workload: Workload) -> Estimate:
+    """Input tokens per request as the server counts them: the workload's mean, or that of a file's prompts.
+
+    The latter is that of the prompts sent so far, and as uncertain as their number.
+    """
     counted = [(s.prompt_tokens, s.request.isl) for s in streams if s.prompt_tokens is not None]
-    tokens = sum(c for c, _ in counted)
     if not workload.isl:
-        return tokens / len(counted) if counted else 0.0
-    return workload.mean_isl * (tokens / sum(isl for _, isl in counted) if counted else 1.0)
+        tokens = np.array([c for c, _ in counted], dtype=np.float64)
+        return batch_mean(tokens) if len(tokens) > 1 else Estimate(float(tokens.sum()))
+    tokens_sent = sum(c for c, _ in counted)
+    return Estimate(workload.mean_isl * (tokens_sent / sum(isl for _, isl in counted) if counted else 1.0), 0.0)
+
+
+def _input_and_total(found: Speeds, mean_isl: Estimate, workload: Workload) -> tuple[Estimate, Estimate]:
+    """Input and all tokens per second of the whole engine, a request's input credited pro rata with its output.
+
+    Where the output lengths are known, both follow from the output rate. Where the model stops by itself, prefills and
+    output tokens of the window are two quantities, each with a scatter of its own.
+    """
+    credit = mean_isl.value / found.mean_osl
+    if workload.ignore_eos:
+        inputs, total = found.output.scaled(credit), found.output.scaled(1 + credit)
+    else:
+        batches = found.batches
+        inputs = series_rate(batches.prefills * mean_isl.value, batches.seconds)
+        total = series_rate(batches.tokens + batches.prefills * mean_isl.value, batches.seconds)
+    unsure = inputs.value * (mean_isl.relative or 0.0)
+    return _wider(inputs, unsure), _wider(total, unsure)
+
+
+def _wider(estimate: Estimate, half_width: float) -> Estimate:
+    own = estimate.half_width
+    return Estimate(estimate.value, None if own is None else math.hypot(own, half_width))
 
 
 def _mean_osl(batches: Batches, workload: Workload) -> float:

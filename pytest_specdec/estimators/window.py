@@ -43,6 +43,8 @@ class Aim:
 
     precision: float
     """Relative half-width that is asked for."""
+    loosest: float
+    """Of the point itself, whatever the aim: below it is no measurement."""
     reached: Callable[[Estimate, Estimate], float | None]
     """The one that output throughput and TPOT (s) so far come to; None while that is unknown."""
 
@@ -96,7 +98,9 @@ class Reviewer:
             wait = max(self.rule.floor_s - (now - start), _SOONEST * seconds)
             return Review(window_start_s=start, done=False, wait_s=min(wait, left), precision=precision, drift=drift)
         ahead = _ahead(found.output, found.tpot, self.rule.aim)
-        aimed = ahead is not None and ahead <= 1
+        aim = self.rule.aim
+        aimed = aim is not None and ahead is not None and ahead <= 1
+        aimed = aimed and aim is not None and precision is not None and precision <= aim.loosest
         if aimed or (precision is not None and precision <= self.rule.precision):
             return Review(window_start_s=start, done=True, precision=precision, drift=drift, aimed=aimed)
         short = [short for short in (ahead, precision and precision / self.rule.precision) if short is not None]

@@ -31,6 +31,8 @@ _PROGRESS_S = 0.25
 _TICK_S = 0.05
 _MOST_FAILURES = 20
 _MOST_IN_FLIGHT = 4096
+_ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
+"""How an answer ends that the server meant to end so; others, such as `abort`, are no answers."""
 _PIECES_AT_ONCE = 100
 """Parsing during the run goes on for about half a millisecond at a time, between two turns of the event loop."""
 _SPIN_S = 0.002
@@ -90,8 +92,8 @@ async def put_under_load(  # noqa: PLR0913 - a point is all of these
 
     A closed loop is ramped up when every request of the first wave has its first token; an open one when all requests
     that were in flight as the first one finished have finished too. After the warm-up the window opens. When it closes,
-    streams that are counted on every chunk are cut; others are left to finish, since only the final usage tells their
-    tokens.
+    streams that are counted on every chunk, by the server too, are cut; others are left to finish, since only then both
+    sides know their tokens.
 
     Raises:
         EngineError: the server cannot be reached, the deadline passed, or requests keep failing.
@@ -205,7 +207,7 @@ class _Point:
             try:
                 self._check()
                 # The client is late from the end of the answer on; where a failed one ended, nobody knows.
-                self._send(one.answer.read_s[-1] if one.answer.done else time.perf_counter())
+                self._send(one.answer.read_s[-1] if one.answer.done and one.answer.read_s else time.perf_counter())
             except BaseException as error:  # noqa: BLE001 - raised where somebody waits
                 self.broken = error
 
@@ -247,7 +249,7 @@ class _Point:
                 await self._pass("window", review.wait_s)
             self.closing = True
             client = self._health(vitals, self.sent[first:], traffic.window_end_s + self.origin - opened)
-        if not self.target.continuous_usage:
+        if not self.target.cuts_streams:
             await self._until("drain", lambda: self.in_flight == 0)
         await self._parse()
         # Once more, with every request that was sent: the server counted those that began while the window was judged.
@@ -291,6 +293,10 @@ class _Point:
         for one in self.sent:
             if one.sample is None and (one.answer.done or one.answer.error):
                 one.sample = _sample(one.request, one.answer, self.origin, self.cell.workload)
+                if one.sample.error is not None and one.answer.error is None:
+                    # A failure that came with HTTP 200 is only seen in the answer's text.
+                    self.finished -= 1
+                    self.failures.append(one.sample.error)
         samples = [one.sample or _sample(one.request, one.answer, self.origin, self.cell.workload) for one in self.sent]
         if not self.target.continuous_usage:
             samples = _provisional(samples)
@@ -387,6 +393,8 @@ def _incomplete(
         return "no usage in the stream: tokens are only ever counted by the server"
     if workload.ignore_eos and completion_tokens < request.osl:
         return f"ended early: {completion_tokens} of {request.osl} tokens (finish_reason {finish_reason})"
+    if not workload.ignore_eos and finish_reason not in _ENDS:
+        return f"the answer broke off after {completion_tokens} tokens (finish_reason {finish_reason})"
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -33,6 +34,9 @@ _DIGEST_DIGITS = 12
 _REPEATS = 8
 _PROBES_IN_FLIGHT = 8
 _PROBE_S = 60.0
+_PROBE_TOKENS = 16
+"""More than one verify step yields, so that there are several chunks."""
+_COMPLETION_TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 _TOLERANCE = 0.01
 
 
@@ -203,11 +207,14 @@ class PromptWriter:
 async def supports_continuous_usage(target: Target) -> bool:
     """Whether the server puts running token counts on the chunks of a stream.
 
+    One that counts on the first chunk (none yet) and on the last, or twice at the end, does not.
+
     Raises:
         EngineError: it does not stream at all.
     """
-    workload = Workload(isl=64, osl=4)
-    body = _body(target.with_continuous_usage(True), workload, _asked("Count to ten."), max_tokens=4, measured=True)
+    workload = Workload(isl=64, osl=_PROBE_TOKENS)
+    asked = _asked("Count to ten.")
+    body = _body(target.with_continuous_usage(True), workload, asked, max_tokens=_PROBE_TOKENS, measured=True)
     async with Transport(target, no_progress_s=_PROBE_S) as transport:
         answer = await transport.fetch(body)
     content = answer.body  # before it is parsed
@@ -216,7 +223,7 @@ async def supports_continuous_usage(target: Target) -> bool:
     error = answer.error or answer.stream().error
     if error:
         raise EngineError(f"{target.model}: a streaming request failed: {error}")
-    return content.count(b'"completion_tokens"') > 1
+    return len({int(count) for count in _COMPLETION_TOKENS.findall(content)} - {0}) > 1
 
 
 def _asked(text: str) -> tuple[Message, ...]:

@@ -145,7 +145,10 @@ class StreamReader:
             if usage.prompt_tokens is not None:
                 self._prompt_tokens = usage.prompt_tokens
             if counted is not None:
-                bears = counted > (self._completion_tokens or 0)
+                before = self._completion_tokens or 0
+                if counted < before:
+                    self._error = self._error or f"usage went backwards: {counted} tokens after {before}"
+                bears = counted > before
                 self._completion_tokens = counted
         for choice in choices:
             self._finish_reason = choice.finish_reason or self._finish_reason

@@ -21,6 +21,13 @@ class Target:
     """Fields of the engine's own that every measured request carries."""
     continuous_usage: bool = True
     """Whether the server puts exact token counts on every chunk when asked (`continuous_usage_stats`)."""
+    counts_cut_streams: bool = True
+    """Whether the server's own counters have the tokens of a stream that was cut."""
+
+    @property
+    def cuts_streams(self) -> bool:
+        """Whether both sides know the tokens of a stream that is cut when the window closes."""
+        return self.continuous_usage and self.counts_cut_streams
 
     @property
     def chat_url(self) -> str:

@@ -168,6 +168,7 @@ class Measuring:
             api_key=endpoint.api_key,
             fields=served.adapter.request_fields,
             more_headers=endpoint.headers,
+            counts_cut_streams=served.adapter.counts_cut_streams(served.version),
         )
         target = target.with_continuous_usage(await supports_continuous_usage(target))
         environment = _environment(running, served, facts)

@@ -79,6 +79,7 @@ async def measure_point(
         NotMeasuredError: the window saw too little of every stream.
     """
     endpoint, adapter = server.endpoint, server.served.adapter
+    price = options.price(server.environment.hardware)  # one that is missing is told before the load, not after it
     before = await wait_until_idle(endpoint, adapter, seconds=_BUSY_S)
     if server.facts.prefix_cache is not False:
         # A run before this one may have left the same prompts there.
@@ -96,7 +97,7 @@ async def measure_point(
     after = await wait_until_idle(endpoint, adapter, seconds=_DRAIN_S)
     looks = Looks(before=before, after=after, waiting=watch.waiting, gauge_lengths=watch.gauge_lengths)
     account = account_for(cell, server.facts, result, looks)
-    traffic, price = result.traffic, options.price(server.environment.hardware)
+    traffic = result.traffic
     values, counts = summarize(
         traffic, cell.workload, gpus=cell.engine.gpus, acceptance=account.acceptance, price=price
     )

@@ -39,7 +39,8 @@ class EngineCore:
         self.fault.failing.refuse_start(seed)
         limits = (max_running or preset.max_running, self.fault.serving.max_running)
         self.max_running = min(limit for limit in limits if limit is not None)
-        self.counts = Counts(per_position=[0] * mtp, ended=Ended(histogram=[0] * (mtp + 1)))
+        ended, completed = (Ended(histogram=[0] * (mtp + 1)) for _ in range(2))
+        self.counts = Counts(per_position=[0] * mtp, ended=ended, completed=completed)
         self.waiting: deque[Sequence] = deque()
         self.running: dict[int, Sequence] = {}
         self.next_event: float | None = None
@@ -273,6 +274,7 @@ class EngineCore:
         if last:
             self.counts.finished += 1
             self.counts.ended.add(sequence)
+            self.counts.completed.add(sequence)
             self._watch(sequence)
             del self.running[sequence.key]
         return Emission(key=sequence.key, tokens=tokens, last=last)

@@ -103,6 +103,8 @@ class Counts:
     ttft_s: float = 0.0
     """Sum over requests, by the engine's clock."""
     ended: Ended = field(default_factory=Ended)
+    completed: Ended = field(default_factory=Ended)
+    """The same without those that were aborted."""
     last_length: float = 0.0
     """Acceptance length of the last step; 0 while nothing runs."""
     interval_length: float = 0.0
@@ -115,11 +117,14 @@ class Counts:
         if telling == HEALTHY.telling:
             return self
         accepted = telling.accepted * telling.speculation
-        ended = replace(
-            self.ended,
-            generated=round(self.ended.generated * telling.generated),
-            steps=round(self.ended.steps * telling.speculation),
-            histogram=[round(n * accepted) for n in self.ended.histogram],
+        ended, completed = (
+            replace(
+                of,
+                generated=round(of.generated * telling.generated),
+                steps=round(of.steps * telling.speculation),
+                histogram=[round(n * accepted) for n in of.histogram],
+            )
+            for of in (self.ended, self.completed)
         )
         return replace(
             self,
@@ -131,6 +136,7 @@ class Counts:
             last_length=self.last_length * telling.gauge,
             interval_length=self.interval_length * telling.gauge,
             ended=ended,
+            completed=completed,
         )
 
     def speculation(self) -> SpecCounters:

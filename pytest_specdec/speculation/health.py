@@ -30,6 +30,10 @@ CHUNK_TOLERANCE = 0.05
 DRIFT = 0.03
 HITS, MOST_HITS = 0.01, 0.05
 """A template's own beginning may be in the cache; more is no longer the workload that was asked for."""
+FRAME = 64
+"""Tokens that prompts share on a healthy engine: the frame of the chat template and a tag, some 20 to 60. Of short
+prompts they are more than `MOST_HITS`.
+"""
 PROMPT_TOLERANCE, MOST_PROMPT_EXCESS = 0.01, 8
 """Share of the requested ISL to be told, and besides tokens per prompt from which it is another workload: the costs of
 sentences are known to the token, but a short prompt may be a token or two off.
@@ -139,7 +143,7 @@ def _lengths(cell: Cell, signs: Signs) -> Iterator[Finding]:
     hits = signs.prefix_hits or 0.0
     if hits > HITS:
         # The prompts of a file may share what they like: that is the workload.
-        other = hits > MOST_HITS and bool(cell.workload.isl)
+        other = bool(cell.workload.isl) and hits > MOST_HITS and hits * cell.workload.mean_isl > FRAME
         yield (_broken if other else _warning)(
             "prefix-hits", f"prefix cache: {hits:.1%} of the prompt tokens were hits; switch it off or reset it"
         )

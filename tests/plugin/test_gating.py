@@ -49,6 +49,7 @@ def test_a_baseline_keeps_every_run_of_every_session(suite: Suite) -> None:
 def test_only_what_has_no_baseline_is_measured_in_sessions(suite: Suite) -> None:
     suite.write(HOLDS)
     suite.run("--specdec-update", "-k", "mtp3-c2")
+    suite.doctor(lambda value: [value[0], value[0] * 0.001])  # so sure that one run is enough for a first look
     (before,) = stored_runs(suite)
     result = suite.run("--specdec-update=new", "--specdec-sessions=3x2", "-k", "mtp3")
     result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points measured 7 times in 3 sessions, *"])
@@ -70,7 +71,7 @@ def test_what_is_stored_already_has_no_say_in_what_is_new(suite: Suite, monkeypa
     """Hours of new sessions are not void because one look at an old point failed."""
     suite.write(HOLDS)
     suite.run("--specdec-update", "-k", "mtp3-c2")
-    late = property(lambda m: "it was late" if m.cell.concurrency == 2 else "")
+    late = property(lambda m: "it was late" if m.cell.concurrency == 2 and m.window_s else "")
     monkeypatch.setattr(Measurement, "client_limited", late)
     result = suite.run("--specdec-update=new", "-k", "mtp3")
     result.stdout.fnmatch_lines(["baseline written: *"])
@@ -126,7 +127,9 @@ def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
     assert judged["total_tok_s_gpu"]["pairs"] >= 4
     pairs = [raw for raw in run["raw"] if raw.get("stage") == "confirm"]
     assert [raw.get("arm", "candidate") for raw in pairs[:4]] == ["reference", "candidate", "candidate", "reference"]
-    assert run["cost"]["server_starts"] == 1 + len(pairs)
+    # Each run of a pair has a start of its own; a noisy first look may have had a second one.
+    looks = {raw["measurement"]["session"] for raw in run["raw"] if raw.get("stage") != "confirm"}
+    assert run["cost"]["server_starts"] == len(looks) + len(pairs)
     # The verdict tells the change that the pairs have shown, and says so.
     told = {m["metric"]: m for m in run["verdicts"][0]["metrics"]}["total_tok_s_gpu"]
     old, new = (

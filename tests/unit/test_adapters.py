@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestServer
 
 from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine import sglang, vllm
-from pytest_specdec.engine.counters import UNREADABLE, Samples
+from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
 from pytest_specdec.engine.detect import ADAPTERS
-from pytest_specdec.engine.endpoint import Endpoint, Served
+from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.facts import Facts
 from pytest_specdec.simulator.server import SimulatorOptions, start
 
@@ -99,6 +99,28 @@ def test_recorded_settings_of_vllm_in_development_mode() -> None:
         prefix_cache=True,
         stream_interval=1,
     )
+
+
+@pytest.mark.parametrize(("parallel", "most"), [({"data_parallel_size": 4}, 64), ({}, 16)])
+def test_vllm_means_its_limit_of_running_requests_per_rank(parallel: dict[str, int], most: int) -> None:
+    config = {"scheduler_config": {"max_num_seqs": 16}, "parallel_config": parallel}
+    assert vllm.configured(config).max_running == most
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "counts"),
+    [
+        ("vllm", "0.22.0", True),
+        ("unknown", "", True),
+        ("sglang", "0.5.19", False),
+        ("sglang", "0.5.20", True),
+        ("sglang", "0.5.23.post1", True),
+        ("sglang", "unknown", False),
+        ("trtllm", "1.3.0", False),
+    ],
+)
+def test_streams_are_cut_only_where_the_engine_counts_them(name: str, version: str, counts: bool) -> None:  # noqa: FBT001
+    assert ADAPTERS[name].counts_cut_streams(version) == counts
 
 
 def test_without_development_mode_metrics_and_the_fingerprint_tell_what_they_can() -> None:
@@ -340,7 +362,8 @@ def test_counters_of_a_drained_request_add_up(dialect: str) -> None:
         return await endpoint.reading(ADAPTERS[dialect])
 
     reading = against(test, dialect=dialect, mtp=3)
-    assert (reading.running, reading.waiting, reading.requests, reading.generation_tokens) == (0, 0, 1, 40)
+    running = None if dialect == "trtllm" else 0
+    assert (reading.running, reading.waiting, reading.requests, reading.generation_tokens) == (running, 0, 1, 40)
     steps = reading.verify_steps if dialect == "sglang" else reading.speculation.steps
     assert 39 / 4 <= steps <= 39
 
@@ -359,6 +382,36 @@ def test_tensorrt_llm_without_counters_by_position_has_steps_by_k() -> None:
     reading = ADAPTERS["trtllm"].reading(Samples.parse(text))
     assert reading.speculation is not None
     assert (reading.speculation.steps, reading.speculation.accepted) == (100, 150)
+
+
+def test_tensorrt_llm_does_not_count_a_stream_that_was_cut() -> None:
+    async def test(endpoint: Endpoint) -> list[float | None]:
+        counts = []
+        async with aiohttp.ClientSession() as session:
+            body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000, "stream": True}
+            async with session.post(f"{endpoint.root}/v1/chat/completions", json=body) as response:
+                await response.content.readline()
+                response.close()
+        for _ in range(2):
+            await wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=10)
+            counts.append((await endpoint.reading(ADAPTERS["trtllm"])).generation_tokens)
+            await ask(endpoint)
+        return counts
+
+    assert against(test, dialect="trtllm", mtp=3) == [0, 40]
+
+
+def test_an_idle_tensorrt_llm_is_told_by_counters_for_its_gauge_keeps_the_last_value() -> None:
+    async def test(endpoint: Endpoint) -> tuple[float | None, EngineReading]:
+        await ask(endpoint)
+        async with aiohttp.ClientSession() as session, session.get(f"{endpoint.root}/prometheus/metrics") as response:
+            samples = Samples.parse(await response.text())
+        idle = await wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=5)
+        return samples.total("trtllm_num_requests_running"), idle
+
+    gauge, idle = against(test, dialect="trtllm", mtp=3)
+    assert gauge == 1
+    assert (idle.requests, idle.generation_tokens) == (1, 40)
 
 
 def test_tensorrt_llm_refuses_fields_that_it_does_not_know() -> None:

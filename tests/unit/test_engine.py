@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from pytest_specdec.cell import EngineSpec
+from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine.detect import ADAPTERS
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.simulated import simulated_engine
@@ -129,6 +130,36 @@ def test_somebody_elses_requests_are_noticed() -> None:
 
     with pytest.raises(EngineError, match="is busy: 4 requests that are not ours"):
         against(busy, lambda endpoint: wait_until_idle(endpoint, ADAPTERS["vllm"], seconds=0.3))
+
+
+def test_requests_of_somebody_else_are_noticed_by_counters_that_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint_module, "_STILL_S", 0.3)
+    steps = iter(range(10**6))
+
+    async def counts(_: web.Request) -> web.StreamResponse:
+        text = "trtllm_num_requests_running 1.0\ntrtllm_request_success_total 5.0\n"
+        return web.Response(text=f"{text}trtllm_generation_tokens_total {next(steps)}\n")
+
+    with pytest.raises(EngineError, match="is busy: its counters have moved for 1 s"):
+        against(counts, lambda endpoint: wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=0.6))
+
+
+def test_gauges_that_lag_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter(range(10**6))
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=f"sglang:num_running_reqs {1 if next(looks) < 5 else 0}\n")
+
+    async def wait(endpoint: Endpoint) -> object:
+        return await wait_until_idle(endpoint, ADAPTERS["sglang"], seconds=0.01)
+
+    assert ADAPTERS["sglang"].gauges_lag_s == 35
+    assert ADAPTERS["vllm"].gauges_lag_s == ADAPTERS["trtllm"].gauges_lag_s == 0
+    against(late, wait)
+    looks = iter(range(10**6))
+    monkeypatch.setattr(type(ADAPTERS["sglang"]), "gauges_lag_s", 0.1)
+    with pytest.raises(EngineError, match="is busy: 1 requests"):
+        against(late, wait)
 
 
 def test_a_simulated_engine_is_a_process_that_ends_with_its_context() -> None:

@@ -92,6 +92,13 @@ def test_a_lossy_name_and_an_unknown_one_stay() -> None:
         ("fp8", "bfloat16", "fp8"),
         ("modelopt_fp4", None, "fp4"),
         ("awq_marlin", None, "int4"),
+        ("w4afp8", None, "int4"),
+        ("w4a16", None, "int4"),
+        ("W4A8_MXFP4_FP8", None, "fp4"),
+        ("W4A8_NVFP4_FP8", None, "fp4"),
+        ("w8a8_fp8", None, "fp8"),
+        ("FP8_BLOCK_SCALES", None, "fp8"),
+        ("w8a8_int8", None, "int8"),
         ("none", "torch.float32", "fp32"),
         ("compressed-tensors", "bfloat16", None),  # may hold any of them
         ("gptq", "bfloat16", None),

@@ -98,6 +98,21 @@ def test_a_short_prompt_may_be_a_token_or_two_off() -> None:
     assert found(short, prompt_excess=0.3)["prompt-tokens"].severity == "broken"
 
 
+@pytest.mark.parametrize(
+    ("isl", "hits", "severity"),
+    [
+        (256, 0.08, "warning"),  # 20 tokens: the frame of a chat template
+        (256, 0.24, "warning"),
+        (256, 0.3, "broken"),
+        (2048, 0.04, "warning"),  # 82 tokens, and still few of them all
+        (2048, 0.06, "broken"),
+    ],
+)
+def test_the_frame_that_prompts_share_is_no_other_workload(isl: int, hits: float, severity: str) -> None:
+    cell = msgspec.structs.replace(MTP, workload=Workload(isl=isl, osl=1024))
+    assert found(cell, prefix_hits=hits)["prefix-hits"].severity == severity
+
+
 def test_prompts_of_a_file_share_what_they_like_and_natural_ends_are_early() -> None:
     of_file = msgspec.structs.replace(MTP, workload=Workload(isl=0, osl=256, prompts="file-1", ignore_eos=False))
     assert found(of_file, prefix_hits=0.5)["prefix-hits"].severity == "warning"

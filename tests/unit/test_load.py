@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from pytest_specdec.cell import Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.window import Reviewer, StopRule
-from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_load
+from pytest_specdec.load.point import Limits, LoadResult, Progress, _incomplete, put_under_load
 from pytest_specdec.load.prompts import PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
 from pytest_specdec.sample import PlannedRequest
@@ -27,11 +28,17 @@ LIMITS = Limits(settle_s=0.05, warm_up_s=0.2, no_progress_s=5.0, deadline_s=20.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def loop_on_simulator(concurrency: int = 4, *, continuous: bool = True, **options: Any) -> LoadResult:
+async def loop_on_simulator(
+    concurrency: int = 4, *, continuous: bool = True, counted: bool = True, **options: Any
+) -> LoadResult:
     server = await start(SimulatorOptions(preset="tiny", mtp=3, **options))
     try:
-        target = Target(base_url=server.url, model="tiny", api_key=options.get("api_key")).with_continuous_usage(
-            continuous
+        target = Target(
+            base_url=server.url,
+            model="tiny",
+            api_key=options.get("api_key"),
+            continuous_usage=continuous,
+            counts_cut_streams=counted,
         )
         writer = await PromptWriter.calibrate(target, WORKLOAD)
         return await load(target, writer, concurrency=concurrency)
@@ -103,6 +110,12 @@ def test_exactly_the_asked_number_of_requests_is_in_flight() -> None:
     assert len({a["messages"][0]["content"] for a in seen}) == len(seen), "every prompt is its own"
 
 
+def test_streams_that_the_server_would_not_count_are_left_to_finish() -> None:
+    result = asyncio.run(loop_on_simulator(counted=False))
+    assert {s.status for s in result.traffic.samples} == {"ok"}
+    assert all(s.output_tokens == s.request.osl for s in result.traffic.samples)
+
+
 @pytest.mark.parametrize("continuous", [True, False])
 def test_streams_at_the_end_are_cut_or_drained_and_always_counted(*, continuous: bool) -> None:
     result = asyncio.run(loop_on_simulator(continuous=continuous))
@@ -134,9 +147,9 @@ def test_an_answer_that_ends_early_is_a_failure_that_says_how_early() -> None:
     assert any(e and e.startswith("ended early: 63 of 64 tokens (finish_reason stop)") for e in errors)
 
 
-def test_an_error_event_after_200_is_a_failure() -> None:
-    result = asyncio.run(loop_on_simulator(fail_after=10))
-    assert "server error after HTTP 200: simulated failure" in {s.error for s in result.traffic.samples}
+def test_failures_that_come_with_200_end_the_point_as_others_do() -> None:
+    with pytest.raises(EngineError, match="requests failed; the last one: server error after HTTP 200: simulated"):
+        asyncio.run(loop_on_simulator(fail_after=10))
 
 
 async def _refuses(_: web.Request) -> web.StreamResponse:
@@ -185,10 +198,8 @@ def test_a_stream_without_usage_is_a_failure() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         return await respond(request, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\ndata: [DONE]\n\n')
 
-    result = asyncio.run(loop_on(handler))
-    assert {s.error for s in result.traffic.samples if s.status != "cut"} == {
-        "no usage in the stream: tokens are only ever counted by the server"
-    }
+    with pytest.raises(EngineError, match="no usage in the stream: tokens are only ever counted by the server"):
+        asyncio.run(loop_on(handler))
 
 
 def test_progress_goes_through_ramp_warm_up_and_window() -> None:
@@ -243,3 +254,40 @@ def test_a_server_that_counts_on_every_chunk_is_recognised() -> None:
         return supported
 
     assert asyncio.run(main())
+
+
+@pytest.mark.parametrize("counts", [(0, None, None, 16), (None, None, 16, 16), (None, None, None, 16)])
+def test_a_server_that_counts_at_its_ends_only_is_not_taken_for_one_that_counts(counts: tuple[int | None, ...]) -> None:
+    """Streams that are cut would have no tokens at all."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        chunks = [
+            {"choices": [{"delta": {"content": "x"}}]}
+            | ({} if count is None else {"usage": {"prompt_tokens": 9, "completion_tokens": count}})
+            for count in counts
+        ]
+        return await respond(request, *(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks))
+
+    async def main() -> bool:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", handler)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            return await supports_continuous_usage(
+                Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
+            )
+        finally:
+            await runner.cleanup()
+
+    assert not asyncio.run(main())
+
+
+@pytest.mark.parametrize(("reason", "broken"), [("stop", False), ("length", False), ("abort", True), (None, True)])
+def test_an_answer_that_the_server_gave_up_is_a_failure(reason: str | None, broken: bool) -> None:  # noqa: FBT001
+    request = PlannedRequest(index=0, prompt=0, isl=9, osl=64)
+    natural = Workload(isl=9, osl=64, ignore_eos=False)
+    said = _incomplete(request, 20, reason, natural)
+    assert (said == f"the answer broke off after 20 tokens (finish_reason {reason})") == broken
+    assert (said is None) == (not broken)

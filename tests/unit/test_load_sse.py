@@ -206,3 +206,8 @@ def test_spread_tokens_add_up_and_differ_by_at_most_one(total: int, chunks: int)
     assert (spread >= 0).all()
     if chunks > 2:
         assert spread[1:].max() - spread[1:].min() <= 1
+
+
+def test_a_count_that_falls_is_a_failure_and_no_negative_chunk() -> None:
+    stream = whole(events(said("a", 1), said("b", 4), said("c", 7), said("d", 5)))
+    assert stream.error == "usage went backwards: 5 tokens after 7"

@@ -85,6 +85,9 @@ def test_trtllm_writes_its_options_beside_the_log() -> None:
         ("sglang", "", "--enable-metrics", "SGLANG_ENABLE_SPEC_V2=1"),
         ("trtllm", "1.1.0", "--extra_llm_api_options", "--config"),
         ("trtllm", "1.2.0rc6", "--config", "--extra_llm_api_options"),
+        ("trtllm", "1.3.0rc1", "--config", "--extra_llm_api_options"),
+        ("sglang", "0.5.12", "--disable-radix-cache", None),
+        ("sglang", "0.5.23", "--disable-radix-cache", None),
         ("vllm", "0.32.0+cpu", "--speculative-config", None),
         ("vllm", "0.1", "--speculative-config", None),  # older than any recipe: the oldest is the best guess there is
     ],
@@ -93,6 +96,20 @@ def test_flags_follow_the_release(name: str, version: str, has: str, has_not: st
     said = words(name, version, MTP3)
     assert has in said
     assert has_not not in said
+
+
+@pytest.mark.parametrize(
+    ("version", "option"),
+    [
+        ("1.0.0", "num_nextn_predict_layers"),
+        ("1.2.0", "num_nextn_predict_layers"),
+        ("1.2.1", "num_nextn_predict_layers"),
+        ("1.3.0rc1", "max_draft_len"),
+    ],
+)
+def test_tensorrt_llm_is_told_k_under_the_name_that_the_release_reads(version: str, option: str) -> None:
+    options = json.loads(words("trtllm", version, MTP3)[2])
+    assert options["speculative_config"] == {"decoding_type": "MTP", option: 3}
 
 
 def test_a_users_command_may_hold_json_and_an_unknown_placeholder_lists_the_known() -> None:

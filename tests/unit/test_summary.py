@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -169,6 +170,46 @@ def test_the_interval_of_a_short_window_covers_the_long_run(mtp: int, concurrenc
     found = [throughput(seed, 12.0) for seed in range(12)]
     assert sum(e.low <= truth <= e.high for e in found) >= 11
     assert all((e.relative or 0) < 0.04 for e in found)
+
+
+def test_where_lengths_are_not_known_prefills_have_a_scatter_of_their_own() -> None:
+    """The same traffic, and nobody knows how long answers will be: at concurrency 8 a window has a dozen prefills."""
+    preset = find_preset("h200-qwen3.5-397b-fp8")
+
+    def throughput(seed: int, window_s: float, *, ignore_eos: bool) -> Estimate:
+        workload = Workload(isl=1024, osl=1024, seed=seed)
+        run = run_closed_loop(preset, mtp=0, workload=workload, concurrency=8, window_s=window_s, seed=seed)
+        workload = msgspec.structs.replace(workload, ignore_eos=ignore_eos)
+        return summarize(run.traffic, workload, gpus=8, acceptance=None, price=PRICE)[0]["total_tok_s_gpu"]
+
+    truth = throughput(99, 600.0, ignore_eos=True).value
+    natural = [throughput(seed, 12.0, ignore_eos=False) for seed in range(12)]
+    known = [throughput(seed, 12.0, ignore_eos=True) for seed in range(12)]
+    assert sum(e.low <= truth <= e.high for e in natural) >= 10
+    assert np.mean([e.relative for e in natural]) > 4 * np.mean([e.relative for e in known])
+
+
+def test_prompts_of_a_file_are_as_uncertain_as_their_number() -> None:
+    traffic = steady(8)
+    uneven = [dataclasses.replace(s, prompt_tokens=50 if i % 2 else 150) for i, s in enumerate(traffic.samples)]
+    filed = Workload(isl=0, osl=100, shortest=1.0, prompts="file-abc")
+    even = values(traffic, filed)
+    found = values(dataclasses.replace(traffic, samples=uneven), filed)
+    assert found["total_tok_s_gpu"].value == pytest.approx(even["total_tok_s_gpu"].value, rel=0.02)
+    assert found["output_tok_s_gpu"] == even["output_tok_s_gpu"]
+    share = 50 / 100 / math.sqrt(len(uneven)) * 1.96 / 2
+    assert found["total_tok_s_gpu"].relative == pytest.approx(share, rel=0.1)
+
+
+@pytest.mark.parametrize(("length", "times"), [(1.2, 6.0), (1.5, 3.0), (3.0, 1.5)])
+def test_the_error_of_a_rate_is_that_of_the_drafts(length: float, times: float) -> None:
+    """Of a length of 1.2 only 0.2 are drafts: an error of 1 % is 6 % of them."""
+    rate = (length - 1) / 3
+    drafted = Acceptance(length=length, rate=rate, per_position=(rate, rate, rate), draft_tokens=3, steps=400)
+    found = summarize(steady(8), EXACT, gpus=1, acceptance=drafted, price=PRICE)[0]
+    of_length, of_rate = found["acceptance_length"].relative, found["acceptance_rate"].relative
+    assert of_length is not None
+    assert of_rate == pytest.approx(times * of_length)
 
 
 def test_intervals_of_batch_means_cover_nineteen_times_in_twenty() -> None:

@@ -108,11 +108,26 @@ def test_a_window_ends_when_its_aim_is_reached(reached: float | None, aimed: boo
     workload = Workload(isl=64, osl=1000, shortest=1.0)
     plain = Reviewer(dataclasses.replace(RULE, precision=1e-4), workload)(traffic)
     assert (plain.done, plain.aimed) == (False, False)
-    aim = Aim(precision=0.01, reached=lambda *_: reached)
+    aim = Aim(precision=0.01, loosest=1.0, reached=lambda *_: reached)
     review = Reviewer(dataclasses.replace(RULE, precision=1e-4, aim=aim), workload)(traffic)
     assert (review.done, review.aimed) == (aimed, aimed)
     assert review.precision == plain.precision
     assert review.wait_s > 0 or aimed
+
+
+def test_an_aim_does_not_excuse_a_point_that_is_no_measurement() -> None:
+    """The other neighbour may carry the reading alone: this one must still be a knot of the curve."""
+    rng = np.random.default_rng(1)
+    samples = [stream(i, rng.exponential(0.02, 1200)) for i in range(4)]
+    traffic = Traffic(samples=samples, window_start_s=1.0, window_end_s=12.0)
+    workload = Workload(isl=64, osl=1000, shortest=1.0)
+    reached = Reviewer(RULE, workload)(traffic).precision
+    assert reached is not None
+    for loosest, done in ((1.01 * reached, True), (0.99 * reached, False)):
+        aim = Aim(precision=0.01, loosest=loosest, reached=lambda *_: 0.001)
+        review = Reviewer(dataclasses.replace(RULE, precision=1e-4, aim=aim), workload)(traffic)
+        assert (review.done, review.aimed) == (done, done)
+        assert done or review.wait_s > 0
 
 
 def test_a_window_without_a_stream_goes_on_until_the_ceiling() -> None:

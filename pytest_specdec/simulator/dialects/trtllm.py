@@ -1,4 +1,7 @@
-"""TensorRT-LLM: `/metrics` is JSON and drained by reading, unknown fields are refused, gauges read 0.0 when idle."""
+"""TensorRT-LLM: `/metrics` is JSON and drained by reading, unknown fields are refused, no aborted request is counted.
+
+When idle, the gauge of acceptance reads 0.0 and that of running requests keeps its last value.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +61,12 @@ def _exposition(view: View) -> str:
     out = Exposition({"model_name": view.model, "engine_type": "pytorch"})
     out.add("trtllm_model_config_info", "gauge", 1, model=view.model, dtype="auto", quantization="none")
     out.add("trtllm_kv_cache_config_info", "gauge", 1, enable_block_reuse="False", cache_dtype="auto")
-    out.add("trtllm_num_requests_running", "gauge", core.running_requests)
+    # Of the last iteration that ran a batch: nothing lowers it once the engine is idle.
+    out.add("trtllm_num_requests_running", "gauge", core.running_requests or bool(counts.first_tokens))
     out.add("trtllm_num_requests_waiting", "gauge", len(core.waiting))
-    out.add("trtllm_prompt_tokens", "counter", counts.ended.prompt)
-    out.add("trtllm_generation_tokens", "counter", counts.ended.generated)
-    out.add("trtllm_request_success", "counter", counts.ended.requests, finished_reason="length")
+    out.add("trtllm_prompt_tokens", "counter", counts.completed.prompt)
+    out.add("trtllm_generation_tokens", "counter", counts.completed.generated)
+    out.add("trtllm_request_success", "counter", counts.completed.requests, finished_reason="length")
     out.histogram("trtllm_time_to_first_token_seconds", counts.ttft_s, counts.first_tokens)
     if core.mtp:
         out.add(
@@ -77,8 +81,8 @@ def _exposition(view: View) -> str:
         out.add("trtllm_spec_decode_num_accepted_tokens", "counter", counts.accepted)
         out.add("trtllm_spec_decode_acceptance_length", "gauge", counts.last_length)
         positions = range(core.mtp)
-        drafted = {i: float(counts.ended.steps) for i in positions}
+        drafted = {i: float(counts.completed.steps) for i in positions}
         out.by_position("trtllm_spec_decode_drafted_tokens", "token_position", drafted)
-        accepted = {i: float(sum(counts.ended.histogram[i + 1 :])) for i in positions}
+        accepted = {i: float(sum(counts.completed.histogram[i + 1 :])) for i in positions}
         out.by_position("trtllm_spec_decode_accepted_tokens", "token_position", accepted)
     return out.text()
