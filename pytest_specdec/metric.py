@@ -101,7 +101,7 @@ _TABLE = (
             better="lower",
             digits=0,
             formula=f"{q}th percentile over whole requests of last token's arrival - request start; missing where "
-            "fewer than five ended in the window, or it is shorter than the slowest of them",
+            "fewer than five ended in the window, or it is shorter than the slowest of them or of those under way",
         )
         for q in (50, 90)
     ),

@@ -157,6 +157,18 @@ def test_e2e_is_missing_where_the_window_is_shorter_than_the_requests() -> None:
     assert "e2e_p50_ms" not in values(dataclasses.replace(steady(8), window_start_s=5.0, window_end_s=6.5))
 
 
+def test_e2e_is_missing_where_the_slow_ones_are_still_under_way() -> None:
+    """Most answers are short; the long ones have not ended when the window has."""
+    traffic = steady(8)
+    assert "e2e_p50_ms" in values(traffic)
+    for began, told in ((6.0, True), (4.0, False)):
+        times = began + 0.1 * np.arange(1, 101, dtype=np.float64)
+        tokens = np.ones(100, dtype=np.int64)
+        late = dataclasses.replace(stream(99_999, began), status="cut", chunk_s=times, chunk_tokens=tokens)
+        found = values(dataclasses.replace(traffic, samples=[*traffic.samples, late]))
+        assert ("e2e_p50_ms" in found) == told
+
+
 @pytest.mark.parametrize(("mtp", "concurrency"), [(0, 16), (3, 16), (3, 64)])
 def test_the_interval_of_a_short_window_covers_the_long_run(mtp: int, concurrency: int) -> None:
     preset = find_preset("h200-qwen3.5-397b-fp8")
