@@ -23,6 +23,8 @@ Readings = Sequence[tuple[float, float | None]]
 _NEAR_S = 2.5
 _EDGE_SHARE = 0.1
 _GAP_SHARE = 0.25
+_SPACING_S = 0.01
+"""Of counters: they step by millijoules and more, so two readings that are nearer tell no power."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,20 @@ def _by_counter(series: tuple[Floats, Floats], start_s: float, end_s: float) -> 
         return None
     if len(steps) and not steps.any():
         return "stuck"
-    return _extended(end_s, times, joules) - _extended(start_s, times, joules)
+    apart = _spaced(times)
+    if len(apart) < 2:
+        return None
+    spaced = times[apart], joules[apart]
+    return _extended(end_s, *spaced) - _extended(start_s, *spaced)
+
+
+def _spaced(times: Floats) -> list[int]:
+    """Indices of readings that are not so close together that rounding would make their slope."""
+    kept: list[int] = []
+    for i, at in enumerate(times):
+        if not kept or at - times[kept[-1]] >= _SPACING_S:
+            kept.append(i)
+    return kept
 
 
 def _by_power(series: tuple[Floats, Floats], start_s: float, end_s: float) -> float | None:

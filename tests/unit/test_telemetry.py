@@ -113,6 +113,15 @@ def test_a_grid_too_coarse_gives_no_energy_rather_than_a_wrong_one(
             assert found.energy_j == pytest.approx(power * end, rel=1e-6)
 
 
+def test_two_readings_at_almost_one_time_tell_no_power() -> None:
+    """A counter of a million joules has no digits left for what came in a nanosecond."""
+    close = looks_of([0.0, 8.7e-10], energy=lambda t: 1e6 + 20 * t)
+    found = summarize_gpus("nvml", close, 0.0, 1.0)
+    assert found is None or found.energy_j is None
+    enough = looks_of([0.0, 8.7e-10, 0.5], energy=lambda t: 1e6 + 20 * t)
+    assert nvml(enough, 0.0, 1.0).energy_j == pytest.approx(20.0)
+
+
 def wave(t: float) -> float:
     return 500 + 200 * math.sin(t)
 
