@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -63,19 +64,25 @@ async def load(  # noqa: PLR0913 - a point is all of these
     return await put_under_load(target, cell, writer, limits=limits, review=review, on_progress=on_progress)
 
 
-async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 2, window_s: float = 0.4) -> LoadResult:
-    """Against a server that streams by `handler`; calibration is skipped."""
+@asynccontextmanager
+async def streaming(handler: Handler) -> AsyncIterator[Target]:
+    """A server that answers every request by `handler`."""
     application = web.Application()
     application.router.add_post("/v1/chat/completions", handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        target = Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
-        writer = PromptWriter(target=target, workload=WORKLOAD, frame=20, costs={"Go on.": 3})
-        return await load(target, writer, concurrency=concurrency, limits=limits, window_s=window_s)
+        yield Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
     finally:
         await runner.cleanup()
+
+
+async def loop_on(handler: Handler, limits: Limits = LIMITS, concurrency: int = 2, window_s: float = 0.4) -> LoadResult:
+    """Against a server that streams by `handler`; calibration is skipped."""
+    async with streaming(handler) as target:
+        writer = PromptWriter(target=target, workload=WORKLOAD, frame=20, costs={"Go on.": 3})
+        return await load(target, writer, concurrency=concurrency, limits=limits, window_s=window_s)
 
 
 async def respond(request: web.Request, *events: bytes) -> web.StreamResponse:
@@ -269,17 +276,8 @@ def test_a_server_that_counts_at_its_ends_only_is_not_taken_for_one_that_counts(
         return await respond(request, *(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks))
 
     async def main() -> bool:
-        application = web.Application()
-        application.router.add_post("/v1/chat/completions", handler)
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            return await supports_continuous_usage(
-                Target(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}", model="m")
-            )
-        finally:
-            await runner.cleanup()
+        async with streaming(handler) as target:
+            return await supports_continuous_usage(target)
 
     assert not asyncio.run(main())
 
