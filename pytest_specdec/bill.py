@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 
 import msgspec
 
@@ -33,15 +35,30 @@ class Budget:
     """How much may be spent; None is no limit."""
 
     seconds: float | None = None
+    gpu_hours: float | None = None
     usd: float | None = None
 
-    def exhausted(self, seconds: float, usd: float) -> str:
+    def exhausted(self, cost: Cost) -> str:
         """Name the limit that was reached; empty while there is some left."""
-        if self.seconds is not None and seconds >= self.seconds:
+        if self.seconds is not None and cost.seconds >= self.seconds:
             return f"the budget of {self.seconds / 60:g} min is spent"
-        if self.usd is not None and usd >= self.usd:
+        if self.gpu_hours is not None and cost.gpu_hours >= self.gpu_hours:
+            return f"the budget of {self.gpu_hours:g} GPU-hours is spent"
+        if self.usd is not None and cost.usd >= self.usd:
             return f"the budget of ${self.usd:g} is spent"
         return ""
+
+
+def seconds_on_a_fresh_start(cost: Cost, begun_s: Collection[Sequence[float]]) -> float:
+    """What one run on a server start of its own takes, as in a pair, by a measuring with several runs on each start.
+
+    Args:
+        cost: Of that measuring.
+        begun_s: When the runs of each start began, in order, seconds; at least one run of one start.
+    """
+    run_s = [later - earlier for moments in begun_s for earlier, later in pairwise(moments)]
+    further = sum(len(moments) - 1 for moments in begun_s) / len(begun_s)
+    return cost.seconds / len(begun_s) - further * (median(run_s) if run_s else 0.0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,8 +86,7 @@ class Bill:
 
     def spent(self) -> str:
         """Name the budget that is spent; empty while there is some left."""
-        cost = self.cost()
-        return self.budget.exhausted(cost.seconds, cost.usd)
+        return self.budget.exhausted(self.cost())
 
     def cost(self) -> Cost:
         """What it has come to."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from pytest_specdec.bill import Bill, Budget
+from pytest_specdec.bill import Bill
 from pytest_specdec.campaign import Campaign, Listener
 from pytest_specdec.cell import EngineSpec
 from pytest_specdec.engine.sources import EngineSource
@@ -38,15 +38,18 @@ def new_campaign(
     sources: dict[Arm, EngineSource] = {"candidate": source or session.source(session.subjects)}
     if (reference := session.reference_source()) is not None:
         sources["reference"] = reference
+
+    def opener(source: EngineSource, start: str) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
+        old = settings.reference() if source is sources.get("reference") else None
+        return _opener(session, old or settings, source, start)
+
     return Campaign(
         sources=sources,
-        opener=lambda source, start: _opener(
-            session, settings.reference() or settings if source is sources.get("reference") else settings, source, start
-        ),
+        opener=opener,
         options=_options(session),
         bill=bill
         or Bill(
-            budget=Budget(seconds=settings.budget_s, usd=settings.budget_usd),
+            budget=settings.budget,
             usd_per_gpu_hour=session.price("").usd_per_gpu_hour,
         ),
         listener=listener,

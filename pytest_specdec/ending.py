@@ -63,7 +63,7 @@ def _selftest(session: SpecdecSession) -> None:
     from pytest_specdec.selftest import selftest  # noqa: PLC0415
 
     found = selftest(session)
-    table = selftest_table(found.found, found.last_session)
+    table = selftest_table(found.found, found.last_session, found.run_s)
     session.ending += [(line, {}) for line in terminal(table, screen_width()).splitlines()]
     session.ending.append(
         (f"noise written: {found.path}: baselines without sessions of their own use it", {"green": True})

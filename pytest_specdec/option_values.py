@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pytest_specdec.bill import Budget
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
@@ -86,13 +87,17 @@ def only(text: str) -> tuple[str, tuple[str, ...]]:
     return axis, tuple("0" if axis == "mtp" and value == "off" else value for value in values.split(","))
 
 
-def budget(text: str) -> tuple[float | None, float | None]:
-    """Read `30min`, `2h` as seconds, or `$5`: one of the two is None."""
-    match = re.fullmatch(r"(\$)?(\d+(?:\.\d+)?)\s*(min|h)?", text.strip())
+def budget(text: str) -> Budget:
+    """Read `30min`, `2h`, `4gpuh` or `$5`."""
+    match = re.fullmatch(r"(\$)?(\d+(?:\.\d+)?)\s*(min|h|gpuh)?", text.strip().lower())
     if match is None or bool(match[1]) == bool(match[3]) or float(match[2]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a budget such as 30min, 2h or '$5'")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a budget such as 30min, 2h, 4gpuh (GPU-hours) or '$5'")
     amount = float(match[2])
-    return (None, amount) if match[1] else (amount * (3600 if match[3] == "h" else 60), None)
+    if match[1]:
+        return Budget(usd=amount)
+    return (
+        Budget(gpu_hours=amount) if match[3] == "gpuh" else Budget(seconds=amount * (60 if match[3] == "min" else 3600))
+    )
 
 
 def window(text: str) -> tuple[float, float]:

@@ -186,8 +186,9 @@ def add_options(parser: pytest.Parser) -> None:
     option(
         "--specdec-budget",
         type=budget,
-        metavar="30min|$5",
-        help="Stop measuring when this much time or GPU money is spent; what is left is not judged, and fails.",
+        metavar="30min|4gpuh|$5",
+        help="Stop measuring when this much time, this many GPU-hours or this much GPU money is spent, starts of "
+        "servers included; what is left is inconclusive",
     )
     option(
         "--specdec-window",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_specdec.bill import seconds_on_a_fresh_start
+from pytest_specdec.cell import EngineSpec
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
@@ -16,9 +19,11 @@ from pytest_specdec.gate.prediction import Reach, reach
 from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.noise_file import noise_file, save_noise
+from pytest_specdec.repeats import usable
 
 if TYPE_CHECKING:
     from pytest_specdec.measurement import Measurement
+    from pytest_specdec.run import RawRun
     from pytest_specdec.session import SpecdecSession
 
 _LEAST_SESSIONS = 2
@@ -34,6 +39,8 @@ class SelfTest:
     """The last session judged against the ones before it, as if it were a new engine; None for fewer than three."""
     path: Path
     """Where the noise was written."""
+    run_s: float
+    """What one run on a server start of its own takes here, as in a pair, seconds."""
 
 
 def selftest(session: SpecdecSession) -> SelfTest:
@@ -50,7 +57,7 @@ def selftest(session: SpecdecSession) -> SelfTest:
     if not session.done:
         raise InvalidInputError("no noise was fitted: the run was interrupted")
     names = unique_names(sorted(session.plan.cells))
-    runs = {name: session.campaign.runs(cell) for cell, name in names.items()}
+    runs = {name: usable(session.campaign.runs(cell)) for cell, name in names.items()}
     sessions = {name: _by_session(found) for name, found in runs.items()}
     counts = {len(found) for found in sessions.values()}
     if min(counts) < _LEAST_SESSIONS:
@@ -61,7 +68,19 @@ def selftest(session: SpecdecSession) -> SelfTest:
     path = noise_file(session.settings.baselines, environment)
     save_noise(noise, path)
     last = _judge_last(sessions) if min(counts) > _LEAST_SESSIONS else None
-    return SelfTest(noise=noise, found=tuple(reach(noise)), last_session=last, path=path)
+    assert session.cost is not None, "unreachable because the measuring is over"
+    run_s = seconds_on_a_fresh_start(session.cost, _begun_s(session.campaign.raw))
+    return SelfTest(noise=noise, found=tuple(reach(noise)), last_session=last, path=path, run_s=run_s)
+
+
+def _begun_s(raw: Sequence[RawRun]) -> list[list[float]]:
+    """When the runs of each start of a server began."""
+    found: dict[tuple[str, EngineSpec], list[float]] = {}
+    for one in raw:
+        measurement = one.measurement
+        begun = datetime.fromisoformat(measurement.measured_at).timestamp()
+        found.setdefault((measurement.session, measurement.cell.engine), []).append(begun)
+    return list(found.values())
 
 
 def _by_session(runs: Sequence[Measurement]) -> dict[str, list[Run]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
+from pytest_specdec.bill import Budget
 from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
@@ -82,8 +83,7 @@ class Settings:
     """`auto`: measure more where a suspect must be confirmed; `never`."""
     old: OldEngine | None
     """Where the old engine comes from, to confirm suspects on both."""
-    budget_s: float | None
-    budget_usd: float | None
+    budget: Budget
     window_s: tuple[float, float]
     """Shortest and longest window of a point; equal for a fixed length."""
     precision: float
@@ -135,7 +135,6 @@ class Settings:
         usd, kw = (_number(config, name) for name in ("specdec_gpu_hour_usd", "specdec_gpu_kw"))
         if (usd is None) != (kw is None):
             raise InvalidInputError("give specdec_gpu_hour_usd and specdec_gpu_kw together, or neither")
-        budget_s, budget_usd = option.specdec_budget or (None, None)
         return cls(
             endpoints=tuple(option.specdec_endpoint),
             served_models=dict(option.specdec_served_model),
@@ -165,8 +164,7 @@ class Settings:
             exhaustive=option.specdec_exhaustive,
             confirm=_choice(config, "specdec_confirm", ("auto", "never")),
             old=_old_engine(config),
-            budget_s=budget_s,
-            budget_usd=budget_usd,
+            budget=option.specdec_budget or Budget(),
             window_s=_read(config, "specdec_window_s", window) or (10.0, 120.0),
             precision=_read(config, "specdec_precision", percent) or 0.01,
             settle_s=_number(config, "specdec_settle_s") or 1.0,

@@ -98,9 +98,7 @@ class Reviewer:
             wait = max(self.rule.floor_s - (now - start), _SOONEST * seconds)
             return Review(window_start_s=start, done=False, wait_s=min(wait, left), precision=precision, drift=drift)
         ahead = _ahead(found.output, found.tpot, self.rule.aim)
-        aim = self.rule.aim
-        aimed = aim is not None and ahead is not None and ahead <= 1
-        aimed = aimed and aim is not None and precision is not None and precision <= aim.loosest
+        aimed = _aimed(ahead, precision, self.rule.aim)
         if aimed or (precision is not None and precision <= self.rule.precision):
             return Review(window_start_s=start, done=True, precision=precision, drift=drift, aimed=aimed)
         short = [short for short in (ahead, precision and precision / self.rule.precision) if short is not None]
@@ -113,6 +111,11 @@ def _ahead(output: Estimate, tpot: Estimate, aim: Aim | None) -> float | None:
     """How many times the asked half-width of the aim there still is; None without an aim, or while that is unknown."""
     reached = None if aim is None else aim.reached(output, tpot)
     return None if aim is None or reached is None else reached / aim.precision
+
+
+def _aimed(ahead: float | None, precision: float | None, aim: Aim | None) -> bool:
+    """Whether the aim is reached, and the point is a measurement by itself."""
+    return aim is not None and ahead is not None and ahead <= 1 and precision is not None and precision <= aim.loosest
 
 
 def median_gap_s(traffic: Traffic) -> float | None:

@@ -139,7 +139,8 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
     if decision is None:
         return MetricVerdict(metric=key, baseline=baseline, measured=measured, loss=loss, tolerance=None, outcome=None)
     if decision.loss is not None and decision.low is not None and decision.high is not None:
-        loss = Estimate(decision.loss, (decision.high - decision.low) / 2)
+        value, low, high = (_shown(key, share) for share in (decision.loss, decision.low, decision.high))
+        loss = Estimate(value, (high - low) / 2)
     return MetricVerdict(
         metric=key,
         baseline=baseline,
@@ -151,16 +152,33 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
     )
 
 
+def _shown(key: str, loss: float) -> float:
+    """A loss as its metric changes: the rule's loss of 10 % of speed is a latency that grew by 11 %."""
+    return loss / (1 - loss) if METRICS[key].better == "lower" and loss < 1 else loss
+
+
 def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
     """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
     counted = [d for d in decisions if not d.advisory and not _noisy(d)]
     if not any(d.metric in _SPEED or d.outcome is Decided.FAIL for d in counted):
-        return Outcome.INCONCLUSIVE, "every metric of this cell's speed is too noisy for its margin"
+        return Outcome.INCONCLUSIVE, f"every metric of this cell's speed is too noisy for its margin{_seems(decisions)}"
     found = {_OUTCOMES[d.outcome]: _said(d) for d in reversed(counted)}
     worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.PASS)
     if worst is Outcome.PASS and any(d.improvement for d in counted):
         return Outcome.IMPROVED, ""
     return worst, found[worst]
+
+
+def _seems(decisions: Sequence[Decision]) -> str:
+    """The worst loss of speed that shows through all the noise, and why nobody has confirmed it; else empty."""
+    lost = [d for d in decisions if d.metric in _SPEED and d.low is not None and d.low > PRESETS[d.metric].tolerance]
+    if not lost:
+        return ""
+    worst = max(lost, key=lambda d: d.low or 0.0)
+    return (
+        f"; yet {METRICS[worst.metric].title} looks {worst.loss or 0:.0%} lower ({worst.low or 0:.0%} to "
+        f"{worst.high or 0:.0%}), which was not confirmed: {worst.reason}"
+    )
 
 
 def _said(decision: Decision) -> str:

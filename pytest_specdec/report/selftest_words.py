@@ -10,8 +10,11 @@ from pytest_specdec.metric import METRICS
 from pytest_specdec.report.render import Table
 
 
-def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None) -> Table:
-    """One row per metric of a cell: its noise, the smallest loss that is found, the pairs that a large one takes."""
+def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, run_s: float) -> Table:
+    """One row per metric of a cell: its noise, the smallest loss that is found, the pairs and minutes of a large one.
+
+    `run_s`: of one run on a server start of its own.
+    """
     rows = [
         [
             one.cell,
@@ -19,13 +22,14 @@ def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None) -
             f"{one.run_sd:.2%}",
             f"{one.session_sd:.2%}",
             f"{one.detectable:.1%}",
-            "" if one.pairs_of_double is None else str(one.pairs_of_double),
+            *_effort(one.pairs_of_double, run_s),
             "advisory" if one.advisory else "yes" if one.gateable else "too noisy",
         ]
         for one in found
     ]
-    headers = ("cell", "metric", "run to run", "start to start", "finds", "pairs for twice that", "gated")
+    headers = ("cell", "metric", "run to run", "start to start", "finds", "pairs for twice that", "minutes", "gated")
     sentences = reach_sentences(found)
+    sentences.append(f"minutes: of one cell, its old and new engine in turn, {run_s:.0f} s for a start and a run")
     if last_session is not None:
         failed = [d for d in last_session.decisions if d.outcome is Outcome.FAIL]
         open_ones = [d for d in last_session.decisions if d.outcome is Outcome.INCONCLUSIVE]
@@ -35,3 +39,10 @@ def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None) -
         if failed:
             sentences.append("a FAIL without a change: this machine is less steady than its sessions say; measure more")
     return Table(title="what the gate can find here (A/A)", headers=headers, rows=rows, sentences=sentences)
+
+
+def _effort(pairs: int | None, run_s: float) -> tuple[str, str]:
+    if pairs is None:
+        return "", ""
+    minutes = 2 * pairs * run_s / 60
+    return str(pairs), f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"

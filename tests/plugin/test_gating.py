@@ -306,7 +306,9 @@ def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "what the gate can find here (A/A)",
+            "cell *pairs for twice that *minutes *gated",
             "*toy-fp8-64x48-mtp3-c4 *throughput/GPU *%*",
+            "  minutes: of one cell, its old and new engine in turn, * s for a start and a run",
             "*the last session judged against the others, as if it were a new engine: *",
             "noise written: baselines/simulated-h200/noise-simulated.json: *",
         ]
@@ -316,6 +318,15 @@ def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
     suite.run("--specdec-update", "-k", "mtp3")
     suite.run("-k", "mtp3")
     assert suite.saved_run()["noise_source"] == "selftest"
+
+
+def test_a_selftest_leaves_out_what_a_late_client_measured(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite.write(HOLDS)
+    monkeypatch.setattr(Measurement, "client_limited", property(lambda m: "it was late" if m.order % 2 else ""))
+    suite.run("--specdec-selftest", "--specdec-sessions=3x2", *ONE)
+    noise = json.loads((suite.pytester.path / "baselines/simulated-h200/noise-simulated.json").read_text())
+    throughput = next(row for row in noise["hypotheses"] if row["metric"] == "total_tok_s_gpu")
+    assert (throughput["runs"], throughput["sessions"]) == (3, 3)
 
 
 def test_a_selftest_of_one_session_says_what_it_needs(suite: Suite) -> None:

@@ -90,7 +90,7 @@ def test_a_model_without_a_preset_is_engine_trouble_that_says_what_to_do(suite: 
     [
         (["--specdec-endpoint", "mtp=x=http://a"], "is not [MODEL@][off=|mtp=K[,al=L]=]URL"),
         (["--specdec-only", "planet=mars"], "is not AXIS=VALUE"),
-        (["--specdec-budget", "5"], "is not a budget such as 30min, 2h or '$5'"),
+        (["--specdec-budget", "5"], "is not a budget such as 30min, 2h, 4gpuh (GPU-hours) or '$5'"),
         (["--specdec-window", "0"], "is not a positive number"),
         (["--specdec-report", "out.pdf"], "must end in one of .md, .json, .csv"),
         (["--specdec-served-model", "x"], "is not MODEL=NAME"),

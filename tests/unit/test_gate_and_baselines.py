@@ -57,6 +57,28 @@ def test_a_baseline_comes_back_as_it_was_written_to_four_digits(
     assert path.read_text() == written
 
 
+def test_the_loss_of_a_latency_is_what_it_grew_by(tmp_path: Path) -> None:
+    """The rule's loss is of speed: a TTFT that doubled has lost half of that, and grew by 100 %."""
+    then = measured(8)
+    slow = msgspec.structs.replace(then, values=then.values | {"ttft_p50_ms": Estimate(160.0)})
+    told = {metric.metric: metric for metric in judge(slow, then, tmp_path).metrics}["ttft_p50_ms"]
+    assert told.loss.value == pytest.approx(1.0)
+    assert told.decision is not None
+    low, high = told.decision.low, told.decision.high
+    assert low is not None
+    assert high is not None
+    assert told.loss.half_width == pytest.approx((1 / (1 - high) - 1 / (1 - low)) / 2)
+
+
+@pytest.mark.parametrize(("now", "seen"), [(70.0, True), (98.0, False)])
+def test_what_shows_through_all_the_noise_is_told(tmp_path: Path, now: float, seen: bool) -> None:  # noqa: FBT001
+    verdict = judge(measured(8, throughput=now, interactivity=now / 2, half=0.1), measured(8, half=0.1), tmp_path)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reason.startswith("every metric of this cell's speed is too noisy for its margin")
+    assert ("looks 30% lower (" in verdict.reason) == seen
+    assert ("which was not confirmed: one run does not decide it" in verdict.reason) == seen
+
+
 @pytest.mark.parametrize(("version", "said"), [("0.20.0", 0), ("0.19.1", 1)])
 def test_pairs_with_another_version_than_the_baselines_say_so(tmp_path: Path, version: str, said: int) -> None:
     """A loss that two versions share is not the second one's."""
