@@ -127,9 +127,9 @@ def _prune(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> Audit:
+    from pytest_specdec.axes import TIERS
     from pytest_specdec.baseline import Baselines
     from pytest_specdec.baseline_audit import audit
-    from pytest_specdec.matrix import TIERS
     from pytest_specdec.suite_cells import suite_cells
 
     if options.tier not in TIERS:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import median
 
 import msgspec
 
@@ -47,18 +45,6 @@ class Budget:
         if self.usd is not None and cost.usd >= self.usd:
             return f"the budget of ${self.usd:g} is spent"
         return ""
-
-
-def seconds_on_a_fresh_start(cost: Cost, begun_s: Collection[Sequence[float]]) -> float:
-    """What one run on a server start of its own takes, as in a pair, by a measuring with several runs on each start.
-
-    Args:
-        cost: Of that measuring.
-        begun_s: When the runs of each start began, in order, seconds; at least one run of one start.
-    """
-    run_s = [later - earlier for moments in begun_s for earlier, later in pairwise(moments)]
-    further = sum(len(moments) - 1 for moments in begun_s) / len(begun_s)
-    return cost.seconds / len(begun_s) - further * (median(run_s) if run_s else 0.0)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from pytest_specdec.axes import AXES, TIERS
 from pytest_specdec.cell import (
     CLOSED,
     LOSSLESS,
@@ -25,12 +26,6 @@ from pytest_specdec.cell import (
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.prompts.choice import Prompts, read_prompts, regimes_of
 from pytest_specdec.prompts.file import PromptFile
-
-TIERS = ("smoke", "nightly", "release")
-"""Each tier holds the ones before it."""
-
-AXES = ("model", "precision", "parallelism", "mtp", "acceptance", "sequence", "concurrency", "rate")
-
 
 _LOADS = ("concurrency", "rate")
 _NO_CURVE = "curves and comparisons are over concurrency: at a rate of requests, test points by the fixture measurement"

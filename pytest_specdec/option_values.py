@@ -10,12 +10,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pytest_specdec.axes import AXES
 from pytest_specdec.bill import Budget
 from pytest_specdec.cell import NATURAL
 from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
-from pytest_specdec.matrix import AXES
 
 REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_specdec.axes import AXES, TIERS
 from pytest_specdec.command_line import positive
-from pytest_specdec.matrix import AXES, TIERS
 from pytest_specdec.option_values import (
     alias,
     budget,

@@ -113,20 +113,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
-    from pytest_specdec.refused import refusals
-    from pytest_specdec.subjects import narrow
-
     problems = config.stash[PROBLEMS]
     if problems:
         raise pytest.UsageError("\n".join(problems))
+    params = {item: item.callspec.params for item in items if hasattr(item, "callspec")}
+    asked = {item: given[_SUBJECT_FIXTURE] for item, given in params.items() if _SUBJECT_FIXTURE in given}
+    if not asked:
+        return  # other tests pay for nothing of ours
+    from pytest_specdec.refused import refusals
+    from pytest_specdec.subjects import narrow
+
     session = config.stash[SESSION]
     ours: dict[pytest.Item, Subject] = {}
     deselected = []
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec is None or _SUBJECT_FIXTURE not in callspec.params:
-            continue
-        subject = narrow(callspec.params[_SUBJECT_FIXTURE], session.settings.only)
+    for item, whole in asked.items():
+        subject = narrow(whole, session.settings.only)
         if subject is None:
             deselected.append(item)
         else:

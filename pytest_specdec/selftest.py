@@ -8,14 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_specdec.bill import seconds_on_a_fresh_start
 from pytest_specdec.cell import EngineSpec
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
-from pytest_specdec.gate.prediction import Reach, reach
+from pytest_specdec.gate.prediction import Reach, reach, seconds_on_a_fresh_start
 from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.noise_file import noise_file, save_noise

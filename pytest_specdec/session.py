@@ -12,22 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec import __version__
-from pytest_specdec.cell import Cell, EngineSpec, Interview
 from pytest_specdec.errors import INTERRUPTED, EngineError, InconclusiveError, InvalidInputError, SpecdecError
-from pytest_specdec.matrix import OutputSubject
 from pytest_specdec.settings import Settings
-from pytest_specdec.subjects import Subject, cells_of, engines_of
 
 if TYPE_CHECKING:
     from pytest_specdec.baseline import Baselines
     from pytest_specdec.bill import Cost
     from pytest_specdec.campaign import Campaign, Listener
+    from pytest_specdec.cell import Cell, EngineSpec, Interview
     from pytest_specdec.cost import Price
     from pytest_specdec.engine.sources import EngineSource
     from pytest_specdec.gate.decision import SuiteDecision
     from pytest_specdec.gate.fixed import FixedDecision
     from pytest_specdec.gate.verdict import Verdict
-    from pytest_specdec.matrix import Matrix
+    from pytest_specdec.matrix import Matrix, OutputSubject
     from pytest_specdec.measurement import Measurement
     from pytest_specdec.measuring.engines import AskHook
     from pytest_specdec.outputs.checks import Outputs
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_specdec.prompts.file import PromptFile
     from pytest_specdec.run import Run
     from pytest_specdec.secrets import Secrets
+    from pytest_specdec.subjects import Subject
 
 
 class SpecdecSession:
@@ -98,6 +97,8 @@ class SpecdecSession:
         Raises:
             InvalidInputError: two suites say different things of one engine.
         """
+        from pytest_specdec.subjects import cells_of, engines_of
+
         for engine in engines_of(subject):
             earlier = self.hardware.setdefault(engine, matrix.hardware)
             if earlier != matrix.hardware:
@@ -115,6 +116,7 @@ class SpecdecSession:
         """
         if self._source is None:
             from pytest_specdec.measuring.engines import engine_source
+            from pytest_specdec.subjects import engines_of
 
             specs = list(dict.fromkeys(engine for subject in subjects for engine in engines_of(subject)))
             self._source = engine_source(self.settings, specs, self.say, self._ask_hook)
@@ -138,6 +140,7 @@ class SpecdecSession:
             return None
         if self._reference is None:
             from pytest_specdec.measuring.engines import engine_source
+            from pytest_specdec.subjects import engines_of
 
             specs = list(dict.fromkeys(engine for subject in self.subjects for engine in engines_of(subject)))
             self._reference = engine_source(settings, specs, self.say, self._ask_hook)
@@ -153,6 +156,7 @@ class SpecdecSession:
         from pytest_specdec.baseline_update import refuse_shared_files
         from pytest_specdec.plan import Plan
         from pytest_specdec.planning import runs_of
+        from pytest_specdec.subjects import cells_of
 
         self.subjects = list(subjects)
         source = self.source(self.subjects)
@@ -342,4 +346,6 @@ class SpecdecSession:
         return found
 
     def _output_subjects(self) -> list[OutputSubject]:
+        from pytest_specdec.matrix import OutputSubject
+
         return [subject for subject in dict.fromkeys(self.subjects) if isinstance(subject, OutputSubject)]

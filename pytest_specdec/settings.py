@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
+from pytest_specdec.axes import TIERS
 from pytest_specdec.bill import Budget
 from pytest_specdec.command_line import positive
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.facts import BUNDLE, Facts, parse_facts
-from pytest_specdec.matrix import TIERS
 from pytest_specdec.option_values import EndpointOption, percent, sessions, window
 from pytest_specdec.options import API_KEY_VARIABLES
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_specdec.axes import TIERS
 from pytest_specdec.cell import Cell
 from pytest_specdec.cell_list import CellList
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.matrix import TIERS
 
 _LAST_LINES = 5
 _OK = (0, 5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
 
+from pytest_specdec.bill import Cost
 from pytest_specdec.gate.family import PAIR_FREEDOM, POWER, SUSPECT_SHARE, family_of
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
@@ -97,3 +99,15 @@ def reach_sentences(found: Sequence[Reach]) -> list[str]:
         more = f" and {len(noisy) - 3} more" if len(noisy) > 3 else ""
         sentences.append(f"advisory, for too noisy: {names}{more}")
     return sentences
+
+
+def seconds_on_a_fresh_start(cost: Cost, begun_s: Collection[Sequence[float]]) -> float:
+    """What one run on a server start of its own takes, as in a pair, by a measuring with several runs on each start.
+
+    Args:
+        cost: Of that measuring.
+        begun_s: When the runs of each start began, in order, seconds; at least one run of one start.
+    """
+    run_s = [later - earlier for moments in begun_s for earlier, later in pairwise(moments)]
+    further = sum(len(moments) - 1 for moments in begun_s) / len(begun_s)
+    return cost.seconds / len(begun_s) - further * (float(np.median(run_s)) if run_s else 0.0)

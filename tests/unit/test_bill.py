@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.bill import Budget, Cost, seconds_on_a_fresh_start
+from pytest_specdec.bill import Budget, Cost
+from pytest_specdec.gate.prediction import seconds_on_a_fresh_start
 from pytest_specdec.option_values import budget
 
 

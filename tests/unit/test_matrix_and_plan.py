@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_specdec.axes import TIERS
 from pytest_specdec.cost import Price
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.matrix import TIERS, Matrix
+from pytest_specdec.matrix import Matrix
 from pytest_specdec.plan import Plan
 
 HERE = Path(__file__).parent
