@@ -37,13 +37,11 @@ _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
 def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line without doing what it says; a wrong one ends the program with code 2."""
     # Each command imports what it needs when it runs: `specdec --help` stays quick.
-    from pytest_specdec import (
-        baseline_commands,
-        compare_command,
-        gate_commands,
-        saved_run_commands,
-        simulate_command,
-    )
+    from pytest_specdec.cli import baselines as baseline_commands
+    from pytest_specdec.cli import compare as compare_command
+    from pytest_specdec.cli import gate as gate_commands
+    from pytest_specdec.cli import runs as saved_run_commands
+    from pytest_specdec.cli import simulate as simulate_command
 
     parser = argparse.ArgumentParser(
         prog="specdec",

@@ -16,8 +16,8 @@ from doc_blocks import PAGES, ROOT, Block, Command, blocks, missing
 from doc_commands import environment, parse, run
 from doc_generated import PARTS, glossary, remade
 
-from pytest_specdec.gate.verdict import Outcome
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.results.verdict import Outcome
 
 PARSED = {
     f"{page.stem}: {command.text}": command.text

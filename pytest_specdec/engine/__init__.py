@@ -1,1 +1,1 @@
-"""Engines as processes behind HTTP: attach or start, ask what they are, read their counters."""
+"""Engines behind HTTP: what each one tells, how it is launched, attached and supervised."""

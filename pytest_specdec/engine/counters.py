@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_specdec.speculation.acceptance import SpecCounters
+from pytest_specdec.domain.acceptance import SpecCounters
 
 Labels = Mapping[str, str]
 

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import openai
 
-from pytest_specdec.cell import short_model
+from pytest_specdec.domain.cell import short_model
+from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine.adapter import Adapter
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import EngineReading, Samples
 from pytest_specdec.engine.detect import ADAPTERS, detect
 from pytest_specdec.errors import EngineError
-from pytest_specdec.facts import Facts
 
 _TIMEOUT_S = 20.0
 _STILL_S = 1.0

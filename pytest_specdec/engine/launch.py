@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.provision import Running
 from pytest_specdec.engine.recipes import Start, Template, template_values
-from pytest_specdec.engine.sources import Running
 from pytest_specdec.engine.supervise import GRACE_S, STOP_S, descendants
 from pytest_specdec.errors import EngineError, InvalidInputError
-from pytest_specdec.secrets import Secrets
+from pytest_specdec.redaction import Secrets
 
 HOST = "127.0.0.1"
 START_S = 90.0

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_specdec.cell import LOSSLESS, EngineSpec, parallel_degrees
+from pytest_specdec.domain.cell import LOSSLESS, EngineSpec, parallel_degrees
 from pytest_specdec.engine.adapter import release
 from pytest_specdec.errors import InvalidInputError
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError
 

@@ -1,1 +1,1 @@
-"""Facts about requests -> values with their uncertainty."""
+"""Traffic to values with intervals."""

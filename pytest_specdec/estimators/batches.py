@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_specdec.sample import Traffic
+from pytest_specdec.domain.traffic import Traffic
 
 BATCHES = 20
 """Few enough that a batch of a short window still holds many chunks, enough for quartiles."""

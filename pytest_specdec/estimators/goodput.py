@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.traffic import RequestSample, Traffic
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.estimators.steady import CONFIDENCE
-from pytest_specdec.sample import RequestSample, Traffic
 
 _ROUNDING = 1e-9
 """Relative; differences of time stamps and sums of milliseconds are not exact, and on the bound is good."""

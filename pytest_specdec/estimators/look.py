@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimators.window import Review
-from pytest_specdec.sample import Traffic
 
 _NOTHING_S = 0.05
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from pytest_specdec.curve import Curve, Point
+from pytest_specdec.domain.curve import Curve, Point
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.steady import CONFIDENCE, WAVES
 from pytest_specdec.estimators.window import Aim, StopRule
 

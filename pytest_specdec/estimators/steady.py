@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.fft import dct
 
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.domain.estimate import Estimate
 
 CONFIDENCE = 0.95
 PARTS = 100

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.steady import Floats, trend
 from pytest_specdec.estimators.summary import speeds
-from pytest_specdec.sample import Traffic
 
 FLAT = 0.03
 """Two slices whose step times are so near are of one steady state."""

@@ -1,1 +1,1 @@
-"""Measurements against baselines -> verdicts."""
+"""Results to verdicts: pure mathematics, no I/O."""

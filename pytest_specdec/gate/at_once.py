@@ -13,7 +13,6 @@ import numpy as np
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_shifts, judge_unpaired
 from pytest_specdec.gate.confirm import Question, levels, settle
-from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.judgement import Findings, conclude
 from pytest_specdec.gate.look import Look
@@ -22,6 +21,7 @@ from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import passes, runner_factors, screen, screen_values
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER
+from pytest_specdec.results.decision import SuiteDecision
 
 
 def decide_at_once(

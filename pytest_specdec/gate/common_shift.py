@@ -15,12 +15,12 @@ import numpy as np
 from scipy import special
 
 from pytest_specdec.gate.confirm import padded
-from pytest_specdec.gate.decision import CommonShift, Whose
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
 from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import CommonNoise, robust_mean
 from pytest_specdec.gate.screen import Machine, Screened
 from pytest_specdec.gate.terms import Terms
+from pytest_specdec.results.decision import CommonShift, Whose
 
 LOOKED_FOR = 0.04
 """Share of clean suites that pay for the pairs."""

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from scipy import special, stats
 
-from pytest_specdec.gate.decision import Hypothesis
 from pytest_specdec.gate.dialogue import Block
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
 from pytest_specdec.gate.look import Look, look_at
@@ -17,6 +16,7 @@ from pytest_specdec.gate.noise import Run, checked
 from pytest_specdec.gate.screen import normal_scale
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import Hypothesis
 
 _LEAST_SHARE = 0.1
 """Relative weight of a suspect that the screen does not point at: it is there because it is noisy."""

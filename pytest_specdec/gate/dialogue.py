@@ -9,8 +9,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.decision import SuiteDecision
 from pytest_specdec.gate.noise import Run
+from pytest_specdec.results.decision import SuiteDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,12 @@ import msgspec
 import numpy as np
 from scipy import stats
 
-from pytest_specdec.baseline import BaselinePoint, by_session
-from pytest_specdec.cell import Cell
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.naming import named_apart
+from pytest_specdec.gate.acceptance.check import AcceptanceCheck
+from pytest_specdec.gate.acceptance.checks import acceptance_checks
+from pytest_specdec.gate.acceptance.context_decay import context_decay
 from pytest_specdec.gate.dialogue import ExtraHypothesis
 from pytest_specdec.gate.noise import (
     ASSUMED_COMMON_SD,
@@ -24,11 +27,8 @@ from pytest_specdec.gate.noise import (
     fit_noise,
 )
 from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset, oriented_log
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.naming import named_apart
-from pytest_specdec.speculation.acceptance_check import AcceptanceCheck
-from pytest_specdec.speculation.acceptance_gate import acceptance_checks
-from pytest_specdec.speculation.context_decay import context_decay
+from pytest_specdec.results.baseline import BaselinePoint, by_session
+from pytest_specdec.results.measurement import Measurement
 
 LEAST_RUN_SD = 0.005
 """Assumed of a cell without repeats, however narrow its window's interval: 0.5 % is the quietest of published runs."""

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pytest_specdec.gate.decision import Hypothesis, loss_of_log
 from pytest_specdec.gate.noise import HypothesisNoise, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen_size import inflation, screen_runs
 from pytest_specdec.gate.terms import Terms, spent_at
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import Hypothesis, loss_of_log
 
 PAIR_FREEDOM = 8.0
 """Most degrees of freedom that stored noise lends to pairs: another day may have another noise."""

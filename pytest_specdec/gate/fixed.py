@@ -17,13 +17,13 @@ from scipy import special
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_spread
-from pytest_specdec.gate.decision import loss_of_log
 from pytest_specdec.gate.family import Family, family_of
 from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import screen_values
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import loss_of_log
 
 _NODES = 64
 """Of the quadrature over the common shift."""

@@ -9,7 +9,12 @@ import numpy as np
 from scipy import special
 
 from pytest_specdec.gate.confirm import Question
-from pytest_specdec.gate.decision import (
+from pytest_specdec.gate.dialogue import ExtraHypothesis
+from pytest_specdec.gate.family import Family
+from pytest_specdec.gate.screen import Screened, passes
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import (
     CommonShift,
     Decision,
     Evidence,
@@ -18,11 +23,6 @@ from pytest_specdec.gate.decision import (
     SuiteDecision,
     loss_of_log,
 )
-from pytest_specdec.gate.dialogue import ExtraHypothesis
-from pytest_specdec.gate.family import Family
-from pytest_specdec.gate.screen import Screened, passes
-from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.variances import Array
 
 NOISY = 1.5
 """From this factor on the runner is called noisier than its baseline."""

@@ -16,9 +16,9 @@ import numpy as np
 from scipy import stats
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.decision import Hypothesis
 from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset
 from pytest_specdec.gate.variances import Array, Prior, squeeze
+from pytest_specdec.results.decision import Hypothesis
 
 Run = Mapping[str, float]
 """One benchmark run of one cell: logarithm of each metric, turned so that bigger is better."""

@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 from scipy import special
 
-from pytest_specdec.bill import Cost
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.gate.family import PAIR_FREEDOM, POWER, SUSPECT_SHARE, family_of
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.terms import Terms, spent_at
-from pytest_specdec.metric import METRICS
+from pytest_specdec.measure.budget import Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

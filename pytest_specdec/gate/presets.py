@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.metric import METRICS
 
 BASE_MARGIN = 0.05
 """Margin of throughput: what the assumed noise is stated for."""

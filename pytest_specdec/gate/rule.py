@@ -26,7 +26,6 @@ from pytest_specdec.gate.confirm import (
     settle,
     with_one_start,
 )
-from pytest_specdec.gate.decision import CommonShift, SuiteDecision
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,
     ExtraHypothesis,
@@ -45,6 +44,7 @@ from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
 from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, look_at_sessions
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import CommonShift, SuiteDecision
 
 Step = Generator[Request, Observed, None]
 

@@ -6,17 +6,17 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from pytest_specdec.baseline import BaselinePoint
-from pytest_specdec.cell import Cell
+from pytest_specdec.domain.cell import Cell
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.verdict import Verdict
 from pytest_specdec.gate.verdicts import verdicts
-from pytest_specdec.measurement import Measurement
+from pytest_specdec.results.baseline import BaselinePoint
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.verdict import Verdict
 
 EXTRA_SHARE = 0.2
 """Of alpha, for checks that bring their own test; none is set aside where there are none."""

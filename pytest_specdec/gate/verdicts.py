@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_specdec.cell import Cell
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.fingerprint import likeness
-from pytest_specdec.gate.decision import Decision, Evidence, SuiteDecision
-from pytest_specdec.gate.decision import Outcome as Decided
+from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.likeness import likeness
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.gate.evidence import Case, CellEvidence
 from pytest_specdec.gate.fixed import FixedDecision
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict, loss_of
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS
+from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.results.decision import Outcome as Decided
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")

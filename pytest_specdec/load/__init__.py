@@ -1,1 +1,1 @@
-"""The load: prompts, transport, closed loop; produces facts, no statistics."""
+"""The client that puts an endpoint under load."""

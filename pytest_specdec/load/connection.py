@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from pytest_specdec.load.answer import Answer, refusal
+from pytest_specdec.load.response import Answer, refusal
 from pytest_specdec.load.route import Route
 
 _READ_BYTES = 2**14

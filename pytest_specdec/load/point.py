@@ -14,18 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pytest_specdec.cell import Cell, Workload
-from pytest_specdec.client import ClientHealth
+from pytest_specdec.domain.cell import Cell, Workload
+from pytest_specdec.domain.client_health import ClientHealth
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status, Traffic
 from pytest_specdec.errors import EngineError
 from pytest_specdec.estimators.window import Review, is_flat, median_gap_s
-from pytest_specdec.load.answer import Answer
-from pytest_specdec.load.prompts import Writer
+from pytest_specdec.load.response import Answer
 from pytest_specdec.load.sse import spread_tokens
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 from pytest_specdec.load.vitals import Vitals
-from pytest_specdec.sample import PlannedRequest, RequestSample, Status, Traffic
-from pytest_specdec.schedule import requests_of
+from pytest_specdec.load.writers import Writer
+from pytest_specdec.workload.schedule import requests_of
 
 _PROGRESS_S = 0.25
 _TICK_S = 0.05

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.speculation.acceptance import SpecCounters, counters_of_histogram
+from pytest_specdec.domain.acceptance import SpecCounters, counters_of_histogram
 
 Read = tuple[float, bytes]
 """Arrival in seconds and the bytes of one read."""

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
-from pytest_specdec.load.answer import Answer
 from pytest_specdec.load.connection import Connection
+from pytest_specdec.load.response import Answer
 from pytest_specdec.load.route import Route
 from pytest_specdec.load.target import Target
 

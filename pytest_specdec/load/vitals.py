@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from pytest_specdec.client import ClientHealth
+from pytest_specdec.domain.client_health import ClientHealth
 
 _TICK_S = 0.02
 _SCHEDULER = Path("/proc/thread-self/schedstat")

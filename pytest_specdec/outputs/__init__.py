@@ -1,1 +1,1 @@
-"""What the model says, with speculation and without: answers, signs in them, and verdicts."""
+"""Does speculation change what the model says?"""

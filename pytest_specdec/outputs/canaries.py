@@ -27,7 +27,7 @@ from pytest_specdec.outputs.verdict import (
     share_of,
     sight,
 )
-from pytest_specdec.prompts.tags import tags_in
+from pytest_specdec.workload.tags import tags_in
 
 CHECK = "canaries"
 _SHOWN = 60

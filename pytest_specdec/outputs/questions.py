@@ -8,7 +8,7 @@ from itertools import product
 
 from pytest_specdec.outputs.structured import JsonTask, json_tasks
 from pytest_specdec.outputs.tasks import Task, make_tasks
-from pytest_specdec.prompts.text import Category, Entropy, Size, TextPrompt, write_prompt
+from pytest_specdec.workload.categories import Category, Entropy, Size, TextPrompt, write_prompt
 
 TEXTS = 100
 """Prompts whose answers are compared: fewer than about 50 can show nothing."""

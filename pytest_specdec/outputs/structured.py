@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from pytest_specdec.dice import Dice
 from pytest_specdec.outputs.verdict import ALPHA, MUST_SEE, OutputVerdict, judge_losses, same_length
+from pytest_specdec.workload.stable_random import Dice
 
 CHECK = "structured output"
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 
-from pytest_specdec.dice import Dice
+from pytest_specdec.workload.stable_random import Dice
 
 CLOSING = 'Finish with a line that begins with "Answer:" and has only the result.'
 _RETRIES = 50

@@ -1,1 +1,1 @@
-"""One tidy table -> terminal, Markdown, JSON, CSV; the plugin and the command line call the same functions."""
+"""Results to tables, Markdown, the page and trackers."""

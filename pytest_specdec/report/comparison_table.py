@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from pytest_specdec.comparison import Comparison, Level
+from pytest_specdec.domain.comparison import Comparison, Level
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.published import PublishedTable
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.publication import PublishedTable
 from pytest_specdec.report.render import Table, with_uncertainty
 
 NOT_MEASURED = "not measured"

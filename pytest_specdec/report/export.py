@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.files import write_whole
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.comparison_table import comparison_frame
 from pytest_specdec.report.render import Table, markdown
+from pytest_specdec.results.files import write_whole
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

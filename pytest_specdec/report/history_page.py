@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from pytest_specdec.history import HistoryPoint, Series
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.history_table import change_words, series_sentence, series_title
 from pytest_specdec.report.render import with_uncertainty
+from pytest_specdec.results.history import HistoryPoint, Series
 
 _WIDTH, _HEIGHT = 760, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 34

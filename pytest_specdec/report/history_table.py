@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from pytest_specdec.history import HistoryPoint, Series
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.render import Table, with_uncertainty
+from pytest_specdec.results.history import HistoryPoint, Series
 
 DETAILED = 4
 """With more series than this, one line each."""

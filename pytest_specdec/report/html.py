@@ -13,10 +13,10 @@ from importlib import resources
 
 import msgspec
 
-from pytest_specdec.comparison import Comparison
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.page_data import comparisons_document, run_document
 from pytest_specdec.report.page_document import PageDocument
-from pytest_specdec.run import Run
+from pytest_specdec.results.run import Run
 
 _SCRIPTS = (
     *("dom.js", "reading.js", "chart.js", "model.js", "comparison.js", "points.js", "sections.js"),

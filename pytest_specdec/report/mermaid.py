@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_specdec.comparison import Comparison
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.errors import NotMeasuredError
 
 _SAMPLES = 11

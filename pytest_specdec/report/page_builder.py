@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from pytest_specdec.cell import EngineSpec, Workload, short_model
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.cost import PRICE_BOOKS, TIERS, Price, list_price
-from pytest_specdec.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.cell import EngineSpec, Workload, short_model
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.price import PRICE_BOOKS, TIERS, Price, list_price
+from pytest_specdec.domain.published import published_for
 from pytest_specdec.errors import InvalidInputError, NotMeasuredError, SpecdecError
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import STORED, Environment, Measurement, curve_of
-from pytest_specdec.metric import METRICS
-from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published
 from pytest_specdec.report.page_document import (
     BASELINE,
@@ -28,7 +27,8 @@ from pytest_specdec.report.page_document import (
     PageTable,
 )
 from pytest_specdec.report.render import Table
-from pytest_specdec.run import by_curve, mode_title, mtp_against_off, over_concurrency
+from pytest_specdec.results.measurement import STORED, Environment, Measurement, curve_of
+from pytest_specdec.results.run import by_curve, mode_title, mtp_against_off, over_concurrency
 
 _TELLS_APART = ("model", "sequence", "precision", "hardware", "parallelism", "engine", "version")
 """Fields of a curve that its label names where they differ among the curves."""

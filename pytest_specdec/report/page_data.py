@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.gate.verdict import MetricVerdict, Verdict
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.page_builder import PageBuilder
 from pytest_specdec.report.page_document import (
@@ -23,7 +22,8 @@ from pytest_specdec.report.page_document import (
 )
 from pytest_specdec.report.pull_request import headline
 from pytest_specdec.report.run_report import output_table, paying_tables, run_remarks
-from pytest_specdec.run import Run
+from pytest_specdec.results.run import Run
+from pytest_specdec.results.verdict import MetricVerdict, Verdict
 from pytest_specdec.speculation.diagnosis import diagnose
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from pytest_specdec.cost import Price
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import RequestCounts
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price
+from pytest_specdec.results.measurement import RequestCounts
 
 NOW, BASELINE = "now", "baseline"
 """Names of the run that is shown and of the earlier one beside it."""

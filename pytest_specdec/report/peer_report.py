@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_specdec.comparison import Comparison
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import NotComparableError
-from pytest_specdec.metric import METRICS
-from pytest_specdec.peers.curves import PeerCurve, speculation
-from pytest_specdec.peers.meaning import MEANINGS, QUANTITIES, Meaning, refuse_other_tool
+from pytest_specdec.importers.curves import PeerCurve, speculation
+from pytest_specdec.importers.definitions import MEANINGS, QUANTITIES, Meaning, refuse_other_tool
 from pytest_specdec.report.comparison_table import matched_tables
 from pytest_specdec.report.render import Table, with_uncertainty
 

@@ -10,17 +10,17 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_specdec.comparison import Comparison, Level
+from pytest_specdec.domain.comparison import Comparison, Level
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.gate.decision import Outcome as Decided
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS
 from pytest_specdec.outputs.verdict import OutputOutcome
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
-from pytest_specdec.run import Run
+from pytest_specdec.results.decision import Outcome as Decided
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import Run
+from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
 
 COMMENT_BYTES = 65_536
 """What GitHub takes as the text of one comment."""

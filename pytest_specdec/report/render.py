@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.report.fit import blocks, wrapped
 
 _LEFT = frozenset(

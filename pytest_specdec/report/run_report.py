@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import pandas as pd
 
-from pytest_specdec.cell import EngineSpec, Workload, cell_prefix
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.facts import Facts
-from pytest_specdec.gate.verdict import Verdict
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.cell import EngineSpec, Workload, cell_prefix
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.facts import Facts
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.published import published_for
 from pytest_specdec.outputs.verdict import OutputVerdict
-from pytest_specdec.publication import published_for
 from pytest_specdec.report.comparison_table import against_published, matched_tables
 from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.render import Table, with_uncertainty
-from pytest_specdec.run import Run, compare_modes, mode_title
-from pytest_specdec.speculation.paying import Gain, best_draft_tokens, gains, limit
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.payoff import Gain, best_draft_tokens, gains, limit
+from pytest_specdec.results.run import Run, compare_modes, mode_title
+from pytest_specdec.results.verdict import Verdict
 
 _POINT_METRICS = {
     "interactivity_tok_s_user": "tok/s/user",

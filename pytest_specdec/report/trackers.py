@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS, Better
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS, Better
 from pytest_specdec.report.flat import SIMULATED, series
-from pytest_specdec.run import Run
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import Run
 
 CHARTED = (
     "total_tok_s_gpu",

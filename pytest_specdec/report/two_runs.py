@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_specdec.cell import cell_prefix
-from pytest_specdec.comparison import Comparison
+from pytest_specdec.domain.cell import cell_prefix
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.errors import NotComparableError, SpecdecError
-from pytest_specdec.measurement import Measurement, curve_of
 from pytest_specdec.report.comparison_table import matched_tables
 from pytest_specdec.report.render import Table
-from pytest_specdec.run import Run, by_curve, over_concurrency
+from pytest_specdec.results.measurement import Measurement, curve_of
+from pytest_specdec.results.run import Run, by_curve, over_concurrency
 from pytest_specdec.speculation.diagnosis import diagnose
 
 

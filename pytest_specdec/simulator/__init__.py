@@ -1,1 +1,1 @@
-"""The built-in engine: an event-driven core on an injected clock, and an HTTP shell around it in real time."""
+"""The built-in simulated engine."""

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_specdec.domain.acceptance import SpecCounters
 from pytest_specdec.simulator.counts import Counts, Emission, Ended, EngineLook, Sequence
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.model import Preset
-from pytest_specdec.speculation.acceptance import SpecCounters
 
 __all__ = ["Emission", "EngineCore", "EngineLook", "Sequence"]
 

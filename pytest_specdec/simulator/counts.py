@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from pytest_specdec.simulator.fault import HEALTHY, Telling
-from pytest_specdec.speculation.acceptance import SpecCounters
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.simulator.faults.fault import HEALTHY, Telling
 
 _ITERATIONS = 1000
 

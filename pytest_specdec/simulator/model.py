@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
 from pytest_specdec.errors import InvalidInputError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_specdec.cell import short_model
+from pytest_specdec.domain.cell import short_model
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.simulator.model import AcceptanceModel, Preset, StepModel
 

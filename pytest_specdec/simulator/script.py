@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_specdec.outputs.tasks import known_answers
-from pytest_specdec.simulator.example import example
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
+from pytest_specdec.simulator.json_example import example
 from pytest_specdec.simulator.text import mixed, natural_length, other_words, output_text, seed_of, share_of
 
 NEAR_TIES_WITHIN = 64

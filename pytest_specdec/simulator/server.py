@@ -27,8 +27,8 @@ from pytest_specdec.simulator.dialects.dialect import Dialect, View
 from pytest_specdec.simulator.dialects.sglang import SglangDialect
 from pytest_specdec.simulator.dialects.trtllm import TrtllmDialect
 from pytest_specdec.simulator.dialects.vllm import VllmDialect
-from pytest_specdec.simulator.fault import HEALTHY
-from pytest_specdec.simulator.faults import find_fault
+from pytest_specdec.simulator.faults.catalogue import find_fault
+from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.speaking import Ask, Speaker

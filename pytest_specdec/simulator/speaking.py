@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pytest_specdec.simulator.answer import Job
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.script import Prompt, Script
 from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.estimators.window import Review
-from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
-from pytest_specdec.schedule import closed_loop_requests
 from pytest_specdec.simulator.core import Emission, EngineCore, EngineLook, Sequence
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.model import Preset
-from pytest_specdec.speculation.acceptance import SpecCounters
+from pytest_specdec.workload.schedule import closed_loop_requests
 
 _TURNAROUND_S = 0.001
 """From the last chunk of a request to the next one's arrival: the step after it has begun by then, as over HTTP."""

@@ -1,1 +1,1 @@
-"""How speculation fares: acceptance, health, diagnosis, and whether it pays."""
+"""Is speculation healthy, and why did it change?"""

@@ -21,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
 
 Cause = Literal["acceptance", "step time", "prefill", "stalls", "waiting", "several", "unexplained", "none"]
 

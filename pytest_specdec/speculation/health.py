@@ -11,10 +11,10 @@ from typing import Literal
 
 import msgspec
 
-from pytest_specdec.cell import Cell
-from pytest_specdec.speculation.acceptance import Acceptance
+from pytest_specdec.domain.acceptance import Acceptance
+from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.token_check import TokenTruth
 from pytest_specdec.speculation.signs import Signs
-from pytest_specdec.tokens import TokenTruth
 
 Severity = Literal["broken", "warning"]
 

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.sample import RequestSample
-from pytest_specdec.speculation.acceptance import SpecCounters
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.traffic import RequestSample
 
 MOST_PROMPTS = 160
 """Of more, every second, fourth, ... request is kept. Powers of two nest: of two runs of different length those of the

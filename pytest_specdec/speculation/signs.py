@@ -9,9 +9,9 @@ from operator import add
 import msgspec
 import numpy as np
 
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.estimators.steady import PARTS, drift
-from pytest_specdec.sample import Traffic
-from pytest_specdec.speculation.acceptance import SpecCounters
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,1 +1,1 @@
-"""GPU telemetry during a point: NVML on the same host, or a DCGM exporter; readings only, no statistics."""
+"""GPU power, clocks and temperature: reading sensors, and the arithmetic over them."""

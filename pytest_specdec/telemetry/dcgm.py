@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
-from pytest_specdec.gpu.readings import GpuReading, GpuSourceName
+from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 from pytest_specdec.telemetry.source import Wanted, choose
 
 _PATIENCE_S = 5.0

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from pytest_specdec.gpu.readings import GpuReading, GpuSourceName
+from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 from pytest_specdec.telemetry.source import Wanted, choose
 
 _CLOCK_SM = 1

@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import Self
 
-from pytest_specdec.gpu.readings import GpuTelemetry, Look, summarize_gpus
 from pytest_specdec.telemetry.dcgm import open_dcgm
 from pytest_specdec.telemetry.nvml import open_nvml
+from pytest_specdec.telemetry.readings import GpuTelemetry, Look, summarize_gpus
 from pytest_specdec.telemetry.source import GpuSource, Wanted
 
 EVERY_S = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from pytest_specdec.gpu.readings import GpuReading, GpuSourceName
+from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 
 Wanted = Sequence[int | str] | None
 """Indices or UUIDs (the beginning of one will do), as in CUDA_VISIBLE_DEVICES; None is every GPU that is seen.

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 from streams import Figures, Stream, figures, request_body
 
-from pytest_specdec.load.answer import Answer
+from pytest_specdec.load.response import Answer
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
 

@@ -23,17 +23,17 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from pytest_specdec.cell import Workload, parse_sequence
-from pytest_specdec.curve import Curve, Point
-from pytest_specdec.estimate import Estimate
+from pytest_specdec.domain.cell import Workload, parse_sequence
+from pytest_specdec.domain.curve import Curve, Point
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.estimators.look import LookReview, rough_interactivity
 from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
-from pytest_specdec.schedule import closed_loop_requests
 from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
+from pytest_specdec.workload.schedule import closed_loop_requests
 
 PRESET = find_preset("h200-qwen3.5-397b-fp8")
 GPUS = 8

@@ -22,16 +22,16 @@ from live import HERE, MODEL, PYTHON, engine, paired_ratio, serving
 from tabulate import tabulate
 from vllm_bench import bench, write_prompts
 
-from pytest_specdec.cell import Cell, parse_sequence
-from pytest_specdec.curve import Curve, Point
+from pytest_specdec.domain.cell import Cell, parse_sequence
+from pytest_specdec.domain.curve import Curve, Point
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.neighbours import next_wanted, reading_precision
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, put_under_load
-from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
+from pytest_specdec.load.writers import PromptWriter
 
 WORKLOAD = parse_sequence("128x256", shortest=1.0)
 RULE = StopRule(floor_s=5.0, ceiling_s=20.0, precision=0.014)

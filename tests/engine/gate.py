@@ -28,8 +28,8 @@ from live import HERE, MODEL, RECIPE
 from tabulate import tabulate
 from tiny_suite import accept, content, lay_out, make_model, measure, newest_run
 
+from pytest_specdec.gate.noise_file import load_noise
 from pytest_specdec.gate.prediction import Reach, reach
-from pytest_specdec.noise_file import load_noise
 
 RESULTS = HERE / "results" / "gate.json"
 LAYERS = 12

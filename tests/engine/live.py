@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.acceptance import Acceptance, acceptance_from
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.launch import LaunchedEngines
 from pytest_specdec.engine.recipes import RECIPES, Template
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, put_under_load
-from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
-from pytest_specdec.sample import Traffic
-from pytest_specdec.speculation.acceptance import Acceptance, acceptance_from
+from pytest_specdec.load.writers import PromptWriter
 
 PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
 HERE = Path(__file__).parent

@@ -20,11 +20,11 @@ from live import Drained, drained, engine, paired_ratio, serving
 from tabulate import tabulate
 from vllm_bench import bench, write_prompts
 
-from pytest_specdec.cell import parse_sequence
+from pytest_specdec.domain.cell import parse_sequence
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
-from pytest_specdec.measuring.crosscheck import Looks, observed_ttft
+from pytest_specdec.load.writers import PromptWriter
+from pytest_specdec.measure.crosscheck import Looks, observed_ttft
 
 WORKLOAD = parse_sequence("256x128", shortest=1.0)
 CONCURRENCY = 4

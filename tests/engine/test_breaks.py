@@ -13,9 +13,9 @@ from live import HERE, MODEL, PYTHON, engine, serving
 
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.target import Target
-from pytest_specdec.measuring import asking
-from pytest_specdec.measuring.answers import judge_answers
-from pytest_specdec.measuring.asking import Answers, ask_all
+from pytest_specdec.measure import interview as asking
+from pytest_specdec.measure.interview import Answers, ask_all
+from pytest_specdec.measure.judge_answers import judge_answers
 from pytest_specdec.outputs.verdict import OutputOutcome
 
 ROOM = 4096

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from live import HERE, MODEL, PYTHON, RECIPE, Drained, drained, engine, paired_ratio, serving
 
-from pytest_specdec.cell import parse_sequence
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.cell import parse_sequence
+from pytest_specdec.domain.facts import Facts
+from pytest_specdec.domain.token_check import token_truth
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.facts import Facts
-from pytest_specdec.speculation.acceptance import SpecCounters
-from pytest_specdec.tokens import token_truth
 
 WORKLOAD = parse_sequence("256x127", shortest=1.0)  # an odd length, so that max_tokens cuts drafts off
 STREAM_INTERVAL = 3

@@ -12,10 +12,10 @@ from typing import Any
 
 from live import HERE, PYTHON
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.load.prompts import PromptWriter
-from pytest_specdec.schedule import closed_loop_requests
+from pytest_specdec.load.writers import PromptWriter
+from pytest_specdec.workload.schedule import closed_loop_requests
 
 ENTRY = HERE.parents[1] / "pytest_specdec" / "engine" / "entry" / "vllm_entry.py"
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from small_suite import Suite
 
+import pytest_specdec.measure.runner  # noqa: F401 - imported for the side effect
+
 # pytester puts sys.modules back after a run in this process, and numpy cannot be imported twice: have all of it first.
-import pytest_specdec.ending
-import pytest_specdec.judged
-import pytest_specdec.measuring.carry_out  # noqa: F401 - imported for the side effect
-from pytest_specdec import client
+from pytest_specdec.domain import client_health as client
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError
 from pytest_specdec.simulator.server import Server, SimulatorOptions, start

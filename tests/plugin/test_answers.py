@@ -8,7 +8,9 @@ import pytest
 from small_suite import Suite
 
 from pytest_specdec.load.target import Target
-from pytest_specdec.measuring import answers, asking, carry_out
+from pytest_specdec.measure import interview as asking
+from pytest_specdec.measure import judge_answers as answers
+from pytest_specdec.measure import runner as carry_out
 from pytest_specdec.outputs.checks import Judgement, Outputs
 from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 

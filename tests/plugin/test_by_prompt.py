@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from small_suite import HOLDS, Suite
 
-from pytest_specdec.run import load_run
+from pytest_specdec.results.run import load_run
 
 
 def test_a_run_keeps_acceptance_by_prompt_with_mtp_only(suite: Suite) -> None:

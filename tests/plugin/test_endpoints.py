@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
-from pytest_specdec import beside
-from pytest_specdec import run as run_files
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.engine.sources import AttachedEngines
-from pytest_specdec.run import Run
+from pytest_specdec.engine.provision import AttachedEngines
+from pytest_specdec.pipeline import beside
+from pytest_specdec.results import run as run_files
+from pytest_specdec.results.run import Run
 
 Serve = Callable[..., str]
 

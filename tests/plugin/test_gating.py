@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from small_suite import HOLDS, Suite
 
-from pytest_specdec.measurement import Measurement
+from pytest_specdec.results.measurement import Measurement
 
 ONE = ("-k", "mtp3-c4")
 SLOW = "tiny@slow-at-good-acceptance"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
-from pytest_specdec import client
 from pytest_specdec.__main__ import main
+from pytest_specdec.domain import client_health as client
 
 Serve = Callable[..., str]
 READS = "def test_it(measurement):\n    assert measurement.throughput > 0\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
-from pytest_specdec.settings import Settings
+from pytest_specdec.pipeline.settings import Settings
 
 KEY = "planted-api-key-0001"
 HEADER = "planted-header-0002"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from small_suite import PAYS, Suite
 
-from pytest_specdec.benchmark import OPERATION
+from pytest_specdec.plugin.benchmark import OPERATION
 
 ROWS = """
 def test_speed(measurement, benchmark):

@@ -90,7 +90,7 @@ def test_a_cell_that_cannot_be_measured_as_asked_is_never_green(suite: Suite) ->
 
 def test_an_undecided_ratio_is_inconclusive_too(suite: Suite) -> None:
     suite.write(
-        "from pytest_specdec.estimate import Estimate\n"
+        "from pytest_specdec.domain.estimate import Estimate\n"
         "def test_it(measurement):\n    assert Estimate(1.0, 0.5) > measurement.throughput.value * 0 + 1.2\n"
     )
     result = suite.run("-v", "-k", "off-c2")

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from pytest_specdec.baseline import BaselinePoint, BaselineRun
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.cost import Price
+from pytest_specdec.domain.acceptance import acceptance_from
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.price import Price
+from pytest_specdec.domain.token_check import token_truth
+from pytest_specdec.domain.traffic import RequestSample
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.gate.admission import settled
@@ -21,17 +23,15 @@ from pytest_specdec.gate.noise import Run
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms
-from pytest_specdec.gate.verdict import Outcome, Verdict
 from pytest_specdec.gate.verdicts import verdicts
-from pytest_specdec.measurement import Environment, Measurement
-from pytest_specdec.sample import RequestSample
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.results.baseline import BaselinePoint, BaselineRun
+from pytest_specdec.results.measurement import Environment, Measurement
+from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.speculation.acceptance import acceptance_from
 from pytest_specdec.speculation.health import find
 from pytest_specdec.speculation.signs import signs_of
-from pytest_specdec.tokens import token_truth
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73)

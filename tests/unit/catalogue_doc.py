@@ -19,8 +19,8 @@ from catalogue import Caught
 from expected import SPEED, START, TEXT, TEXT_CONTROLS, Expected
 from tabulate import tabulate
 
-from pytest_specdec.simulator.fault import Fault
-from pytest_specdec.simulator.faults import FAULTS, HEALTHY_CONTROLS, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.fault import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "regressions.md"
 SEEDS = 20

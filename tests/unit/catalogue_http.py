@@ -17,22 +17,22 @@ from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stor
 from catalogue_text import caught
 from expected import SPEED, START, TEXT, Expected
 
-from pytest_specdec import client
-from pytest_specdec.baseline import BaselinePoint
-from pytest_specdec.bill import Bill, Budget
-from pytest_specdec.cell import Cell, EngineSpec, Interview, Workload
+from pytest_specdec.domain import client_health as client
+from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, Workload
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.estimators.window import StopRule
 from pytest_specdec.load.point import Limits
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.measuring.answers import judge_answers
-from pytest_specdec.measuring.asking import Answers
-from pytest_specdec.measuring.carry_out import MeasureOptions, Measuring, OpenEngine
-from pytest_specdec.measuring.point import PointOptions
-from pytest_specdec.plan import Plan
-from pytest_specdec.simulator.fault import Fault
+from pytest_specdec.measure.budget import Bill, Budget
+from pytest_specdec.measure.interview import Answers
+from pytest_specdec.measure.judge_answers import judge_answers
+from pytest_specdec.measure.point import PointOptions
+from pytest_specdec.measure.runner import MeasureOptions, Measuring, OpenEngine
+from pytest_specdec.results.baseline import BaselinePoint
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.simulator.faults.fault import Fault
 from pytest_specdec.simulator.model import Preset
+from pytest_specdec.suite.plan import Plan
 
 SPEED_UP, MOST_STREAMS = 4.0, 32
 """With more streams than that the engine is not so quick: this is one process."""

@@ -9,7 +9,7 @@ from spoken import judged
 
 from pytest_specdec.outputs.checks import Outputs
 from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
-from pytest_specdec.simulator.fault import Fault
+from pytest_specdec.simulator.faults.fault import Fault
 
 _MOST_TELLING = ("canaries", "structured output", "losslessness", "task accuracy")
 """What a canary quotes says more than that texts differ."""

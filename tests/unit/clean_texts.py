@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from pytest_specdec.prompts.text import Category, Entropy, Size, write_prompt
+from pytest_specdec.workload.categories import Category, Entropy, Size, write_prompt
 
 LANGUAGES = {
     "English": "The tide comes in twice a day because the moon pulls on the water nearest to it more strongly than on the "

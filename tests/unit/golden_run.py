@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.cost import Price, cost_usd_mtok
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.verdict import Outcome, Verdict
-from pytest_specdec.measurement import Certainty, Environment, Measurement, RequestCounts, ServerTtft
-from pytest_specdec.run import Run
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price, cost_usd_mtok
+from pytest_specdec.results.measurement import Certainty, Environment, Measurement, RequestCounts, ServerTtft
+from pytest_specdec.results.run import Run
+from pytest_specdec.results.verdict import Outcome, Verdict
 
 _ENGINE = EngineSpec(model="Qwen/Qwen3.5-397B-A17B-FP8", precision="fp8", parallelism="tp8ep8")
 _WORKLOAD = Workload(isl=1024, osl=1024)

@@ -8,13 +8,13 @@ from functools import cache
 
 import msgspec
 
-from pytest_specdec.load.answer import Answer as Received
-from pytest_specdec.measuring.answers import judge_answers
-from pytest_specdec.measuring.asking import Answers, ask_through
+from pytest_specdec.load.response import Answer as Received
+from pytest_specdec.measure.interview import Answers, ask_through
+from pytest_specdec.measure.judge_answers import judge_answers
 from pytest_specdec.outputs.checks import Outputs
 from pytest_specdec.outputs.questions import Questions, make_questions
 from pytest_specdec.simulator.answer import AnswerForm
-from pytest_specdec.simulator.fault import HEALTHY, Fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.speaking import Ask, Speaker
 
 PATIENCE_S = 0.05

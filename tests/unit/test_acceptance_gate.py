@@ -11,21 +11,21 @@ import msgspec
 import pytest
 from measured import LATE, measured
 
-from pytest_specdec.baseline import BaselinePoint, BaselineRun, baseline_run
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.decision import Outcome as Decided
+from pytest_specdec.domain.acceptance import Acceptance, acceptance_from
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.gate.acceptance.check import AcceptanceCheck
+from pytest_specdec.gate.acceptance.checks import acceptance_checks
+from pytest_specdec.gate.acceptance.context_decay import context_decay
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.suite import judge_suite
-from pytest_specdec.gate.verdict import Outcome
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.simulator.faults import HEALTHY_CONTROLS, find_fault
+from pytest_specdec.results.baseline import BaselinePoint, BaselineRun, baseline_run
+from pytest_specdec.results.decision import Outcome as Decided
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.verdict import Outcome
+from pytest_specdec.simulator.faults.catalogue import HEALTHY_CONTROLS, find_fault
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.speculation.acceptance import Acceptance, acceptance_from
-from pytest_specdec.speculation.acceptance_check import AcceptanceCheck
-from pytest_specdec.speculation.acceptance_gate import acceptance_checks
-from pytest_specdec.speculation.context_decay import context_decay
 from pytest_specdec.speculation.prompt_acceptance import acceptance_by_prompt
 
 ALPHA = 0.001

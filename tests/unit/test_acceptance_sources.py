@@ -9,18 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.acceptance import SpecCounters, acceptance_from, counters_of_histogram, counters_of_tokens
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.facts import Facts
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading
 from pytest_specdec.errors import EngineError
-from pytest_specdec.facts import Facts
-from pytest_specdec.measuring.crosscheck import Looks, observed_acceptance, observed_ttft, refuse_other_acceptance
-from pytest_specdec.sample import PlannedRequest, RequestSample
-from pytest_specdec.speculation.acceptance import (
-    SpecCounters,
-    acceptance_from,
-    counters_of_histogram,
-    counters_of_tokens,
-)
+from pytest_specdec.measure.crosscheck import Looks, observed_acceptance, observed_ttft, refuse_other_acceptance
 
 K3 = Facts(draft_tokens=3)
 

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine import sglang, vllm
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
 from pytest_specdec.engine.detect import ADAPTERS
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
-from pytest_specdec.facts import Facts
 from pytest_specdec.simulator.server import SimulatorOptions, start
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"

@@ -10,17 +10,17 @@ from answers import plain
 from spoken import Spoken, judged, off, questions, said
 
 from pytest_specdec.errors import EngineError
-from pytest_specdec.load.answer import Answer as Received
-from pytest_specdec.measuring.answers import judge_answers
-from pytest_specdec.measuring.asking import MOST_LATE
+from pytest_specdec.load.response import Answer as Received
+from pytest_specdec.measure.interview import MOST_LATE
+from pytest_specdec.measure.judge_answers import judge_answers
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.canaries import Group, judge_groups
 from pytest_specdec.outputs.questions import CONVERSATIONS, LONG_TEXTS, TASKS, TEXTS, TURNS, make_questions
 from pytest_specdec.outputs.verdict import OutputOutcome
-from pytest_specdec.prompts.tags import tag_of
-from pytest_specdec.simulator.fault import HEALTHY
-from pytest_specdec.simulator.faults import find_fault
+from pytest_specdec.simulator.faults.catalogue import find_fault
+from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.text import count_tokens
+from pytest_specdec.workload.tags import tag_of
 
 PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
 OWN, EARLIER, OTHER = (tag_of(0, number) for number in range(3))

@@ -8,17 +8,17 @@ import msgspec
 import pytest
 from measured import ENVIRONMENT, LATE, measured
 
-from pytest_specdec import accepting
-from pytest_specdec.baseline import Baselines, load_baseline
-from pytest_specdec.baseline_update import Acceptor, refusal, update
-from pytest_specdec.cell import Cell
+from pytest_specdec.domain.cell import Cell
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.decision import Decision, Evidence
-from pytest_specdec.gate.decision import Outcome as Decided
 from pytest_specdec.gate.evidence import unique_names
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.repeats import merge_runs, usable
+from pytest_specdec.pipeline import accept as accepting
+from pytest_specdec.results.baseline import Baselines, load_baseline
+from pytest_specdec.results.baseline_update import Acceptor, refusal, update
+from pytest_specdec.results.decision import Decision, Evidence
+from pytest_specdec.results.decision import Outcome as Decided
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.merge import merge_runs, usable
+from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
 from pytest_specdec.speculation.health import Finding
 
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status, Traffic
 from pytest_specdec.estimators.batches import batch_seconds
-from pytest_specdec.sample import PlannedRequest, RequestSample, Status, Traffic
 
 
 def traffic(chunks: list[tuple[float, int]], start: float, end: float, status: Status = "ok") -> Traffic:

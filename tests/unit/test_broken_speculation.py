@@ -10,15 +10,15 @@ import pytest
 from measured import measured
 from whole_stream import parse_stream
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
-from pytest_specdec.speculation.acceptance import (
+from pytest_specdec.domain.acceptance import (
     Acceptance,
     SpecCounters,
     acceptance_from,
     counters_of_tokens,
     gauge_acceptance,
 )
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.speculation.health import Finding, find
 from pytest_specdec.speculation.signs import Signs, signs_of
 

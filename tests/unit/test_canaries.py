@@ -18,7 +18,7 @@ from pytest_specdec.outputs.canaries import CANARIES, Case, findings, judge_cana
 from pytest_specdec.outputs.repetition import loop_in
 from pytest_specdec.outputs.text_signs import non_text, switched_script
 from pytest_specdec.outputs.verdict import OutputOutcome
-from pytest_specdec.prompts.tags import tag_of
+from pytest_specdec.workload.tags import tag_of
 
 PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
 OWN, OTHER = tag_of(0, 1), tag_of(0, 2)

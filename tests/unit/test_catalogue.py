@@ -15,9 +15,9 @@ import pytest
 from expected import SPEED, START, TEXT, TEXT_CONTROLS
 from spoken import Spoken, judged, off, questions, said
 
-from pytest_specdec.measuring.answers import judge_answers
-from pytest_specdec.simulator.fault import HEALTHY, Fault
-from pytest_specdec.simulator.faults import FAULTS, HEALTHY_CONTROLS, find_fault
+from pytest_specdec.measure.judge_answers import judge_answers
+from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, find_fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 
 SEEDS = (0, 1)
 PAGE = Path(__file__).parents[2] / "docs" / "regressions.md"

@@ -9,9 +9,9 @@ from catalogue import reason_of
 from catalogue_http import OVER_HTTP, catch_beside_off, catch_start, measure, unlimited_client
 from expected import SPEED, START
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
 from pytest_specdec.errors import SpecdecError
-from pytest_specdec.simulator.faults import find_fault
+from pytest_specdec.simulator.faults.catalogue import find_fault
 from pytest_specdec.simulator.presets import find_preset
 
 TINY = find_preset("tiny")

@@ -13,10 +13,18 @@ from clean_texts import CLEAN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.dice import Dice
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.prompts.tags import MOST_PROMPTS, number_of, tag_of, tags_in
-from pytest_specdec.prompts.text import CHARACTERS, RETRIEVAL_FACTOR, Category, Entropy, Size, TextPrompt, write_prompt
+from pytest_specdec.workload.categories import (
+    CHARACTERS,
+    RETRIEVAL_FACTOR,
+    Category,
+    Entropy,
+    Size,
+    TextPrompt,
+    write_prompt,
+)
+from pytest_specdec.workload.stable_random import Dice
+from pytest_specdec.workload.tags import MOST_PROMPTS, number_of, tag_of, tags_in
 
 KINDS = list(itertools.product(Category, Entropy))
 kinds = st.sampled_from(KINDS)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload, engine_order, parse_parallelism, parse_sequence, short_model
+from pytest_specdec.domain.cell import (
+    Cell,
+    EngineSpec,
+    Workload,
+    engine_order,
+    parse_parallelism,
+    parse_sequence,
+    short_model,
+)
 from pytest_specdec.errors import InvalidInputError
 
 engines = st.builds(

@@ -19,8 +19,8 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec import client as client_module
-from pytest_specdec.client import ClientHealth, client_limited
+from pytest_specdec.domain import client_health as client_module
+from pytest_specdec.domain.client_health import ClientHealth, client_limited
 from pytest_specdec.load.vitals import Vitals
 
 KERNEL = ClientHealth(
@@ -176,9 +176,9 @@ def test_lags_are_summed_up_in_milliseconds() -> None:
 
 CHILD = """
 import asyncio, os, sys, time, msgspec, uvloop
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.load.point import Limits, put_under_load
-from pytest_specdec.load.prompts import PromptWriter
+from pytest_specdec.load.writers import PromptWriter
 from pytest_specdec.load.target import Target
 from pytest_specdec.estimators.window import Reviewer, StopRule
 

@@ -9,9 +9,9 @@ import pytest
 from measured import measured
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, EXIT_NOT_COMPARABLE, main
-from pytest_specdec.run import Run, save_run
-from pytest_specdec.sources.inferencex import load_inferencex
-from pytest_specdec.sources.selection import Selection, published_comparisons
+from pytest_specdec.importers.inferencex import load_inferencex
+from pytest_specdec.importers.selection import Selection, published_comparisons
+from pytest_specdec.results.run import Run, save_run
 
 ROW = {
     "hw": "h200-sxm",

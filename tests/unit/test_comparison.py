@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.cost import PRICE_BOOKS, TIERS, Price, cost_usd_mtok, j_tok, list_price, tok_s_mw
-from pytest_specdec.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.price import PRICE_BOOKS, TIERS, Price, cost_usd_mtok, j_tok, list_price, tok_s_mw
 from pytest_specdec.errors import InvalidInputError, NotComparableError, NotMeasuredError
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.metric import METRICS
 from pytest_specdec.report.comparison_table import comparison_frame, comparison_table
 
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73)

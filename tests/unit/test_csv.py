@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from measured import ENVIRONMENT, measured
 from msgspec.structs import replace
 
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.measurement import Measurement, curve_of
+from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.export import frame_csv, write_outputs
 from pytest_specdec.report.run_report import point_frame
+from pytest_specdec.results.measurement import Measurement, curve_of
 
 LINK = '=HYPERLINK("http://evil.example","see")'
 

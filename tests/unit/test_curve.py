@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_specdec.curve import Curve, CurveIdentity, Point, steffen_slopes
+from pytest_specdec.domain.curve import Curve, CurveIdentity, Point, steffen_slopes
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import InvalidInputError, NotComparableError, NotMeasuredError
-from pytest_specdec.estimate import Estimate
 
 
 def point(x: float, y: float, concurrency: int = 8, half: float | None = None) -> Point:

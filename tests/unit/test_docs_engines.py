@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.domain.facts import Facts, parse_facts
 from pytest_specdec.engine import sglang, trtllm, vllm
 from pytest_specdec.engine.counters import Samples
 from pytest_specdec.engine.recipes import RECIPES, Start, Template, template_values
-from pytest_specdec.facts import Facts, parse_facts
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "engines.md").read_text()

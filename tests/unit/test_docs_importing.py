@@ -9,10 +9,10 @@ import pytest
 from peer_files import DATA
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.peers.meaning import IMPORTED, MEANINGS
+from pytest_specdec.importers.definitions import IMPORTED, MEANINGS
+from pytest_specdec.importers.detect import load_peers
 from pytest_specdec.report.peer_report import comparable_table, meaning_table
 from pytest_specdec.report.render import Table, markdown
-from pytest_specdec.sources.kinds import load_peers
 
 DOCS = (Path(__file__).parents[2] / "docs" / "importing.md").read_text()
 PLAIN = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine.detect import ADAPTERS
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle

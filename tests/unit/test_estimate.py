@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import InconclusiveError
-from pytest_specdec.estimate import Estimate
 
 positive = st.floats(1e-3, 1e6)
 halves = st.one_of(st.none(), st.floats(0, 1e3))

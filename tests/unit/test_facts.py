@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.domain.facts import (
+    Facts,
+    canonical_verification,
+    contradictions,
+    facts_for,
+    parse_facts,
+    served_precision,
+)
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.facts import Facts, canonical_verification, contradictions, facts_for, parse_facts, served_precision
 
 MTP3 = EngineSpec(model="m", precision="fp8", parallelism="tp8ep8", mtp=3)
 AGREEING = Facts(

@@ -16,23 +16,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Workload
-from pytest_specdec.cost import Price
+from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, acceptance_from
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.price import Price
+from pytest_specdec.domain.token_check import token_truth
 from pytest_specdec.engine.counters import EngineReading, Samples
 from pytest_specdec.engine.sglang import Sglang
 from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.summary import summarize
-from pytest_specdec.metric import METRICS
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.example import example
-from pytest_specdec.simulator.fault import HEALTHY, Cause, Fault, Timing
-from pytest_specdec.simulator.faults import FAULTS, HEALTHY_CONTROLS, QUANTITIES, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, QUANTITIES, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Cause, Fault, Timing
+from pytest_specdec.simulator.json_example import example
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.virtual import VirtualRun, run_closed_loop
-from pytest_specdec.speculation.acceptance import Acceptance, SpecCounters, acceptance_from
-from pytest_specdec.tokens import token_truth
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 TINY = find_preset("tiny")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.noise import (
@@ -25,7 +26,6 @@ from pytest_specdec.gate.noise import (
 from pytest_specdec.gate.presets import PRESETS, Preset, oriented_log
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Prior, fit_prior, squeeze
-from pytest_specdec.metric import METRICS
 
 METRIC = "total_tok_s_gpu"
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.at_once import decide_at_once
 from pytest_specdec.gate.confirm import Question, evidence_shares, levels, look_at_rows, settle, with_one_start
-from pytest_specdec.gate.decision import Decision, Evidence, Outcome, SuiteDecision
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,
     ExtraHypothesis,
@@ -32,6 +31,7 @@ from pytest_specdec.gate.noise import fit_noise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms, spent_at
+from pytest_specdec.results.decision import Decision, Evidence, Outcome, SuiteDecision
 
 THOROUGH = Terms(exhaustive=True, improvements=True)
 losses = st.dictionaries(st.sampled_from(sorted(cells(8))), st.floats(-0.25, 0.25), max_size=8)

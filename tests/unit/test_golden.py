@@ -16,7 +16,7 @@ from pytest_specdec.report.export import markdown_page
 from pytest_specdec.report.render import terminal
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.trackers import bencher, github_bigger
-from pytest_specdec.run import save_run
+from pytest_specdec.results.run import save_run
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

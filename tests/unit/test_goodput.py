@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status, Traffic
 from pytest_specdec.errors import InconclusiveError, InvalidInputError
 from pytest_specdec.estimators.goodput import goodput, is_good
 from pytest_specdec.estimators.slo import Slo, parse_slo
-from pytest_specdec.sample import PlannedRequest, RequestSample, Status, Traffic
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
 

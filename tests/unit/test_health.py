@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
-from pytest_specdec.speculation.acceptance import SpecCounters, acceptance_from, gauge_acceptance
+from pytest_specdec.domain.acceptance import SpecCounters, acceptance_from, gauge_acceptance
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.token_check import TokenTruth
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.speculation.health import Finding, find
 from pytest_specdec.speculation.signs import Signs, signs_of
-from pytest_specdec.tokens import TokenTruth
 
 MTP = Cell(EngineSpec(model="m", precision="fp8", mtp=3), Workload(isl=1024, osl=1024), 16)
 OFF = msgspec.structs.replace(MTP, engine=MTP.engine.off())

@@ -12,17 +12,26 @@ from hypothesis import strategies as st
 from measured import PRICE, measured
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, main
-from pytest_specdec.cost import Price, cost_usd_mtok
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.price import Price, cost_usd_mtok
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.verdict import Outcome, Verdict
-from pytest_specdec.history import OF_PRICE, OF_SLO, HistoryPoint, SavedRun, Series, history_series, read_runs, selected
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS
 from pytest_specdec.report.history_page import drawing, history_page
 from pytest_specdec.report.history_table import history_tables, sparkline, strip
 from pytest_specdec.report.render import terminal
-from pytest_specdec.run import Run, save_run
+from pytest_specdec.results.history import (
+    OF_PRICE,
+    OF_SLO,
+    HistoryPoint,
+    SavedRun,
+    Series,
+    history_series,
+    read_runs,
+    selected,
+)
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import Run, save_run
+from pytest_specdec.results.verdict import Outcome, Verdict
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CELL = measured().cell

@@ -16,15 +16,15 @@ from peer_files import DATA, aiperf, sample, sglang, write
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, EXIT_NOT_COMPARABLE, main
 from pytest_specdec.errors import BrokenFileError
-from pytest_specdec.peers.curves import compare_peers, join
-from pytest_specdec.peers.meaning import SERVER, TOKENIZER, USAGE, USAGE_OR_REQUESTED, USAGE_OR_TOKENIZER
-from pytest_specdec.peers.result import PeerResult
-from pytest_specdec.run import Run, save_run
-from pytest_specdec.sources.aiperf import is_aiperf, read_aiperf
-from pytest_specdec.sources.documents import Document, read_documents
-from pytest_specdec.sources.kinds import load_peers, meaning_of
-from pytest_specdec.sources.sglang_bench import is_sglang_bench, read_sglang_bench
-from pytest_specdec.sources.vllm_bench import is_vllm_bench, read_vllm_bench
+from pytest_specdec.importers.aiperf import is_aiperf, read_aiperf
+from pytest_specdec.importers.curves import compare_peers, join
+from pytest_specdec.importers.definitions import SERVER, TOKENIZER, USAGE, USAGE_OR_REQUESTED, USAGE_OR_TOKENIZER
+from pytest_specdec.importers.detect import load_peers, meaning_of
+from pytest_specdec.importers.documents import Document, read_documents
+from pytest_specdec.importers.result import PeerResult
+from pytest_specdec.importers.sglang_bench import is_sglang_bench, read_sglang_bench
+from pytest_specdec.importers.vllm_bench import is_vllm_bench, read_vllm_bench
+from pytest_specdec.results.run import Run, save_run
 
 unhurried = settings(deadline=None, max_examples=25)
 GOLDEN = Path(__file__).parent.parent / "golden"

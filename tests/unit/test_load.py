@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.traffic import PlannedRequest
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, LoadResult, Progress, _incomplete, put_under_load
-from pytest_specdec.load.prompts import PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.load.target import Target
-from pytest_specdec.sample import PlannedRequest
+from pytest_specdec.load.writers import PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import TEMPLATE_TOKENS, count_tokens
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_stream import parse_stream
 
+from pytest_specdec.domain.acceptance import SpecCounters
 from pytest_specdec.load.sse import Stream, spread_tokens
-from pytest_specdec.speculation.acceptance import SpecCounters
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 RECORDED = {path.stem: path.read_bytes() for path in sorted(SAMPLES.glob("*.sse"))}

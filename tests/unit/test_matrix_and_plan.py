@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.axes import TIERS
-from pytest_specdec.cost import Price
+from pytest_specdec.domain.price import Price
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.matrix import Matrix
-from pytest_specdec.plan import Plan
+from pytest_specdec.suite.axes import TIERS
+from pytest_specdec.suite.matrix import Matrix
+from pytest_specdec.suite.plan import Plan
 
 HERE = Path(__file__).parent
 FULL = {"model": "m", "precision": "fp8", "sequence": "1k1k", "concurrency": [4, 8]}

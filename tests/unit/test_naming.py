@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import EngineSpec
-from pytest_specdec.matrix import OutputSubject
-from pytest_specdec.naming import named_apart
+from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.domain.naming import named_apart
+from pytest_specdec.suite.matrix import OutputSubject
 
 
 class Thing:

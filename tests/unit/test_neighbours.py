@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Workload
-from pytest_specdec.curve import Point
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.curve import Point
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.look import LookReview, rough_interactivity
 from pytest_specdec.estimators.neighbours import Wanted, look_s, next_concurrency, next_wanted, reading_precision
 from pytest_specdec.estimators.window import Aim, StopRule
-from pytest_specdec.sample import Traffic
 from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_specdec.option_values import EndpointOption, endpoint, exporter, gpus
+from pytest_specdec.pipeline.option_values import EndpointOption, endpoint, exporter, gpus
 
 NO_ADDRESS = [
     "http://host:port/v1",

@@ -15,12 +15,12 @@ from measured import ENVIRONMENT, measured
 from msgspec.structs import replace
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.cell import Workload
-from pytest_specdec.measurement import Measurement
+from pytest_specdec.domain.cell import Workload
 from pytest_specdec.report.html import json_block, page
 from pytest_specdec.report.page_data import run_document
 from pytest_specdec.report.page_document import PageDocument
-from pytest_specdec.run import Run, save_run
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import Run, save_run
 from pytest_specdec.speculation.health import Finding
 
 OFF = [measured(c, throughput=y, interactivity=x) for c, x, y in ((4, 120.0, 120.0), (16, 70.0, 280.0))]

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_specdec.speculation.acceptance_check import BOUNDS, LENGTH, TREND
-from pytest_specdec.speculation.paired_loss import Bounds, Loss, holm, paired_loss, paired_trend, unpaired_loss
+from pytest_specdec.gate.acceptance.check import BOUNDS, LENGTH, TREND
+from pytest_specdec.gate.acceptance.loss import Bounds, Loss, holm, paired_loss, paired_trend, unpaired_loss
 
 ALPHA = 0.01
 PROMPTS = 80

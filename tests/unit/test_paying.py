@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import at_rate, measured
 
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.speculation.paying import Gain, best_draft_tokens, gains, limit
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.payoff import Gain, best_draft_tokens, gains, limit
 
 
 def point(concurrency: int, *, mtp: int, throughput: float, step_ms: float, length: float | None = None) -> Measurement:

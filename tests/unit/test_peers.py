@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import InvalidInputError, NotComparableError
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.peers.curves import compare_peers, join
-from pytest_specdec.peers.meaning import (
+from pytest_specdec.importers.curves import compare_peers, join
+from pytest_specdec.importers.definitions import (
     AIPERF,
     IMPORTED,
     MEANINGS,
@@ -24,7 +24,7 @@ from pytest_specdec.peers.meaning import (
     differences,
     refuse_other_tool,
 )
-from pytest_specdec.peers.result import PeerResult
+from pytest_specdec.importers.result import PeerResult
 
 unhurried = settings(deadline=None, max_examples=40)
 

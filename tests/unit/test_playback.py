@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import ENVIRONMENT, measured
 
-from pytest_specdec.benchmark import PlaybackClock, group_of, seconds_per_token
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import Measurement
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.plugin.benchmark import PlaybackClock, group_of, seconds_per_token
+from pytest_specdec.results.measurement import Measurement
 
 
 def with_batches(batches_s: tuple[float, ...], output_tok_s_gpu: float = 50.0) -> Measurement:

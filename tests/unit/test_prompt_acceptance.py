@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import measured
 
-from pytest_specdec.baseline import BaselineFile, BaselineRun, baseline_run, load_baseline, save_baseline
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, counters_of_histogram
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status
 from pytest_specdec.engine.sglang import Sglang
 from pytest_specdec.engine.vllm import Vllm
-from pytest_specdec.load.prompts import PromptWriter
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
-from pytest_specdec.repeats import merge_runs
-from pytest_specdec.sample import PlannedRequest, RequestSample, Status
+from pytest_specdec.load.writers import PromptWriter
+from pytest_specdec.results.baseline import BaselineFile, BaselineRun, baseline_run, load_baseline, save_baseline
+from pytest_specdec.results.merge import merge_runs
 from pytest_specdec.simulator.server import SimulatorOptions, start
-from pytest_specdec.speculation.acceptance import Acceptance, SpecCounters, counters_of_histogram
 from pytest_specdec.speculation.prompt_acceptance import (
     MOST_PROMPTS,
     PromptAcceptance,

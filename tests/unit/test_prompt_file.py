@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
-from pytest_specdec.prompts.file import SHAPES, FilePrompt, Message, PromptFile, load_prompts
+from pytest_specdec.workload.prompt_file import SHAPES, FilePrompt, Message, PromptFile, load_prompts
 
 DATA = Path(__file__).parent.parent / "data" / "prompt_files"
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import ENVIRONMENT, PRICE, measured
 
-from pytest_specdec.baseline import BaselinePoint, BaselineRun, why_not_comparable
-from pytest_specdec.cell import Workload, parse_sequence
+from pytest_specdec.domain.cell import Workload, parse_sequence
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.load.prompts import TextWriter
 from pytest_specdec.load.target import Target
-from pytest_specdec.matrix import Matrix
-from pytest_specdec.prompts.regime import CATEGORIES, SIZES, Regime
-from pytest_specdec.prompts.text import CHARACTERS, Category, Entropy
-from pytest_specdec.schedule import PROMPTS_PER_POINT, closed_loop_requests
+from pytest_specdec.load.writers import TextWriter
+from pytest_specdec.results.baseline import BaselinePoint, BaselineRun, why_not_comparable
+from pytest_specdec.suite.matrix import Matrix
+from pytest_specdec.workload.categories import CHARACTERS, Category, Entropy
+from pytest_specdec.workload.regime import CATEGORIES, SIZES, Regime
+from pytest_specdec.workload.schedule import PROMPTS_PER_POINT, closed_loop_requests
 
 HERE = Path(__file__).parent
 MARKER = {"model": "m", "precision": "fp8", "concurrency": 4}

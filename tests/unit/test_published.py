@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.cost import list_price
-from pytest_specdec.curve import Curve, Point
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.publication import published_tables
-from pytest_specdec.sources.inferencex import load_inferencex
-from pytest_specdec.sources.selection import Selection, published_comparisons
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.curve import Curve, Point
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import list_price
+from pytest_specdec.domain.published import published_tables
+from pytest_specdec.importers.inferencex import load_inferencex
+from pytest_specdec.importers.selection import Selection, published_comparisons
 
 DATA = Path(__file__).parent.parent / "data" / "inferencex"
 GOLDEN = Path(__file__).parent.parent / "golden"

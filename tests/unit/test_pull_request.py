@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
 
-from pytest_specdec.bill import Cost
-from pytest_specdec.cell import Cell, EngineSpec
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.decision import Decision, Evidence, SuiteDecision
-from pytest_specdec.gate.decision import Outcome as Decided
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.cell import Cell, EngineSpec
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.measure.budget import Cost
 from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.pull_request import COMMENT_BYTES, headline, pull_request_page
 from pytest_specdec.report.render import Table, escaped, markdown
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.step_summary import LIMIT_BYTES, append_step_summary
-from pytest_specdec.run import RawRun, Run, compare_modes
+from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.results.decision import Outcome as Decided
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import RawRun, Run, compare_modes
+from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
 from pytest_specdec.speculation.diagnosis import diagnose
 
 GOLDEN = Path(__file__).parent.parent / "golden"

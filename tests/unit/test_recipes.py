@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from pytest_specdec.cell import EngineSpec
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.recipes import RECIPES, Start, Template, template_values
 from pytest_specdec.errors import InvalidInputError
 

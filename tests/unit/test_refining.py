@@ -6,9 +6,9 @@ import math
 
 from measured import WORKLOAD, measured
 
-from pytest_specdec.facts import Facts
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.measuring.refining import Looked, refining
+from pytest_specdec.domain.facts import Facts
+from pytest_specdec.measure.refine import Looked, refining
+from pytest_specdec.results.measurement import Measurement
 
 LEVEL = 30.0
 

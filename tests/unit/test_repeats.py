@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
 
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.repeats import mean, merge_runs
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.results.merge import mean, merge_runs
 
 estimates = st.builds(Estimate, st.floats(1, 1e4), st.none() | st.floats(0, 100))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.run_folder import new_run_path
+from pytest_specdec.results.run_folder import new_run_path
 
 NOW = datetime(2026, 11, 25, 12, 30, tzinfo=UTC)
 

@@ -16,8 +16,8 @@ from pytest_specdec.outputs.answer import NEAR_TIE_NATS, Answer, Fork, divergenc
 from pytest_specdec.outputs.task_accuracy import solved
 from pytest_specdec.outputs.tasks import make_tasks
 from pytest_specdec.simulator.answer import AnswerForm
-from pytest_specdec.simulator.fault import HEALTHY, Fault, Saying
-from pytest_specdec.simulator.faults import find_fault
+from pytest_specdec.simulator.faults.catalogue import find_fault
+from pytest_specdec.simulator.faults.fault import HEALTHY, Fault, Saying
 from pytest_specdec.simulator.script import NEAR_TIES_WITHIN, Prompt, Script
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.speaking import Ask, Speaker

@@ -11,7 +11,7 @@ from measured import ENVIRONMENT, measured
 from msgspec.structs import replace
 
 from pytest_specdec.errors import EngineError
-from pytest_specdec.secrets import Secrets, find_secrets
+from pytest_specdec.redaction import Secrets, find_secrets
 
 KEY = "hunter2-hunter2"
 

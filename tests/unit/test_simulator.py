@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_stream import parse_stream
 
-from pytest_specdec.cell import Workload
-from pytest_specdec.cost import Price
+from pytest_specdec.domain.acceptance import acceptance_from
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.price import Price
 from pytest_specdec.engine.counters import Samples
 from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
@@ -26,7 +27,6 @@ from pytest_specdec.simulator.presets import PRESETS, find_preset, preset_for_mo
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import count_tokens, output_text
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.speculation.acceptance import acceptance_from
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 TINY = find_preset("tiny")

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Workload
-from pytest_specdec.cost import Price
+from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, acceptance_from
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.errors import EngineError, NotMeasuredError
-from pytest_specdec.estimate import Estimate
 from pytest_specdec.estimators.steady import batch_mean, median_estimate
 from pytest_specdec.estimators.summary import acceptance_length, speeds, summarize
-from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
-from pytest_specdec.schedule import closed_loop_requests
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
-from pytest_specdec.speculation.acceptance import Acceptance, SpecCounters, acceptance_from
+from pytest_specdec.workload.schedule import closed_loop_requests
 
 PRICE = Price(usd_per_gpu_hour=1.0, kw_per_gpu=1.0)
 EXACT = Workload(isl=100, osl=100, shortest=1.0)

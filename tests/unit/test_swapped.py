@@ -6,8 +6,8 @@ import pytest
 from measured import LATE, measured
 from msgspec.structs import replace
 
-from pytest_specdec.measurement import Measurement
-from pytest_specdec.run import merge_swapped
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import merge_swapped
 from pytest_specdec.speculation.health import Finding
 
 BROKEN = Finding(check="drafter-broken", severity="broken", words="the first draft token is hardly ever accepted")

@@ -18,9 +18,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec import option_values
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gpu.readings import (
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.pipeline import option_values
+from pytest_specdec.telemetry import sampler as sampler_module
+from pytest_specdec.telemetry.dcgm import parse_dcgm
+from pytest_specdec.telemetry.nvml import open_nvml
+from pytest_specdec.telemetry.readings import (
     THROTTLE_BITS,
     GpuReading,
     GpuTelemetry,
@@ -30,9 +33,6 @@ from pytest_specdec.gpu.readings import (
     summarize_gpus,
     throttled,
 )
-from pytest_specdec.telemetry import sampler as sampler_module
-from pytest_specdec.telemetry.dcgm import parse_dcgm
-from pytest_specdec.telemetry.nvml import open_nvml
 from pytest_specdec.telemetry.sampler import GpuSampler, open_source
 from pytest_specdec.telemetry.source import GpuSource, choose, on_this_host
 

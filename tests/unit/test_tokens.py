@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.sample import PlannedRequest, RequestSample, Status
-from pytest_specdec.tokens import METRICS_OFF, token_truth
+from pytest_specdec.domain.token_check import METRICS_OFF, token_truth
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status
 
 
 def sample(tokens: int, status: Status = "ok", *, osl: int = 100, prompt: int | None = 50) -> RequestSample:

@@ -11,11 +11,11 @@ import pytest
 from measured import ENVIRONMENT, measured
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.cell import Workload
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.flat import series
 from pytest_specdec.report.trackers import CHARTED, TRACKERS, bencher, github_bigger, github_smaller, tracker_for
-from pytest_specdec.run import Run, save_run
+from pytest_specdec.results.run import Run, save_run
 
 SIMULATED = msgspec.structs.replace(ENVIRONMENT, hardware="simulated-h200", engine="simulated", simulated="tiny")
 

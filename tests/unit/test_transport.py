@@ -28,19 +28,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_stream import parse_stream
 
-from pytest_specdec.cell import Arrivals, Cell, EngineSpec, Workload
+from pytest_specdec.domain.cell import Arrivals, Cell, EngineSpec, Workload
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load import connection as connection_module
 from pytest_specdec.load import point as point_module
-from pytest_specdec.load.answer import Answer
 from pytest_specdec.load.connection import Connection
 from pytest_specdec.load.point import Limits, LoadResult, put_under_load
-from pytest_specdec.load.prompts import PromptWriter
+from pytest_specdec.load.response import Answer
 from pytest_specdec.load.route import Route
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
-from pytest_specdec.schedule import requests_of
+from pytest_specdec.load.writers import PromptWriter
+from pytest_specdec.workload.schedule import requests_of
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 RECORDED = {path.stem: path.read_bytes() for path in sorted(SAMPLES.glob("*.sse"))}

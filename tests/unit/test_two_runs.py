@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from pytest_specdec.__main__ import main
 from pytest_specdec.errors import NotComparableError
-from pytest_specdec.measurement import Measurement
 from pytest_specdec.report.page_data import run_document
 from pytest_specdec.report.pull_request import pull_request_page
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.two_runs import compare_runs
-from pytest_specdec.run import Run, save_run
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.run import Run, save_run
 
 OFF = [measured(c, throughput=y, interactivity=x) for c, x, y in ((4, 120.0, 120.0), (16, 70.0, 280.0))]
 MTP = [measured(c, mtp=3, throughput=y, interactivity=x) for c, x, y in ((4, 160.0, 160.0), (16, 96.0, 250.0))]

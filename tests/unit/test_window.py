@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_specdec.cell import Workload
+from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.estimators.steady import PARTS, Batches, trend
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.estimators.window import FLAT, Aim, Review, Reviewer, StopRule, is_flat, median_gap_s
-from pytest_specdec.sample import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.virtual import run_closed_loop
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from pytest_specdec.cell import Cell, EngineSpec, Workload
-from pytest_specdec.cost import Price
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.gate.verdict import MetricVerdict, Outcome, Verdict
-from pytest_specdec.measurement import Environment, Measurement, RequestCounts
-from pytest_specdec.run import Run
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price
+from pytest_specdec.results.measurement import Environment, Measurement, RequestCounts
+from pytest_specdec.results.run import Run
+from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
 
 ENVIRONMENT = Environment(hardware="h200", engine="vllm", version="0.20.0", endpoint="http://a:8000/v1")
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73, source="a list")

@@ -13,14 +13,14 @@ import pytest
 from msgspec.structs import replace
 from sample_runs import curves, large_run, point, run_of, two_runs
 
-from pytest_specdec.cost import Price, cost_usd_mtok, list_price, tok_s_mw
-from pytest_specdec.estimate import Estimate
-from pytest_specdec.measurement import Measurement, curve_of
-from pytest_specdec.metric import METRICS
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.price import Price, cost_usd_mtok, list_price, tok_s_mw
+from pytest_specdec.importers.inferencex import load_inferencex
+from pytest_specdec.importers.selection import Selection, published_comparisons
 from pytest_specdec.report.html import comparisons_page, page
-from pytest_specdec.run import Run, by_curve, compare_modes
-from pytest_specdec.sources.inferencex import load_inferencex
-from pytest_specdec.sources.selection import Selection, published_comparisons
+from pytest_specdec.results.measurement import Measurement, curve_of
+from pytest_specdec.results.run import Run, by_curve, compare_modes
 
 if TYPE_CHECKING:
     from opened import Opened

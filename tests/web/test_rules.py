@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import pytest_specdec.report
-from pytest_specdec.comparison import Comparison
-from pytest_specdec.cost import Price, cost_usd_mtok, j_tok, tok_s_mw
-from pytest_specdec.curve import Curve, CurveIdentity, Point, Reading
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.curve import Curve, CurveIdentity, Point, Reading
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price, cost_usd_mtok, j_tok, tok_s_mw
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimate import Estimate
 
 pytest_plugins = ["opened"]
 

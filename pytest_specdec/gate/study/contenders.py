@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from pytest_specdec.gate.decision import Outcome, SuiteDecision
 from pytest_specdec.gate.dialogue import drive
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.study.job import Cost, Job, baseline_of
 from pytest_specdec.gate.study.world import Suite
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.results.decision import Outcome, SuiteDecision
 
 Flags = NDArray[np.bool_]
 

@@ -1,0 +1,1 @@
+"""The specdec command: one module per verb."""

@@ -1,0 +1,64 @@
+"""The cells that suites want baselines for, by collecting them in a pytest of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from pytest_specdec.domain.cell import Cell
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.plugin.cell_list import CellList
+from pytest_specdec.suite.axes import TIERS
+
+_LAST_LINES = 5
+_OK = (0, 5)
+"""Exit codes of pytest: collected, and nothing to collect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteCells:
+    """What suites want stored."""
+
+    by_tier: dict[str, frozenset[Cell]]
+    """Cells that must have a baseline."""
+    ever: frozenset[Cell]
+    """Cells that any test measures in any tier: what is stored of them is no orphan."""
+    folder: Path
+    """Folder of the baselines."""
+
+
+def suite_cells(suites: Sequence[Path]) -> SuiteCells:
+    """Collect suites once per tier.
+
+    Raises:
+        InvalidInputError: they cannot be collected; the message ends with what pytest said.
+    """
+    found = {tier: _collect(suites, tier) for tier in TIERS}
+    folder = Path(next(iter(found.values())).folder)
+    return SuiteCells(
+        by_tier={tier: frozenset(listed.cells) for tier, listed in found.items()},
+        ever=frozenset().union(*(listed.measured for listed in found.values())),
+        folder=folder,
+    )
+
+
+def _collect(suites: Sequence[Path], tier: str) -> CellList:
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "cells.json"
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+        command += ["-p", "pytest_specdec.plugin.cell_list", "--specdec-cell-list", str(target), "--specdec-tier", tier]
+        done = subprocess.run(  # noqa: S603 - our own interpreter
+            [*command, *map(str, suites)], capture_output=True, text=True, check=False
+        )
+        if done.returncode not in _OK or not target.exists():
+            said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip() and line[0] != "="]
+            raise InvalidInputError(
+                f"{' '.join(map(str, suites))} cannot be collected:\n" + "\n".join(said[-_LAST_LINES:])
+            )
+        return msgspec.json.decode(target.read_bytes(), type=CellList)

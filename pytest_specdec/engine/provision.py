@@ -1,0 +1,153 @@
+"""Where the engine of a cell comes from: an attached endpoint, or the simulated engine (`launch` has the third way)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pytest_specdec.domain.cell import NATURAL, EngineSpec, mode_name
+from pytest_specdec.engine.endpoint import Endpoint
+from pytest_specdec.engine.simulated import simulated_engine
+from pytest_specdec.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """An engine that is up."""
+
+    endpoint: Endpoint
+    died: Callable[[], str] = str
+    """Says how the engine ended; empty while it runs, and for engines that are not ours."""
+
+
+class EngineSource(Protocol):
+    """Gives the endpoint of an engine specification."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no hardware is involved."""
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that a start takes, for the plan's estimate."""
+
+    @property
+    def restarts(self) -> bool:
+        """Whether opening an engine starts a server of its own."""
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say why there is no such engine here; empty when there is."""
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
+        """Have the engine up while the context lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One attached endpoint and the mode that it serves."""
+
+    model: str | None
+    """Model of the suite that it is for; None is any."""
+    mtp: int
+    endpoint: Endpoint
+    acceptance: str = NATURAL
+
+    def serves(self, engine: EngineSpec) -> bool:
+        """Whether a cell of this engine may be sent here."""
+        return (self.mtp, self.acceptance) == (engine.mtp, engine.acceptance) and self.model in (None, engine.model)
+
+    @property
+    def mode(self) -> str:
+        """`off`, `mtp3`, `mtp3-al2.5`."""
+        return mode_name(self.mtp) + ("" if self.acceptance == NATURAL else f"-al{self.acceptance}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedEngines:
+    """Running servers that the user named."""
+
+    attachments: Sequence[Attachment]
+    simulated: bool = False
+    start_s: float = 0.0
+    restarts: bool = False
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say why none of the endpoints serves this engine; empty when one does."""
+        if any(attachment.serves(engine) for attachment in self.attachments):
+            return ""
+        modes = ", ".join(dict.fromkeys(a.mode for a in self.attachments if a.model in (None, engine.model)))
+        return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
+        """Give the endpoint; its life is not ours.
+
+        Raises:
+            EngineError: there is none, or several.
+        """
+        found = [attachment for attachment in self.attachments if attachment.serves(engine)]
+        # An endpoint named for this very model beats one for any model.
+        named = [attachment for attachment in found if attachment.model] or found
+        if len(named) != 1:
+            urls = ", ".join(attachment.endpoint.shown for attachment in named)
+            raise EngineError(
+                self.refusal(engine) or f"several endpoints serve {engine}: {urls}; name the model of each"
+            )
+        yield Running(endpoint=named[0].endpoint)
+
+    def exchanged(self) -> AttachedEngines:
+        """The same two endpoints with their modes exchanged."""
+        first, second = self.attachments
+        return AttachedEngines(
+            attachments=(
+                replace(first, endpoint=second.endpoint),
+                replace(second, endpoint=first.endpoint),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedEngines:
+    """A simulated engine of its own for each specification."""
+
+    preset_of: Callable[[str], str | None]
+    """Preset for a model; None where none is known."""
+    fault: str | None = None
+    """A published regression to show, see `specdec simulate --fault list`."""
+    simulated: bool = True
+    start_s: float = 2.0
+    restarts: bool = True
+
+    def refusal(self, engine: EngineSpec) -> str:
+        """Say that there is no preset for a model; empty when there is."""
+        if self.preset_of(engine.model) is not None:
+            return ""
+        return f"no simulated preset for {engine.model}: name one with --specdec-simulate, or give --specdec-endpoint"
+
+    @contextmanager
+    def open(self, engine: EngineSpec) -> Iterator[Running]:
+        """Start the engine, and stop it at the end."""
+        preset = self.preset_of(engine.model)
+        if preset is None:
+            raise EngineError(self.refusal(engine))
+        with simulated_engine(preset, engine, fault=self.fault) as endpoint:
+            yield Running(endpoint=endpoint)
+
+
+def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str | None = None) -> tuple[int, str]:
+    """Ask an endpoint which MTP mode it serves, and whether its acceptance is pinned.
+
+    Raises:
+        EngineError: it cannot be reached, or it does not tell.
+    """
+    facts = asyncio.run(endpoint.look(model, alias, engine)).facts
+    if facts.draft_tokens is None:
+        raise EngineError(
+            f"{endpoint.shown} does not tell whether it speculates; say "
+            f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
+        )
+    return facts.draft_tokens, facts.acceptance or NATURAL

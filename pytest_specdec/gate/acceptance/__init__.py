@@ -1,0 +1,1 @@
+"""Checks of acceptance: paired by prompt, unpaired, along the context."""

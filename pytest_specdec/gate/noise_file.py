@@ -1,0 +1,35 @@
+"""The noise that a selftest found on one kind of hardware, beside its baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pytest_specdec.errors import BrokenFileError
+from pytest_specdec.gate.noise import SuiteNoise
+from pytest_specdec.results.baseline import safe_name
+from pytest_specdec.results.files import write_whole
+from pytest_specdec.results.measurement import Environment
+
+
+def noise_file(folder: Path, environment: Environment) -> Path:
+    """Where the noise of a selftest lies: in the folder of the hardware's baselines, by engine."""
+    return folder / safe_name(environment.hardware) / f"noise-{safe_name(environment.engine)}.json"
+
+
+def load_noise(path: Path) -> SuiteNoise:
+    """Read the noise that a selftest wrote.
+
+    Raises:
+        BrokenFileError: it is none.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SuiteNoise)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BrokenFileError(f"broken noise model {path}: {error}; write it anew with specdec selftest") from error
+
+
+def save_noise(noise: SuiteNoise, path: Path) -> None:
+    """Write the noise of a selftest."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(noise), indent=1).decode() + "\n")

@@ -1,1 +1,0 @@
-"""What GPUs' own sensors said, as numbers; reading them is `telemetry`."""

@@ -1,0 +1,257 @@
+"""Results of one tool -> a curve, and two such curves -> a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_specdec.domain.cell import mode_name
+from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.price import Price
+from pytest_specdec.errors import InvalidInputError, NotComparableError
+from pytest_specdec.importers.definitions import Meaning, refuse_other_tool
+from pytest_specdec.importers.result import READINGS, PeerResult
+from pytest_specdec.results.merge import mean
+
+_SAME_LENGTH = 0.05
+_NOTED_LENGTH = 0.01
+_SAME_ROUNDS = 1.5
+_FEW_ROUNDS = 5
+_MUST_AGREE = {"backend": "backend", "token_source": "source of the token counts"}
+_ONE_CURVE = {
+    "draft_tokens": "draft tokens",
+    "tool_version": "version of the tool",
+    "settings": "setting of the server",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerCurve:
+    """A sweep by one tool."""
+
+    results: tuple[PeerResult, ...]
+    gpus: int
+    curve: Curve
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its numbers mean."""
+        return self.results[0].meaning
+
+    @property
+    def isl(self) -> float:
+        """Input tokens per request, mean over the sweep."""
+        return sum(r.input_tokens for r in self.results) / sum(r.completed for r in self.results)
+
+    @property
+    def osl(self) -> float:
+        """Output tokens per request, mean over the sweep."""
+        return sum(r.output_tokens for r in self.results) / sum(r.completed for r in self.results)
+
+    @property
+    def draft_tokens(self) -> int | None:
+        """K; None where no file tells."""
+        return self.results[0].draft_tokens
+
+    def told(self, name: str) -> str:
+        """A field of the results as its files have it, several values joined; empty where none tells."""
+        return ", ".join(sorted({str(value) for r in self.results if (value := getattr(r, name)) not in ("", None)}))
+
+
+def join(results: Iterable[PeerResult], gpus: int | None = None) -> PeerCurve:
+    """Join the runs of a sweep; runs at one concurrency are averaged, one that is there twice counts once.
+
+    Args:
+        results: Runs of one tool on one engine.
+        gpus: GPUs of the engine, where the files do not tell.
+
+    Raises:
+        NotComparableError: the runs differ in more than concurrency.
+        InvalidInputError: there are none, or the number of GPUs is unknown or contradicted.
+    """
+    runs = _distinct(results)
+    if not runs:
+        raise InvalidInputError("a curve needs at least one result")
+    first = runs[0]
+    for run in runs[1:]:
+        _refuse_mixture(first, run)
+    count = _gpus(runs, gpus)
+    identity = _identity(runs)
+    by_concurrency: dict[int, list[PeerResult]] = {}
+    for run in runs:
+        by_concurrency.setdefault(run.concurrency, []).append(run)
+    points = [_point(group, count) for group in by_concurrency.values()]
+    return PeerCurve(results=tuple(runs), gpus=count, curve=Curve(points, identity))
+
+
+def compare_peers(old: PeerCurve, new: PeerCurve, price: Price | None = None) -> Comparison:
+    """Compare two sweeps by one tool, the new against the old.
+
+    Raises:
+        NotComparableError: they were made by two tools, or of two workloads; the message says in what they differ.
+    """
+    refuse_other_tool(old.meaning, new.meaning)
+    for name, words in _MUST_AGREE.items():
+        mine, theirs = getattr(new.results[0], name), getattr(old.results[0], name)
+        if mine != theirs:
+            raise NotComparableError(f"not comparable: {words} differs, {mine!r} against {theirs!r}")
+    if old.gpus != new.gpus:
+        raise NotComparableError(f"not comparable: number of GPUs differs, {new.gpus} against {old.gpus}")
+    for words, mine, theirs in (("input", new.isl, old.isl), ("output", new.osl, old.osl)):
+        if _apart(mine, theirs) > _SAME_LENGTH:
+            raise NotComparableError(
+                f"not comparable: {words} tokens per request differ, {mine:.1f} against {theirs:.1f} on average"
+            )
+    # Lengths that agree within the bound are one workload, whatever their means round to.
+    candidate = Curve(new.curve.points, replace(new.curve.identity, sequence=old.curve.identity.sequence))
+    return Comparison(candidate, old.curve, price=price, names=_names(old, new), cautions=_cautions(old, new))
+
+
+def speculation(draft_tokens: int | None) -> str:
+    """How to call what a file says of speculation."""
+    if draft_tokens is None:
+        return "not told"
+    return f"K={draft_tokens}" if draft_tokens else "Off"
+
+
+def _distinct(results: Iterable[PeerResult]) -> list[PeerResult]:
+    """Drop runs that two files both have, such as a sweep's summary."""
+    kept: list[PeerResult] = []
+    for result in results:
+        if result not in kept:
+            kept.append(result)
+    return kept
+
+
+def _refuse_mixture(one: PeerResult, other: PeerResult) -> None:
+    pairs: dict[str, tuple[object, object]] = {"tool": (one.meaning.tool, other.meaning.tool)}
+    for name, words in (_MUST_AGREE | _ONE_CURVE).items():
+        pairs[words] = getattr(one, name), getattr(other, name)
+    for name in ("isl", "osl"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if _apart(mine, theirs) > _SAME_LENGTH:
+            pairs[f"mean {name.upper()}"] = round(mine, 1), round(theirs, 1)
+    for words, (mine, theirs) in pairs.items():
+        if mine != theirs:
+            raise NotComparableError(
+                f"{one.source} and {other.source} are of two curves: {words} differs, {mine!r} and {theirs!r}"
+            )
+
+
+def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:
+    """What the runs share. A sweep may pass midnight: its days are no difference."""
+    dates = sorted({run.date for run in runs} - {""})
+    requests = sum(run.completed for run in runs)
+    isl, osl = (sum(getattr(r, f"{name}_tokens") for r in runs) / requests for name in ("input", "output"))
+    identity = CurveIdentity(
+        sequence=f"{isl:.0f}x{osl:.0f}", date=dates[0] if len(dates) == 1 else " to ".join(dates[:1] + dates[-1:])
+    )
+    mode = "" if runs[0].draft_tokens is None else mode_name(runs[0].draft_tokens)
+    for run in runs:
+        identity = identity.merged(
+            CurveIdentity(
+                model=run.model,
+                hardware=run.hardware,
+                precision=run.precision,
+                parallelism=run.parallelism,
+                engine=run.engine,
+                version=run.engine_version,
+                mode=mode,
+                workload=run.workload,
+            )
+        )
+    return identity
+
+
+def _gpus(runs: Sequence[PeerResult], given: int | None) -> int:
+    told = {run.gpus for run in runs if run.gpus is not None} | ({given} if given is not None else set())
+    if len(told) > 1:
+        numbers = " and ".join(str(count) for count in sorted(told))
+        raise InvalidInputError(f"{runs[0].source}: number of GPUs is {numbers} (--gpus and the files disagree)")
+    if not told:
+        raise InvalidInputError(f"{runs[0].source} does not tell the number of GPUs: say it with --gpus N")
+    return told.pop()
+
+
+def _point(runs: Sequence[PeerResult], gpus: int) -> Point:
+    readings = {
+        key: mean([run.readings[key] for run in runs]) for key in READINGS if all(key in run.readings for run in runs)
+    }
+    tpot, total, output = (
+        mean([Estimate(getattr(run, name)) for run in runs]) for name in ("tpot_p50_ms", "total_tok_s", "output_tok_s")
+    )
+    per_gpu = {"output_tok_s_gpu": output.scaled(1 / gpus), "tpot_p50_ms": tpot}
+    if all(run.total_tok_s > run.output_tok_s for run in runs):
+        per_gpu["input_tok_s_gpu"] = mean([Estimate((r.total_tok_s - r.output_tok_s) / gpus) for r in runs])
+    return Point(
+        interactivity=tpot.inverse(1000.0),
+        throughput=total.scaled(1 / gpus),
+        concurrency=runs[0].concurrency,
+        readings=per_gpu | readings,
+    )
+
+
+def _names(old: PeerCurve, new: PeerCurve) -> tuple[str, str]:
+    if old.draft_tokens == new.draft_tokens:
+        return "new", "old"
+    mine, theirs = (speculation(curve.draft_tokens) for curve in (new, old))
+    return f"new ({mine})", f"old ({theirs})" if old.draft_tokens is not None else "old (no speculation seen)"
+
+
+def _cautions(old: PeerCurve, new: PeerCurve) -> list[str]:
+    found = []
+    tool = old.meaning.tool
+    mine, theirs = new.told("tool_version"), old.told("tool_version")
+    if mine != theirs:
+        found.append(
+            f"version of {tool} differs, {mine or 'unknown'} against {theirs or 'unknown'}: its client may too"
+        )
+    elif not mine:
+        found.append(f"the files do not tell the version of {tool}: that both sides used one client is assumed")
+    for name, now, before in (("input", new.isl, old.isl), ("output", new.osl, old.osl)):
+        if _apart(now, before) > _NOTED_LENGTH:
+            found.append(f"{name} tokens per request are {now:.1f} against {before:.1f} on average")
+    if not any(len(side.results) > len(side.curve.points) for side in (old, new)):
+        found.append("one run per point: how far a repetition would differ is unknown")
+    found += [caution for name, side in (("old", old), ("new", new)) for caution in _few_rounds(name, side)]
+    found += _other_rounds(old, new)
+    found += [caution for side in (old, new) for caution in _run_cautions(side)]
+    return list(dict.fromkeys(found))
+
+
+def _run_cautions(side: PeerCurve) -> list[str]:
+    """What the runs say of themselves, a remark of many runs once."""
+    sources: dict[str, list[str]] = {}
+    for run in side.results:
+        for caution in run.cautions():
+            sources.setdefault(caution, []).append(run.source)
+    return [
+        f"{found[0]}{f' and {len(found) - 1} more' if len(found) > 1 else ''}: {caution}"
+        for caution, found in sources.items()
+    ]
+
+
+def _few_rounds(name: str, side: PeerCurve) -> list[str]:
+    few = {run.concurrency: run.rounds for run in side.results if run.rounds < _FEW_ROUNDS}
+    if not few:
+        return []
+    told = ", ".join(f"{rounds:.1f} at concurrency {level}" for level, rounds in sorted(few.items()))
+    return [f"{name}: few requests per stream ({told}): ramp-up and drain weigh in throughput"]
+
+
+def _other_rounds(old: PeerCurve, new: PeerCurve) -> list[str]:
+    """Ramp-up and drain weigh differently where one side sent more requests per stream."""
+    shared = {r.concurrency: r.rounds for r in old.results}
+    return [
+        f"concurrency {run.concurrency}: {run.rounds:.1f} against {shared[run.concurrency]:.1f} requests per stream, "
+        "so ramp-up and drain weigh differently"
+        for run in new.results
+        if run.concurrency in shared and _apart(run.rounds, shared[run.concurrency]) > _SAME_ROUNDS - 1
+    ]
+
+
+def _apart(one: float, other: float) -> float:
+    """Relative distance, of the smaller."""
+    return max(one, other) / min(one, other) - 1

@@ -1,0 +1,1 @@
+"""Carry a campaign out: engines up, load on, facts in, measurements out."""

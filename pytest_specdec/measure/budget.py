@@ -1,0 +1,89 @@
+"""What the measuring has cost so far, starts of servers included, and when a budget is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pytest_specdec.domain.cell import EngineSpec
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an invocation took."""
+
+    server_starts: int
+    """Servers that were started for it; 0 where they were attached."""
+    seconds: float
+    gpu_hours: float
+    """GPUs x hours while an engine was up or starting."""
+    usd: float
+
+    def words(self) -> str:
+        """`12 server starts, 34 min, 4.5 GPU-hours, $6.40`."""
+        starts = f"{self.server_starts} server start{'s' * (self.server_starts != 1)}"
+        return f"{starts}, {self.seconds / 60:.1f} min, {self.gpu_hours:.2g} GPU-hours, ${self.usd:.2f}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much may be spent; None is no limit."""
+
+    seconds: float | None = None
+    gpu_hours: float | None = None
+    usd: float | None = None
+
+    def exhausted(self, cost: Cost) -> str:
+        """Name the limit that was reached; empty while there is some left."""
+        if self.seconds is not None and cost.seconds >= self.seconds:
+            return f"the budget of {self.seconds / 60:g} min is spent"
+        if self.gpu_hours is not None and cost.gpu_hours >= self.gpu_hours:
+            return f"the budget of {self.gpu_hours:g} GPU-hours is spent"
+        if self.usd is not None and cost.usd >= self.usd:
+            return f"the budget of ${self.usd:g} is spent"
+        return ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Bill:
+    """Counts while the measuring goes."""
+
+    budget: Budget
+    usd_per_gpu_hour: float
+    server_starts: int = 0
+    _started: float = field(default_factory=time.monotonic)
+    _gpu_s: float = 0.0
+    _up_since: float | None = None
+    _gpus: int = 0
+
+    @contextmanager
+    def on_clock(self, engine: EngineSpec, *, starts: bool) -> Iterator[None]:
+        """Charge the GPUs of an engine, from before it starts until it has stopped."""
+        self.server_starts += starts
+        self._up_since, self._gpus = time.monotonic(), engine.gpus
+        try:
+            yield
+        finally:
+            self._gpu_s = self._gpu_seconds()
+            self._up_since = None
+
+    def spent(self) -> str:
+        """Name the budget that is spent; empty while there is some left."""
+        return self.budget.exhausted(self.cost())
+
+    def cost(self) -> Cost:
+        """What it has come to."""
+        hours = self._gpu_seconds() / 3600
+        return Cost(
+            server_starts=self.server_starts,
+            seconds=time.monotonic() - self._started,
+            gpu_hours=hours,
+            usd=hours * self.usd_per_gpu_hour,
+        )
+
+    def _gpu_seconds(self) -> float:
+        running = 0.0 if self._up_since is None else (time.monotonic() - self._up_since) * self._gpus
+        return self._gpu_s + running

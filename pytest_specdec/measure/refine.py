@@ -1,0 +1,60 @@
+"""What is measured besides a plan, so that each interactivity level is read between two neighbouring concurrencies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from pytest_specdec.domain.cell import Cell, Workload
+from pytest_specdec.domain.curve import Point
+from pytest_specdec.domain.facts import Facts
+from pytest_specdec.estimators.neighbours import Wanted, next_wanted, reading_precision
+from pytest_specdec.results.measurement import Measurement
+from pytest_specdec.results.merge import merge_runs
+
+_MOST_REFINED = 8
+"""A level is looked for up to so many times the highest planned concurrency."""
+
+Looked = dict[tuple[Workload, int], float]
+"""Rough interactivities of short looks by workload and concurrency, tok/s/user."""
+
+
+def refining(  # noqa: PLR0913 - a refinement is all of these
+    found: Sequence[Measurement],
+    looked: Mapping[tuple[Workload, int], float],
+    levels: Sequence[float],
+    *,
+    precision: float,
+    facts: Facts,
+    said: Callable[[str], None],
+) -> Iterator[tuple[Cell, Wanted]]:
+    """Yield what to measure next; `found` and `looked` of one engine grow meanwhile.
+
+    When nothing is left to measure for a level, it is `said` how surely the level is read.
+    """
+    planned = [m for m in found if not m.cell.rate]
+    for workload in dict.fromkeys(m.cell.workload for m in planned):
+        engine = next(m.cell.engine for m in planned if m.cell.workload == workload)
+        most = _MOST_REFINED * max(m.cell.concurrency for m in planned)
+        most = min(most, facts.max_running or most)
+        for level in levels:
+            tried: set[tuple[int, bool]] = set()
+            while True:
+                points = _points(m for m in found if m.cell.workload == workload and not m.cell.rate)
+                looks = {c: value for (of, c), value in looked.items() if of == workload}
+                wanted = next_wanted(points, looks, level, precision=precision, most=most)
+                key = None if wanted is None else (wanted.concurrency, wanted.precision is None)
+                if wanted is None or key is None or key in tried:
+                    break
+                tried.add(key)  # one that failed is not tried again
+                yield Cell(engine, workload, wanted.concurrency), wanted
+            reached = reading_precision(points, looks, level)
+            if reached is not None:
+                said(f"{engine} {workload.sequence}: read at {level:g} tok/s/user to ±{reached:.1%} of its throughput")
+
+
+def _points(found: Iterable[Measurement]) -> list[Point]:
+    """One point per concurrency, also where the plan has measured it several times."""
+    runs: dict[int, list[Measurement]] = {}
+    for measurement in found:
+        runs.setdefault(measurement.cell.concurrency, []).append(measurement)
+    return [merge_runs(several).point() for several in runs.values()]

@@ -1,1 +1,0 @@
-"""Carry a plan out: engines up, load on, facts in, measurements out."""

@@ -1,0 +1,1 @@
+"""One invocation as stages: plan, measure, judge, accept."""

@@ -1,0 +1,112 @@
+"""What happens when the tests are over: baselines, report files, the summary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_specdec.errors import SpecdecError
+from pytest_specdec.pipeline.accept import accept, stored_reach
+from pytest_specdec.report.export import frame_csv
+from pytest_specdec.report.pull_request import pull_request_page
+from pytest_specdec.report.render import screen_width, terminal
+from pytest_specdec.report.run_report import point_frame, report_run
+from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
+from pytest_specdec.report.trackers import tracker_for
+from pytest_specdec.results.files import write_whole
+from pytest_specdec.results.run import Run, run_json
+
+if TYPE_CHECKING:
+    from pytest_specdec.pipeline.invocation import SpecdecSession
+
+_WRITTEN = "baseline written:"
+Line = tuple[str, dict[str, bool]]
+
+
+def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
+    """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost.
+
+    Returns whether all of it was done.
+    """
+    session.save()
+    done = True
+    for step in (_selftest, _update, partial(_write_reports, failed_tests=failed_tests)):
+        try:
+            step(session)
+        except SpecdecError as error:
+            session.ending.append((str(error), {"red": True}))
+            done = False
+    return done
+
+
+def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
+    """The tables of the run, then what was written where."""
+    _, tables, remarks = report_run(session.run(), session.settings.levels or None)
+    for table in tables:
+        yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
+        yield "", {}
+    for remark in remarks:
+        yield remark, {"yellow": True}
+    if session.run_path is not None:
+        yield f"run saved: {_short(session.run_path, root)} (specdec report, specdec compare)", {}
+    yield from ((line.replace(f"{root}/", ""), markup) for line, markup in session.ending)
+
+
+def _selftest(session: SpecdecSession) -> None:
+    if not session.settings.selftest:
+        return
+    # Only who asks for it pays for it.
+    from pytest_specdec.pipeline.selftest import selftest  # noqa: PLC0415
+    from pytest_specdec.report.selftest_words import selftest_table  # noqa: PLC0415
+
+    found = selftest(session)
+    table = selftest_table(found.found, found.last_session, found.run_s)
+    session.ending += [(line, {}) for line in terminal(table, screen_width()).splitlines()]
+    session.ending.append(
+        (f"noise written: {found.path}: baselines without sessions of their own use it", {"green": True})
+    )
+
+
+def _update(session: SpecdecSession) -> None:
+    written = accept(session)
+    if session.settings.update is not None and not written:
+        session.ending.append(("baselines were not updated: every point has one already", {"yellow": True}))
+    for path, cells in written.items():
+        plural = "s" * (len(cells) != 1)
+        session.ending.append((f"{_WRITTEN} {path} ({len(cells)} point{plural}): review the diff", {"green": True}))
+    if written:
+        session.ending += [(line, {}) for line in stored_reach(session.baselines, written)]
+
+
+def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
+    run = session.run()
+    summary = os.environ.get(VARIABLE)
+    stored = any(text.startswith(_WRITTEN) for text, _ in session.ending)
+    page = partial(pull_request_page, run, session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
+    if summary:
+        session.ending.append((append_step_summary(page(), Path(summary)), {}))
+    for path in session.settings.reports:
+        tracker = tracker_for(path.name)
+        levels = session.settings.levels
+        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
+        session.ending.append((f"report written: {path}", {}))
+
+
+def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Callable[[], str]) -> str:
+    if suffix == ".json":
+        return run_json(run)
+    if suffix == ".csv":
+        return frame_csv(point_frame(run.measurements))
+    if suffix == ".html":
+        # Only who asks for the page pays for it.
+        from pytest_specdec.report.html import page  # noqa: PLC0415
+
+        return page(run, levels or None)
+    return pull_request()
+
+
+def _short(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -1,0 +1,50 @@
+"""A plugin for `specdec baselines`: write down the cells that tests want baselines for, and all they measure.
+
+Loaded by `-p pytest_specdec.plugin.cell_list` in a pytest of its own, so that a user's suites are collected as always.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pytest_specdec.domain.cell import Cell
+from pytest_specdec.results.files import write_whole
+from pytest_specdec.suite.subjects import cells_of
+
+_SUBJECT = "specdec_subject"
+
+
+class CellList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one collection found."""
+
+    cells: tuple[Cell, ...]
+    """Cells of tests that read a baseline."""
+    measured: tuple[Cell, ...]
+    """Cells of any test: what is stored of them may stand in for an Off mode that no endpoint serves."""
+    folder: str
+    """Folder of the baselines of that rootdir."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add where to write to."""
+    parser.addoption("--specdec-cell-list", type=Path, required=True, help="File for the cells, JSON")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the cells of the tests."""
+    cells: set[Cell] = set()
+    measured: set[Cell] = set()
+    for item in session.items:
+        callspec = getattr(item, "callspec", None)
+        subject = callspec.params.get(_SUBJECT) if callspec else None
+        if subject is not None:
+            measured.update(cells_of(subject))
+        if isinstance(subject, Cell) and "baseline" in getattr(item, "fixturenames", ()):
+            cells.add(subject)
+    folder = session.config.rootpath / str(session.config.getini("specdec_baselines"))
+    found = CellList(cells=tuple(sorted(cells)), measured=tuple(sorted(measured)), folder=str(folder))
+    write_whole(session.config.option.specdec_cell_list, msgspec.json.encode(found).decode())

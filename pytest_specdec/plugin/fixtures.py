@@ -1,0 +1,138 @@
+"""The fixtures: what a test reads of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.plugin.stash import JUDGED, SESSION, SUBJECT, SURFACES, is_worker
+
+if TYPE_CHECKING:
+    from pytest_specdec.domain.comparison import Comparison
+    from pytest_specdec.domain.curve import Curve
+    from pytest_specdec.outputs.checks import Outputs
+    from pytest_specdec.pipeline.invocation import SpecdecSession
+    from pytest_specdec.plugin.judged_baseline import JudgedBaseline
+    from pytest_specdec.results.measurement import Measurement
+    from pytest_specdec.suite.subjects import Subject
+
+
+@pytest.fixture
+def specdec_subject(request: pytest.FixtureRequest) -> Subject:
+    """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
+    _session(request)
+    request.config.stash[SURFACES].describe_once(request)
+    return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Measurement:
+    """The measurement of this test's cell; `assert measurement >= baseline` reads the suite's verdict.
+
+    `measurement.throughput`, `.interactivity`, `.acceptance_length` and `.value("ttft_p50_ms")` are intervals: a
+    comparison with a number passes or fails where the 95 % interval decides, and is inconclusive where it does not. A
+    test that also takes pytest-benchmark's `benchmark` is a row of its table, whose OPS are output tokens per second.
+    """
+    from pytest_specdec.domain.cell import Cell
+
+    assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
+    return _session(request).measurement(specdec_subject)
+
+
+@pytest.fixture
+def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> JudgedBaseline:
+    """The stored baseline of this test's cell, with the verdict that the suite came to: `measurement >= baseline`.
+
+    All cells are judged at once, before the first test, so that the promise about false alarms holds for the suite.
+    `--specdec-update` measures and stores those that there are none of.
+    """
+    from pytest_specdec.plugin.judged_baseline import JudgedBaseline
+    from pytest_specdec.report.run_report import verdict_lines
+
+    session = _session(request)
+    verdict = session.verdicts[measurement.cell]
+    arguments = " ".join(arg for arg in map(str, request.config.args) if "::" not in arg)
+    judged = JudgedBaseline(
+        verdict,
+        verdict_lines(verdict),
+        updating=session.settings.update,
+        reason=session.settings.reason,
+        command=f"pytest {arguments} --specdec-update=new",
+    )
+    request.node.stash[JUDGED] = judged
+    return judged
+
+
+@pytest.fixture
+def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
+    """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user.
+
+    A value between two measured points says which they are; outside of the measured range there is none.
+    """
+    from pytest_specdec.pipeline.read import read_curve
+    from pytest_specdec.suite.matrix import CurveSubject
+
+    assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
+    return read_curve(_session(request), specdec_subject)
+
+
+@pytest.fixture
+def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comparison:
+    """MTP against Off: `comparison.at(75).throughput_ratio > 1.5` at matched interactivity, or by `at_concurrency`.
+
+    One test per MTP mode and workload; its cells are measured in both modes.
+    """
+    from pytest_specdec.pipeline.read import read_comparison
+    from pytest_specdec.suite.matrix import ComparisonSubject
+
+    assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
+    return read_comparison(_session(request), specdec_subject)
+
+
+@pytest.fixture
+def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs:
+    """What an MTP engine says against what it says without speculation: `assert outputs.same_text`, `.clean`, ...
+
+    Both engines answer the same questions greedily after the load; Off answers twice, as the control.
+    """
+    from pytest_specdec.pipeline.read import read_outputs
+    from pytest_specdec.suite.matrix import OutputSubject
+
+    assert isinstance(specdec_subject, OutputSubject), "unreachable because generate_tests gives an output subject"
+    return read_outputs(_session(request), specdec_subject)
+
+
+@pytest.fixture
+def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement]:
+    """Measure one cell of your own now: `specdec_measure(mtp=3, sequence="4k256", concurrency=8)`.
+
+    The arguments are those of the specdec marker, and the test's markers fill in what is left out. The same engines
+    serve it as the plan (attached or simulated). The result is neither judged nor stored as a baseline.
+    """
+    from pytest_specdec.pipeline.beside import measure_apart
+    from pytest_specdec.suite.matrix import Matrix
+
+    session = _session(request)
+    markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
+
+    def measure(**arguments: object) -> Measurement:
+        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier, request.node.path.parent)
+        cells = matrix.cells()
+        if len(cells) != 1:
+            raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
+        session.declare(cells[0], matrix)
+        return measure_apart(session, cells[0], request.config.stash[SURFACES].progress(request.config, 1))
+
+    return measure
+
+
+def _session(request: pytest.FixtureRequest) -> SpecdecSession:
+    if is_worker(request.config):
+        raise InvalidInputError(
+            "specdec measures one endpoint at a time, and several xdist workers would disturb each other's numbers: "
+            "run the specdec tests without -n"
+        )
+    return request.config.stash[SESSION]

@@ -1,0 +1,267 @@
+"""The pytest plugin: hooks only; everything else is in the modules that they call.
+
+Measure first, judge once, then test: the cells that the selected tests ask for are measured in one phase before the
+first of these tests, the suite is judged as a whole, and the tests read verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_specdec.errors import InvalidInputError, SpecdecError
+from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.plugin import fixtures, outcomes
+from pytest_specdec.plugin.options import add_options
+from pytest_specdec.plugin.other_plugins import Surfaces
+from pytest_specdec.plugin.stash import PROBLEMS, SESSION, SUBJECT, SURFACES, is_worker
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_specdec.domain.cell import EngineSpec
+    from pytest_specdec.engine.recipes import Template
+    from pytest_specdec.pipeline.invocation import SpecdecSession
+    from pytest_specdec.suite.matrix import Matrix
+    from pytest_specdec.suite.subjects import Subject
+
+MARKER = (
+    "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
+    "rate=None, arrivals='poisson', prompts=None, thinking=None, exact_lengths=False, ignore_eos=True, seed=0, "
+    "verification='lossless'): the cells to measure, each of them a test.\n"
+    "    mtp=[0, 3]: draft tokens per step, 0 is Off. sequence='1k1k': input and output tokens. concurrency=[4, 16]: "
+    "requests in flight.\n"
+    "    Each axis takes one value, a list, or a dictionary of lists per tier: {'smoke': [4], 'nightly': [8, 16]}; a "
+    "tier holds those before it. A marker closer to the test overrides single arguments.\n"
+    "    rate=2.5 (requests per second, arrivals='poisson' or 'constant') takes the place of concurrency; "
+    "prompts='my.jsonl' goes with sequence='file/256', prompts='text/code' with sequence='medium/256'.\n"
+    "    acceptance=2.5 pins the acceptance length by the engine's synthetic mode; verification='fly' allows the lossy "
+    "mode of that name."
+)
+_SUBJECT_FIXTURE = "specdec_subject"
+_LEVELS = ("comparison", "curve", "measurement", "outputs")
+"""Fixtures that decide what a test is about, the widest first."""
+
+
+# ---- configuration
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the `specdec` group."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let a conftest choose start commands; our fixtures and words come before a conftest's, which then prevail."""
+    from pytest_specdec.plugin import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+    pluginmanager.register(fixtures, "specdec-fixtures")
+    pluginmanager.register(outcomes, "specdec-outcomes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options and register the marker."""
+    from pytest_specdec.pipeline.invocation import SpecdecSession
+    from pytest_specdec.redaction import Secrets
+
+    config.addinivalue_line("markers", MARKER)
+    try:
+        settings = Settings.from_config(config)
+    except InvalidInputError as error:
+        raise pytest.UsageError(str(error)) from error
+    command = Secrets().command(["pytest", *map(str, config.invocation_params.args)])
+
+    def ask_hook(
+        name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
+    ) -> Template | None:
+        return config.hook.pytest_specdec_launch(  # type: ignore[no-any-return]
+            name=name, version=version, engine=engine, values=values, default=default
+        )
+
+    config.stash[SESSION] = SpecdecSession(settings, command, ask_hook)
+    config.stash[PROBLEMS] = []
+    config.stash[SURFACES] = Surfaces(config.stash[SESSION])
+    config.pluginmanager.register(config.stash[SURFACES], "specdec-surfaces")
+    if config.pluginmanager.hasplugin("benchmark"):
+        from pytest_specdec.plugin.benchmark import BenchmarkBridge
+
+        config.pluginmanager.register(BenchmarkBridge(config.stash[SESSION]), "specdec-benchmark")
+
+
+# ---- collection
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize a test over the cells, curves or comparisons that it asks for."""
+    if _SUBJECT_FIXTURE not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[SESSION]
+    try:
+        matrix = _matrix(metafunc, session.settings.tier)
+        subjects = _subjects(metafunc, matrix)
+        for subject in subjects:
+            session.declare(subject, matrix)
+    except InvalidInputError as error:
+        metafunc.config.stash[PROBLEMS].append(f"{metafunc.definition.nodeid}: {error}")
+        subjects = []
+    metafunc.parametrize(_SUBJECT_FIXTURE, subjects, ids=str, indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
+    problems = config.stash[PROBLEMS]
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+    params = {item: item.callspec.params for item in items if hasattr(item, "callspec")}
+    asked = {item: given[_SUBJECT_FIXTURE] for item, given in params.items() if _SUBJECT_FIXTURE in given}
+    if not asked:
+        return  # other tests pay for nothing of ours
+    from pytest_specdec.suite.subjects import narrow
+    from pytest_specdec.suite.unavailable import refusals
+
+    session = config.stash[SESSION]
+    ours: dict[pytest.Item, Subject] = {}
+    deselected = []
+    for item, whole in asked.items():
+        subject = narrow(whole, session.settings.only)
+        if subject is None:
+            deselected.append(item)
+        else:
+            ours[item] = subject
+    if ours and not is_worker(config):
+        try:
+            subjects = list(ours.values())
+            refused = refusals(session.source(subjects), subjects)
+        except SpecdecError as error:
+            raise pytest.UsageError(session.secrets.redact(str(error))) from error
+        deselected += [item for item, subject in ours.items() if subject in refused]
+        session.deselection_reasons = sorted(set(refused.values()))
+    for item, subject in ours.items():
+        item.stash[SUBJECT] = subject
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        gone = set(deselected)
+        items[:] = [item for item in items if item not in gone]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Plan the cells of the tests that are left, before the terminal reporter asks for the plan."""
+    specdec = session.config.stash[SESSION]
+    # What is skipped, by its author or by --benchmark-only, takes no GPU time.
+    items = [item for item in session.items if SUBJECT in item.stash and item.get_closest_marker("skip") is None]
+    if items and not is_worker(session.config):
+        specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
+        try:
+            specdec.make_plan(item.stash[SUBJECT] for item in items)
+        except SpecdecError as error:
+            raise pytest.UsageError(specdec.secrets.redact(str(error))) from error
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Print the plan, so that `--collect-only` is a dry run with a price."""
+    session = config.stash[SESSION]
+    if session.plan is None:
+        return []
+    from pytest_specdec.pipeline.plan import confirm_words, plan_words
+
+    lines = [f"specdec plan: {plan_words(session)}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
+    lines += [f"specdec: {words}"] if (words := confirm_words(session)) else []
+    lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
+    return lines
+
+
+# ---- measuring
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure the whole plan before the first test that needs it."""
+    session = item.config.stash[SESSION]
+    if SUBJECT in item.stash and session.run_path is None and session.plan is not None and not is_worker(item.config):
+        _measure(item.config, session)
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A selftest measures what the tests ask for, and runs none of them."""
+    if SUBJECT in item.stash and item.config.stash[SESSION].settings.selftest:
+        pytest.skip("a selftest compares the engine with itself")
+
+
+def _measure(config: pytest.Config, session: SpecdecSession) -> None:
+    from pytest_specdec.pipeline.plan import planned_runs
+
+    assert session.plan is not None, "unreachable because the plan is made after collection"
+    try:
+        session.measure(config.stash[SURFACES].progress(config, planned_runs(session)))
+    except SpecdecError as error:
+        raise pytest.UsageError(session.secrets.redact(str(error))) from error
+
+
+# ---- end
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Store baselines and write reports, when asked for."""
+    specdec = session.config.stash[SESSION]
+    if specdec.run_path is not None:
+        from pytest_specdec.pipeline.finish import finish
+
+        if not finish(specdec, session.testsfailed) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Print the tables."""
+    session = config.stash[SESSION]
+    if session.run_path is None:
+        return
+    from pytest_specdec.pipeline.finish import summary_lines
+
+    terminalreporter.section("speculative decoding")
+    for line, markup in summary_lines(session, config.rootpath):
+        terminalreporter.write_line(line, **markup)
+
+
+# ---- helpers
+
+
+def _matrix(metafunc: pytest.Metafunc, tier: str) -> Matrix:
+    from pytest_specdec.suite.matrix import Matrix
+
+    markers = list(metafunc.definition.iter_markers("specdec"))
+    if not markers:
+        raise InvalidInputError(
+            "it uses a specdec fixture and has no specdec marker: say model, precision, sequence ..."
+        )
+    if any(marker.args for marker in markers):
+        raise InvalidInputError("the specdec marker takes named arguments only: specdec(model=..., mtp=[0, 3], ...)")
+    return Matrix.from_markers((marker.kwargs for marker in markers), tier, metafunc.definition.path.parent)
+
+
+def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
+    used = [name for name in _LEVELS if name in metafunc.fixturenames]
+    if len(used) != 1:
+        raise InvalidInputError(
+            f"a test takes one of {', '.join(_LEVELS)}; this one takes {' and '.join(used) or 'none'}"
+        )
+    if used[0] == "comparison":
+        return matrix.comparisons()
+    if used[0] == "outputs":
+        return matrix.outputs()
+    return matrix.curves_over_concurrency() if used[0] == "curve" else matrix.cells()
+
+
+def _engines_from(settings: Settings) -> str:
+    if settings.endpoints:
+        return "endpoints"
+    if settings.launch:
+        return f"{settings.launch} launched here"
+    return "simulated H200 engine (no --specdec-endpoint given)"

@@ -1,0 +1,26 @@
+"""Hooks that a suite's conftest may implement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_specdec.domain.cell import EngineSpec
+    from pytest_specdec.engine.recipes import Template
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_specdec_launch(
+    name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
+) -> Template | None:
+    """Choose how `--specdec-launch` starts and stops one engine of the plan.
+
+    :param name: The engine that was named, such as ``vllm``.
+    :param version: The release that is installed for ``specdec_launch_python``; empty when it is not known.
+    :param engine: Model, precision, parallelism, MTP mode and acceptance of the engine to start.
+    :param values: What a template may name, filled in already; ``{port}`` must be where the engine listens.
+    :param default: The template that is taken when the hook returns None; ``dataclasses.replace(default, ...)``.
+    """

@@ -1,0 +1,92 @@
+"""Progress of the measuring phase on pytest's terminal: one line per point, a live line on a real terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pytest_specdec.domain.cell import Cell, EngineSpec
+from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from pytest_specdec.load.point import Progress
+    from pytest_specdec.results.measurement import Measurement
+
+
+class TerminalProgress:
+    """Writes through pytest's reporter, so that colour, width and `-q` are pytest's."""
+
+    def __init__(self, reporter: TerminalReporter, planned: int) -> None:
+        self.reporter = reporter
+        self.planned = planned
+        self.finished = 0
+        self.spent: list[tuple[float, str]] = []
+        """Seconds, and what they were spent on."""
+        self._point_started = time.monotonic()
+        self._starting: EngineSpec | None = None
+        self._live = reporter.isatty
+
+    def said(self, text: str) -> None:
+        """A line that is not about a point."""
+        self._line(f"specdec: {text}")
+
+    def engine_starting(self, engine: EngineSpec) -> None:
+        """Tell which engine comes next."""
+        self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
+        self._point_started = time.monotonic()
+        self._starting = engine
+
+    def progress(self, cell: Cell, progress: Progress) -> None:
+        """Rewrite the live line; nothing where there is no terminal."""
+        if self._starting is not None:
+            self._elapsed(f"starting {self._starting}")
+            self._starting = None
+        if self._live:
+            sure = "" if progress.precision is None else f", sure to ±{progress.precision:.1%}"
+            self.reporter.rewrite(
+                f"  {self._count(1)} {cell} {progress.phase} {progress.seconds_left:.0f} s left, "
+                f"{progress.finished} finished, {progress.failed} failed{sure}",
+                erase=True,
+            )
+
+    def measured(self, measurement: Measurement) -> None:
+        """One line per finished point."""
+        self.finished += 1
+        length = measurement.values.get("acceptance_length")
+        acceptance = "" if length is None else f", acceptance length {length.value:.2f}"
+        limited = f" CLIENT-LIMITED: {measurement.client_limited}" if measurement.client_limited else ""
+        self._line(
+            f"  {self._count()} {measurement.cell}  "
+            f"{measurement.throughput.value:.1f} tok/s/GPU at {measurement.interactivity.value:.1f} tok/s/user"
+            f"{acceptance} ({self._elapsed(f'measuring {measurement.cell}'):.0f} s){limited}",
+            yellow=bool(limited),
+        )
+
+    def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
+        """One line for the cells that are lost."""
+        self.finished += len(cells)
+        word = "ENGINE TROUBLE" if isinstance(error, EngineError) else "not measured"
+        undecided = isinstance(error, InconclusiveError)
+        which = str(cells[0]) if len(cells) == 1 else f"{len(cells)} points from {cells[0]}"
+        self._line(f"  {self._count()} {word}: {which}: {error}", red=not undecided, yellow=undecided)
+
+    def _count(self, ahead: int = 0) -> str:
+        """`[3/12]`, and `[+1]` for points beside the plan."""
+        number = self.finished + ahead
+        return f"[{number}/{self.planned}]" if number <= self.planned else f"[+{number - self.planned}]"
+
+    def _elapsed(self, what: str) -> float:
+        now = time.monotonic()
+        elapsed, self._point_started = now - self._point_started, now
+        self.spent.append((elapsed, what))
+        return elapsed
+
+    def _line(self, text: str, **markup: bool) -> None:
+        if self._live:
+            self.reporter.rewrite("", erase=True)
+        self.reporter.ensure_newline()
+        self.reporter.write_line(text, **markup)
+        self.reporter.flush()

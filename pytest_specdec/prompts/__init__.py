@@ -1,1 +1,0 @@
-"""Prompts: words, files and tags that the load is made of."""

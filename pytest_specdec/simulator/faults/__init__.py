@@ -1,0 +1,1 @@
+"""Published regressions of engines, each as a change of the simulated engine."""

@@ -1,1 +1,0 @@
-"""Result files of others, read as points of curves."""
