@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_specdec.cli.output import add_outputs, count, emit, positive
+from pytest_specdec.cli.output import add_outputs, emit
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.pipeline.option_values import count, positive
 
 if TYPE_CHECKING:
     from pytest_specdec.domain.price import Price

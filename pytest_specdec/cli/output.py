@@ -38,21 +38,3 @@ def emit(
     if options.html is not None:
         write_whole(options.html, page())
         print(f"wrote {options.html}")
-
-
-def count(text: str) -> int:
-    """Read a whole number from 1 up."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """Read a positive number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_specdec.cli.output import add_outputs, count, emit, positive
+from pytest_specdec.cli.output import add_outputs, emit
+from pytest_specdec.pipeline.option_values import count, positive
 
 _HISTORY = """\
 Show a cell over engine versions and dates, from the runs that were saved in this checkout. Unlike things (workload,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_specdec.cli.output import positive
+from pytest_specdec.pipeline.option_values import positive
 
 
 def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

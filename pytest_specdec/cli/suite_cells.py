@@ -13,8 +13,8 @@ import msgspec
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.plugin.cell_list import CellList
 from pytest_specdec.suite.axes import TIERS
+from pytest_specdec.suite.cell_list import CellList
 
 _LAST_LINES = 5
 _OK = (0, 5)

@@ -237,3 +237,15 @@ def _parse_size(text: str) -> int:
 
 def _size_name(tokens: int) -> str:
     return f"{tokens // 1024}k" if tokens % 1024 == 0 else str(tokens)
+
+
+def workload_words(workload: Workload) -> str:
+    """Everything of a workload that must agree for two results to be comparable, in words."""
+    thinking = {None: "default", True: "on", False: "off"}[workload.thinking]
+    lengths = "exact" if workload.shortest == 1 else f"[{workload.shortest:g}, 1]"
+    eos = "ignored" if workload.ignore_eos else "stops"
+    arrivals = "" if workload.arrivals == CLOSED else f" {workload.arrivals} arrivals"
+    return (
+        f"v{workload.version} {workload.prompts} lengths {lengths} seed {workload.seed} "
+        f"T={workload.temperature:g} thinking {thinking} EOS {eos}{arrivals}"
+    )

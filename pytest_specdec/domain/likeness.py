@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pytest_specdec.domain.environment import UNKNOWN, Environment
 from pytest_specdec.domain.facts import BUNDLE, Facts
-from pytest_specdec.results.measurement import UNKNOWN, Environment
 
 HOST = frozenset({"driver", "gpu_clock_mhz", "power_cap_w"})
 """What belongs to the machine: another one is told, and does not refuse the comparison."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+from pytest_specdec.domain.cell import Cell
+
 T = TypeVar("T", bound=Hashable)
 
 
@@ -19,3 +21,8 @@ def named_apart(things: Sequence[T], details: Callable[[T], str]) -> dict[T, str
         thing: name if names.count(name) == 1 else f"{name} #{names[:i].count(name) + 1}"
         for i, (name, thing) in enumerate(zip(names, things, strict=True))
     }
+
+
+def unique_names(cells: Sequence[Cell]) -> dict[Cell, str]:
+    """Give each cell a name of its own: its id, its parallelism and prompts where two share one, else a number."""
+    return named_apart(cells, lambda cell: f"{cell.engine.parallelism} {cell.workload.prompts}")

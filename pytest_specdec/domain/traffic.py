@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,3 +68,14 @@ class Traffic:
     window_start_s: float
     window_end_s: float
     """End of the measured window, seconds since the start of the run."""
+
+
+class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many requests a measurement rests on."""
+
+    finished: int
+    failed: int
+    cut: int
+    """Still streaming when the window closed."""
+    observed: int
+    """Streams that were seen long enough in the window to give a TPOT."""

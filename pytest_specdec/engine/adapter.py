@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
+from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
-from pytest_specdec.results.measurement import UNKNOWN
 
 
 class Adapter(Protocol):

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_specdec.domain.cell import LOSSLESS
+from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine.adapter import release, switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
-from pytest_specdec.results.measurement import UNKNOWN
 
 _THRESHOLDS = ("speculative_accept_threshold_single", "speculative_accept_threshold_acc")
 _COUNTS_CUT_STREAMS = (0, 5, 20)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine.adapter import switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
-from pytest_specdec.results.measurement import UNKNOWN
 
 _SPEC = "trtllm_spec_decode_"
 

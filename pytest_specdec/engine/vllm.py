@@ -15,11 +15,11 @@ import msgspec
 
 from pytest_specdec.domain.acceptance import SpecCounters
 from pytest_specdec.domain.cell import NATURAL
+from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts, canonical_verification
 from pytest_specdec.engine.adapter import switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
-from pytest_specdec.results.measurement import UNKNOWN
 
 _FINGERPRINT = re.compile(r"vllm-.+?((?:-(?:tp|pp|dp)\d+|-ep)*)-[0-9a-f]{8}")
 _SYNTHETIC = "synthetic"

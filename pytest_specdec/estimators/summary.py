@@ -24,7 +24,7 @@ from pytest_specdec.domain.acceptance import Acceptance
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price, cost_usd_mtok, j_tok, tok_s_mw
-from pytest_specdec.domain.traffic import RequestSample, Traffic
+from pytest_specdec.domain.traffic import RequestCounts, RequestSample, Traffic
 from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimators.steady import (
     PARTS,
@@ -37,7 +37,6 @@ from pytest_specdec.estimators.steady import (
     series_rate,
     tpot_s,
 )
-from pytest_specdec.results.measurement import RequestCounts
 
 _SEEN_SHARE = 0.25
 _FEWEST_E2E = 5

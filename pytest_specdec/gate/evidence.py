@@ -12,7 +12,7 @@ from scipy import stats
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.naming import named_apart
+from pytest_specdec.domain.naming import unique_names
 from pytest_specdec.gate.acceptance.check import AcceptanceCheck
 from pytest_specdec.gate.acceptance.checks import acceptance_checks
 from pytest_specdec.gate.acceptance.context_decay import context_decay
@@ -27,6 +27,7 @@ from pytest_specdec.gate.noise import (
     fit_noise,
 )
 from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset, oriented_log
+from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.baseline import BaselinePoint, by_session
 from pytest_specdec.results.measurement import Measurement
 
@@ -127,11 +128,6 @@ def observed(measurement: Measurement, baseline: BaselinePoint, *, by_prompt: bo
     """A measurement as the rule reads it: logarithms of what its baseline has too, bigger is better."""
     keys = _gated(baseline, by_prompt=by_prompt)
     return _logs({key: measurement.values[key] for key in keys if key in measurement.values})
-
-
-def unique_names(cells: Sequence[Cell]) -> dict[Cell, str]:
-    """Give each cell a name of its own: its id, its parallelism and prompts where two share one, else a number."""
-    return named_apart(cells, lambda cell: f"{cell.engine.parallelism} {cell.workload.prompts}")
 
 
 def named(evidence: Sequence[CellEvidence]) -> dict[str, CellEvidence]:
@@ -246,3 +242,12 @@ def _since_anchor(name: str, one: CellEvidence, noise: SuiteNoise) -> ExtraHypot
         reason=f"throughput {-lost:+.1%} since the first baseline of {anchor.measured_at[:10]} ({anchor.version}); "
         f"{ANCHOR_MARGIN:.0%} may be lost in all",
     )
+
+
+EXTRA_SHARE = 0.2
+"""Of alpha, for checks that bring their own test; none is set aside where there are none."""
+
+
+def terms_of(case: Case, terms: Terms) -> Terms:
+    """The same terms for a case: alpha is shared with checks of their own where there are any."""
+    return msgspec.structs.replace(terms, extra_share=EXTRA_SHARE if case.extras else 0.0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy import special
@@ -23,26 +22,10 @@ from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import screen_values
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
-from pytest_specdec.results.decision import loss_of_log
+from pytest_specdec.results.decision import FixedDecision, loss_of_log
 
 _NODES = 64
 """Of the quadrature over the common shift."""
-
-
-class FixedDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a fixed gate says, and how often it would say so of nothing."""
-
-    limit: float
-    losses: dict[str, float]
-    """Fraction lost, by `cell metric`; what was not measured is missing."""
-    red: tuple[str, ...]
-    """Beyond the limit."""
-    missing: tuple[str, ...]
-    """Not measured: never green."""
-    false_alarm: float
-    """Chance that a suite without any loss is red by this limit on this noise."""
-    detection: float
-    """Chance that a loss of exactly the margin in one cell makes that cell red, mean over the hypotheses."""
 
 
 def decide_fixed(

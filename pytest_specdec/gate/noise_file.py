@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.results.baseline import safe_name
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.measurement import Environment
 
 
 def noise_file(folder: Path, environment: Environment) -> Path:

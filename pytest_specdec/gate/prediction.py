@@ -14,7 +14,7 @@ from pytest_specdec.gate.family import PAIR_FREEDOM, POWER, SUSPECT_SHARE, famil
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.terms import Terms, spent_at
-from pytest_specdec.measure.budget import Cost
+from pytest_specdec.results.cost import Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-import msgspec
-
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
-from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.evidence import CellEvidence, build, terms_of
 from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms
@@ -17,9 +15,6 @@ from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import Verdict
-
-EXTRA_SHARE = 0.2
-"""Of alpha, for checks that bring their own test; none is set aside where there are none."""
 
 
 def judge_suite(
@@ -48,8 +43,3 @@ def judge_suite(
     rule = decide(case.noise, terms=terms_of(case, Terms()), engines=case.engines, paired=frozenset())
     decision = drive(rule, answer)
     return found | verdicts(case, decision)
-
-
-def terms_of(case: Case, terms: Terms) -> Terms:
-    """The same terms for a case: alpha is shared with checks of their own where there are any."""
-    return msgspec.structs.replace(terms, extra_share=EXTRA_SHARE if case.extras else 0.0)

@@ -9,9 +9,8 @@ from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.gate.evidence import Case, CellEvidence
-from pytest_specdec.gate.fixed import FixedDecision
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.results.decision import Decision, Evidence, FixedDecision, SuiteDecision
 from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.errors import InvalidInputError, NotComparableError, SpecdecError
-from pytest_specdec.measure.budget import Bill, Cost
+from pytest_specdec.measure.budget import Bill
 from pytest_specdec.measure.runner import Measuring, OpenEngine
 from pytest_specdec.redaction import Secrets
+from pytest_specdec.results.cost import Cost
 from pytest_specdec.results.run import Arm, RawRun, Stage, load_run
 from pytest_specdec.suite.plan import Plan
 
 if TYPE_CHECKING:
+    from pytest_specdec.domain.environment import Environment
     from pytest_specdec.engine.provision import EngineSource
     from pytest_specdec.load.point import Progress
     from pytest_specdec.measure.interview import Answers
     from pytest_specdec.measure.runner import MeasureOptions
-    from pytest_specdec.results.measurement import Environment, Measurement
+    from pytest_specdec.results.measurement import Measurement
 
 Opener = Callable[["EngineSource", str], Callable[[EngineSpec], AbstractContextManager[OpenEngine]]]
 """Source and name of a server's start -> opens its engines."""

@@ -10,6 +10,7 @@ from typing import Self
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.client_health import client_limited
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.domain.price import Price
@@ -26,7 +27,7 @@ from pytest_specdec.load.point import Limits, LoadResult, Progress, put_under_lo
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.writers import Writer
 from pytest_specdec.measure.crosscheck import Looks, account_for
-from pytest_specdec.results.measurement import Certainty, Environment, Measurement
+from pytest_specdec.results.measurement import Certainty, Measurement
 from pytest_specdec.speculation.prompt_acceptance import acceptance_by_prompt
 from pytest_specdec.telemetry.readings import GpuTelemetry, cautions, measured_j_tok
 from pytest_specdec.telemetry.sampler import GpuSampler

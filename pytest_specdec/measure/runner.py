@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, Workload
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.facts import Facts, contradictions
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.engine.endpoint import Endpoint, Served
@@ -30,7 +31,7 @@ from pytest_specdec.measure.interview import Answers, ask_all
 from pytest_specdec.measure.point import PointOptions, Server, measure_point
 from pytest_specdec.measure.probe import look_at
 from pytest_specdec.measure.refine import Looked, refining
-from pytest_specdec.results.measurement import Environment, Measurement
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.suite.plan import Plan
 from pytest_specdec.telemetry.sampler import open_source
 from pytest_specdec.telemetry.source import GpuSource, on_this_host

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
 from pytest_specdec.pipeline.plan import is_stored
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update
-from pytest_specdec.results.measurement import UNKNOWN
 from pytest_specdec.results.merge import usable
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from pytest_specdec.pipeline.accept import accept, stored_reach
 from pytest_specdec.report.export import frame_csv
 from pytest_specdec.report.pull_request import pull_request_page
 from pytest_specdec.report.render import screen_width, terminal
-from pytest_specdec.report.run_report import point_frame, report_run
+from pytest_specdec.report.run_report import point_frame
 from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
 from pytest_specdec.report.trackers import tracker_for
 from pytest_specdec.results.files import write_whole
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pytest_specdec.pipeline.invocation import SpecdecSession
 
 _WRITTEN = "baseline written:"
-Line = tuple[str, dict[str, bool]]
 
 
 def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
@@ -40,19 +39,6 @@ def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
             session.ending.append((str(error), {"red": True}))
             done = False
     return done
-
-
-def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
-    """The tables of the run, then what was written where."""
-    _, tables, remarks = report_run(session.run(), session.settings.levels or None)
-    for table in tables:
-        yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
-        yield "", {}
-    for remark in remarks:
-        yield remark, {"yellow": True}
-    if session.run_path is not None:
-        yield f"run saved: {_short(session.run_path, root)} (specdec report, specdec compare)", {}
-    yield from ((line.replace(f"{root}/", ""), markup) for line, markup in session.ending)
 
 
 def _selftest(session: SpecdecSession) -> None:
@@ -106,7 +92,3 @@ def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Ca
 
         return page(run, levels or None)
     return pull_request()
-
-
-def _short(path: Path, root: Path) -> str:
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from pytest_specdec.domain.cell import Cell, EngineSpec, Interview
     from pytest_specdec.domain.price import Price
     from pytest_specdec.engine.provision import EngineSource
-    from pytest_specdec.gate.fixed import FixedDecision
-    from pytest_specdec.measure.budget import Cost
     from pytest_specdec.measure.campaign import Campaign, Listener
     from pytest_specdec.outputs.checks import Outputs
     from pytest_specdec.pipeline.engines import AskHook
     from pytest_specdec.redaction import Secrets
     from pytest_specdec.results.baseline import Baselines
-    from pytest_specdec.results.decision import SuiteDecision
+    from pytest_specdec.results.cost import Cost
+    from pytest_specdec.results.decision import FixedDecision, SuiteDecision
     from pytest_specdec.results.measurement import Measurement
     from pytest_specdec.results.run import Run
     from pytest_specdec.results.verdict import Verdict
@@ -249,8 +248,7 @@ class SpecdecSession:
 
     def run(self) -> Run:
         """The session as a saved run."""
-        from pytest_specdec.domain.naming import named_apart
-        from pytest_specdec.gate.evidence import unique_names
+        from pytest_specdec.domain.naming import named_apart, unique_names
         from pytest_specdec.results.run import Run
 
         names = unique_names(sorted(self.unmeasured))

@@ -22,13 +22,12 @@ from pytest_specdec.gate.dialogue import (
     ScreenRuns,
     drive,
 )
-from pytest_specdec.gate.evidence import Case, CellEvidence, build
+from pytest_specdec.gate.evidence import Case, CellEvidence, build, terms_of
 from pytest_specdec.gate.fixed import decide_fixed
 from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.noise_file import load_noise, noise_file
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
 from pytest_specdec.results.baseline import BaselinePoint

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytest_specdec.cli.output import positive
 from pytest_specdec.domain.cell import NATURAL
+from pytest_specdec.engine.provision import EndpointOption
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
@@ -24,17 +23,6 @@ _ENDPOINT = re.compile(
 )
 _NUMBERS = re.compile(r"\d+(?:\.\d+){3}")
 _NAME = re.compile(r"[\w.~-]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointOption:
-    """One `--specdec-endpoint`; None is not said."""
-
-    model: str | None
-    mtp: int | None
-    url: str
-    acceptance: str = NATURAL
-    """`natural`, or the acceptance length that its synthetic mode is pinned to."""
 
 
 def endpoint(text: str) -> EndpointOption:
@@ -188,3 +176,24 @@ def _shown(url: str) -> str:
 
 def _after_credentials(url: str) -> str:
     return url.rpartition("@")[2]
+
+
+def count(text: str) -> int:
+    """Read a whole number from 1 up."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Read a positive number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
+
+
+API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")

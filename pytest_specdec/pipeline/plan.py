@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell
-from pytest_specdec.results.measurement import UNKNOWN
+from pytest_specdec.domain.environment import UNKNOWN
 
 if TYPE_CHECKING:
     from pytest_specdec.pipeline.invocation import SpecdecSession

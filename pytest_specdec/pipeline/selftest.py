@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.domain.naming import unique_names
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
-from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
 from pytest_specdec.gate.noise_file import noise_file, save_noise
 from pytest_specdec.gate.prediction import Reach, reach, seconds_on_a_fresh_start

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pytest
 
-from pytest_specdec.cli.output import positive
 from pytest_specdec.domain.facts import BUNDLE, Facts, parse_facts
+from pytest_specdec.engine.provision import EndpointOption
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.measure.budget import Budget
-from pytest_specdec.pipeline.option_values import EndpointOption, percent, sessions, window
-from pytest_specdec.plugin.options import API_KEY_VARIABLES
+from pytest_specdec.pipeline.option_values import API_KEY_VARIABLES, percent, positive, sessions, window
 from pytest_specdec.suite.axes import TIERS
 
 if TYPE_CHECKING:

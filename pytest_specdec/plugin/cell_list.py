@@ -12,20 +12,10 @@ import pytest
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.results.files import write_whole
+from pytest_specdec.suite.cell_list import CellList
 from pytest_specdec.suite.subjects import cells_of
 
 _SUBJECT = "specdec_subject"
-
-
-class CellList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one collection found."""
-
-    cells: tuple[Cell, ...]
-    """Cells of tests that read a baseline."""
-    measured: tuple[Cell, ...]
-    """Cells of any test: what is stored of them may stand in for an Off mode that no endpoint serves."""
-    folder: str
-    """Folder of the baselines of that rootdir."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -223,7 +223,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     session = config.stash[SESSION]
     if session.run_path is None:
         return
-    from pytest_specdec.pipeline.finish import summary_lines
+    from pytest_specdec.plugin.summary import summary_lines
 
     terminalreporter.section("speculative decoding")
     for line, markup in summary_lines(session, config.rootpath):

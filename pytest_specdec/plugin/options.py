@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_specdec.cli.output import positive
 from pytest_specdec.pipeline.option_values import (
+    API_KEY_VARIABLES,
     alias,
     budget,
     endpoint,
@@ -17,6 +17,7 @@ from pytest_specdec.pipeline.option_values import (
     levels,
     only,
     percent,
+    positive,
     report,
     sessions,
     slo,
@@ -26,7 +27,6 @@ from pytest_specdec.suite.axes import AXES, TIERS
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
 ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
-API_KEY_VARIABLES = ("SPECDEC_API_KEY", "OPENAI_API_KEY")
 
 
 def add_options(parser: pytest.Parser) -> None:

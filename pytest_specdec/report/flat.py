@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_specdec.domain.cell import Workload
+from pytest_specdec.domain.cell import Workload, workload_words
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.results.measurement import Measurement, workload_words
+from pytest_specdec.results.measurement import Measurement
 
 SIMULATED = "SIMULATED: no hardware was measured"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.gate.fixed import FixedDecision
-from pytest_specdec.results.decision import CommonShift, Evidence, Outcome, SuiteDecision
+from pytest_specdec.results.decision import CommonShift, Evidence, FixedDecision, Outcome, SuiteDecision
 
 _NOISE = {
     "measured": "noise from the baseline's own sessions",

@@ -9,6 +9,7 @@ import msgspec
 from pytest_specdec.domain.cell import EngineSpec, Workload, short_model
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.price import PRICE_BOOKS, TIERS, Price, list_price
@@ -27,7 +28,7 @@ from pytest_specdec.report.page_document import (
     PageTable,
 )
 from pytest_specdec.report.render import Table
-from pytest_specdec.results.measurement import STORED, Environment, Measurement, curve_of
+from pytest_specdec.results.measurement import STORED, Measurement, curve_of
 from pytest_specdec.results.run import by_curve, mode_title, mtp_against_off, over_concurrency
 
 _TELLS_APART = ("model", "sequence", "precision", "hardware", "parallelism", "engine", "version")

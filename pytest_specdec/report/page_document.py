@@ -6,7 +6,7 @@ import msgspec
 
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
-from pytest_specdec.results.measurement import RequestCounts
+from pytest_specdec.domain.traffic import RequestCounts
 
 NOW, BASELINE = "now", "baseline"
 """Names of the run that is shown and of the earlier one beside it."""

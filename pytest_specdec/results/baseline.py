@@ -16,22 +16,16 @@ from typing import TypeVar
 import msgspec
 
 from pytest_specdec.domain.acceptance import Acceptance
-from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model, workload_words
+from pytest_specdec.domain.environment import UNKNOWN, Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.price import Price
+from pytest_specdec.domain.traffic import RequestCounts
 from pytest_specdec.errors import BrokenFileError
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.measurement import (
-    ESTIMATOR_VERSION,
-    STORED,
-    UNKNOWN,
-    Environment,
-    Measurement,
-    RequestCounts,
-    workload_words,
-)
+from pytest_specdec.results.measurement import ESTIMATOR_VERSION, STORED, Measurement
 from pytest_specdec.results.merge import mean
 from pytest_specdec.speculation.prompt_acceptance import PromptAcceptance
 

@@ -143,3 +143,19 @@ class SuiteDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def loss_of_log(difference: float) -> float:
     """Fraction lost from a difference of logarithms: 0.0513 is 5 %."""
     return -math.expm1(-difference)
+
+
+class FixedDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a fixed gate says, and how often it would say so of nothing."""
+
+    limit: float
+    losses: dict[str, float]
+    """Fraction lost, by `cell metric`; what was not measured is missing."""
+    red: tuple[str, ...]
+    """Beyond the limit."""
+    missing: tuple[str, ...]
+    """Not measured: never green."""
+    false_alarm: float
+    """Chance that a suite without any loss is red by this limit on this noise."""
+    detection: float
+    """Chance that a loss of exactly the margin in one cell makes that cell red, mean over the hypotheses."""

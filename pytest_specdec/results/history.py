@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 
 from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
-from pytest_specdec.results.measurement import Environment, Measurement
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, load_run
 from pytest_specdec.results.verdict import Outcome
 

@@ -8,53 +8,24 @@ from dataclasses import replace
 import msgspec
 
 from pytest_specdec.domain.acceptance import Acceptance
-from pytest_specdec.domain.cell import CLOSED, Cell, EngineSpec, Workload
+from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, workload_words
 from pytest_specdec.domain.client_health import ClientHealth, client_limited
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.environment import UNKNOWN, Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.token_check import TokenTruth
+from pytest_specdec.domain.traffic import RequestCounts
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.speculation.health import Finding
 from pytest_specdec.speculation.prompt_acceptance import PromptAcceptance
 from pytest_specdec.speculation.signs import Signs
 from pytest_specdec.telemetry.readings import GpuTelemetry
 
-UNKNOWN = "unknown"
 ESTIMATOR_VERSION = "2"
 """Bump when the same traffic would give other values: measurements of another version are not comparable."""
 STORED = "stored baseline, not measured in this run"
 """Note of a measurement that was read from a baseline."""
-
-
-class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a measurement was taken: observed by asking the endpoint, or declared by the suite, or unknown."""
-
-    hardware: str = UNKNOWN
-    """GPU name, `simulated-` before it when no GPU was involved."""
-    engine: str = UNKNOWN
-    """vllm, sglang, trtllm, simulated."""
-    version: str = UNKNOWN
-    endpoint: str = ""
-    """URL without credentials."""
-    served_model: str = ""
-    simulated: str = ""
-    """Name of the simulated preset; empty for a real engine."""
-    facts: dict[str, str] = {}
-    """What is known of the engine's configuration, by the fields of `facts.Facts`; what is absent is unknown."""
-    declared: tuple[str, ...] = ()
-    """Facts that the user declared and the endpoint does not tell."""
-
-
-class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many requests a measurement rests on."""
-
-    finished: int
-    failed: int
-    cut: int
-    """Still streaming when the window closed."""
-    observed: int
-    """Streams that were seen long enough in the window to give a TPOT."""
 
 
 class ServerTtft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,18 +182,6 @@ def curve_of(measurements: Iterable[Measurement]) -> Curve:
         # A run may pass midnight: its points are of one curve all the same.
         identity = identity.merged(msgspec.structs.replace(measurement, measured_at=identity.date).identity())
     return Curve((m.point() for m in found), _dated(identity, dates))
-
-
-def workload_words(workload: Workload) -> str:
-    """Everything of a workload that must agree for two results to be comparable, in words."""
-    thinking = {None: "default", True: "on", False: "off"}[workload.thinking]
-    lengths = "exact" if workload.shortest == 1 else f"[{workload.shortest:g}, 1]"
-    eos = "ignored" if workload.ignore_eos else "stops"
-    arrivals = "" if workload.arrivals == CLOSED else f" {workload.arrivals} arrivals"
-    return (
-        f"v{workload.version} {workload.prompts} lengths {lengths} seed {workload.seed} "
-        f"T={workload.temperature:g} thinking {thinking} EOS {eos}{arrivals}"
-    )
 
 
 def _dated(identity: CurveIdentity, dates: list[str]) -> CurveIdentity:

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import stats
 
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.results.measurement import Measurement, RequestCounts
+from pytest_specdec.domain.traffic import RequestCounts
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.speculation.prompt_acceptance import joined
 
 _ENOUGH = 3

@@ -17,10 +17,9 @@ from pytest_specdec.domain.cell import LOSSLESS, EngineSpec, Workload, cell_pref
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import BrokenFileError, SpecdecError
-from pytest_specdec.gate.fixed import FixedDecision
-from pytest_specdec.measure.budget import Cost
 from pytest_specdec.outputs.verdict import OutputVerdict
-from pytest_specdec.results.decision import SuiteDecision
+from pytest_specdec.results.cost import Cost
+from pytest_specdec.results.decision import FixedDecision, SuiteDecision
 from pytest_specdec.results.files import write_whole
 from pytest_specdec.results.measurement import STORED, Measurement, curve_of
 from pytest_specdec.results.verdict import Verdict

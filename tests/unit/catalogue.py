@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_specdec.domain.acceptance import acceptance_from
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.token_check import token_truth
 from pytest_specdec.domain.traffic import RequestSample
@@ -18,14 +19,13 @@ from pytest_specdec.errors import SpecdecError
 from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.dialogue import Block, Observed, PairBlocks, Request, ScreenRuns, drive
-from pytest_specdec.gate.evidence import CellEvidence, build, observed
+from pytest_specdec.gate.evidence import CellEvidence, build, observed, terms_of
 from pytest_specdec.gate.noise import Run
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.suite import terms_of
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.results.baseline import BaselinePoint, BaselineRun
-from pytest_specdec.results.measurement import Environment, Measurement
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import Outcome, Verdict
 from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.presets import find_preset

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price, cost_usd_mtok
-from pytest_specdec.results.measurement import Certainty, Environment, Measurement, RequestCounts, ServerTtft
+from pytest_specdec.domain.traffic import RequestCounts
+from pytest_specdec.results.measurement import Certainty, Measurement, ServerTtft
 from pytest_specdec.results.run import Run
 from pytest_specdec.results.verdict import Outcome, Verdict
 

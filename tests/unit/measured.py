@@ -6,9 +6,11 @@ from msgspec.structs import replace
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.client_health import ClientHealth
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
-from pytest_specdec.results.measurement import Environment, Measurement, RequestCounts
+from pytest_specdec.domain.traffic import RequestCounts
+from pytest_specdec.results.measurement import Measurement
 
 ENGINE = EngineSpec(model="org/Model-FP8", precision="fp8")
 WORKLOAD = Workload(isl=1024, osl=1024)

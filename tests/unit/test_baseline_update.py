@@ -9,8 +9,8 @@ import pytest
 from measured import ENVIRONMENT, LATE, measured
 
 from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.naming import unique_names
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.evidence import unique_names
 from pytest_specdec.pipeline import accept as accepting
 from pytest_specdec.results.baseline import Baselines, load_baseline
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update

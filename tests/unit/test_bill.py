@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_specdec.gate.prediction import seconds_on_a_fresh_start
-from pytest_specdec.measure.budget import Budget, Cost
+from pytest_specdec.measure.budget import Budget
 from pytest_specdec.pipeline.option_values import budget
+from pytest_specdec.results.cost import Cost
 
 
 def cost(seconds: float = 1800.0, gpu_hours: float = 4.0, usd: float = 5.0) -> Cost:

@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from measured import ENVIRONMENT, measured
 
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.errors import EngineError, NotComparableError
 from pytest_specdec.measure.budget import Bill, Budget
 from pytest_specdec.measure.campaign import Campaign
-from pytest_specdec.results.measurement import Environment
 from pytest_specdec.results.run import Arm, RawRun, Run, Stage, save_run
 from pytest_specdec.suite.plan import Plan
 

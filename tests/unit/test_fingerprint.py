@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.facts import BUNDLE, Facts
 from pytest_specdec.domain.likeness import HOST, SEMANTICS, likeness
-from pytest_specdec.results.measurement import Environment
 
 THEN = Environment(
     hardware="h200",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import ENVIRONMENT, WORKLOAD, measured
 
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
@@ -22,7 +23,7 @@ from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.results.baseline import BaselineFile, Baselines, load_baseline, save_baseline, significant
 from pytest_specdec.results.baseline_update import Acceptor, update
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.measurement import Environment, Measurement
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, is_run, load_run, run_json, save_run
 from pytest_specdec.results.verdict import Outcome, Verdict
 

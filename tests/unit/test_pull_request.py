@@ -14,13 +14,13 @@ from measured import measured
 from pytest_specdec.domain.cell import Cell, EngineSpec
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.measure.budget import Cost
 from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.pull_request import COMMENT_BYTES, headline, pull_request_page
 from pytest_specdec.report.render import Table, escaped, markdown
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.step_summary import LIMIT_BYTES, append_step_summary
+from pytest_specdec.results.cost import Cost
 from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
 from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement

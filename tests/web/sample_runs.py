@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
+from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
-from pytest_specdec.results.measurement import Environment, Measurement, RequestCounts
+from pytest_specdec.domain.traffic import RequestCounts
+from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
 from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
 
