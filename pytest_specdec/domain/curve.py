@@ -202,7 +202,7 @@ class Curve:
         """Spline value; its half-width covers the neighbours' uncertainty and the choice of the interpolant.
 
         The largest distance to the straight chord and to the power law through the neighbours covers the true value in
-        51 of 54 leave-one-out trials on the published H200 curves (tests/unit/test_published.py).
+        51 of 54 leave-one-out trials on the published H200 curves (tests/importers/test_published.py).
         """
         value = self._spline(interactivity, [v.value for v in values])
         lower, upper = values[self.frontier.index(bracket.lower)], values[self.frontier.index(bracket.upper)]

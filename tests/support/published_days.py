@@ -1,6 +1,6 @@
 """The published SGLang days of InferenceX as the gate sees them: repeats of one configuration, then version steps.
 
-`python tests/unit/published_days.py` prints the tables of docs/gate.md.
+`python tests/support/published_days.py` prints the tables of docs/gate.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the tables of docs/regressions.md: python tests/unit/catalogue_doc.py speed|text|http|left-out [SEEDS].
+"""Write the tables of docs/regressions.md: python tests/support/catalogue_doc.py speed|text|http|left-out [SEEDS].
 
 `speed` and `text` are in virtual time over 20 seeds, some 10 and 15 min of a CPU; `http` is in real time, some 30 min.
 """

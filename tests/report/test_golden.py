@@ -1,6 +1,6 @@
 """What users read, whole and byte for byte: a change of any text or layout shows as a diff to review.
 
-After a wanted change: `SPECDEC_WRITE_GOLDEN=1 pytest tests/unit/test_golden.py`, then review the diff.
+After a wanted change: `SPECDEC_WRITE_GOLDEN=1 pytest tests/report/test_golden.py`, then review the diff.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MADE = "made by tests/doc_generated.py"
 
 
