@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.engine.provision import Running
+from pytest_specdec.engine.provision import Running, Say
 from pytest_specdec.engine.recipes import Start, Template, template_values
 from pytest_specdec.engine.supervise import GRACE_S, STOP_S, descendants
 from pytest_specdec.errors import EngineError, InvalidInputError
@@ -48,8 +48,6 @@ class LaunchedEngines:
     arguments: str
     timeout_s: float
     logs: Path
-    said: Callable[[str], None]
-    """Told how a start comes along."""
     api_key: str | None = field(default=None, repr=False)
     """What the engine asks for, when it was started with a key."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -72,7 +70,7 @@ class LaunchedEngines:
         return ""
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Running]:
+    def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:
         """Start the engine, wait until it is healthy, and stop its whole process tree at the end.
 
         Raises:
@@ -85,7 +83,7 @@ class LaunchedEngines:
         endpoint = Endpoint(url=f"http://{HOST}:{port}/v1", api_key=self.api_key, headers=self.headers)
         process = _supervised(template, log)
         try:
-            self._wait_until_healthy(endpoint, process, log, engine)
+            self._wait_until_healthy(endpoint, process, log, engine, said)
             yield Running(endpoint=endpoint, died=lambda: _death(process, log, engine))
         finally:
             _end(process)
@@ -98,7 +96,7 @@ class LaunchedEngines:
         return self.template(engine, values).filled(values)
 
     def _wait_until_healthy(
-        self, endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path, engine: EngineSpec
+        self, endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path, engine: EngineSpec, said: Say
     ) -> None:
         started = time.monotonic()
         spoken = started
@@ -113,9 +111,9 @@ class LaunchedEngines:
                 )
             if now - spoken >= _SAY_S:
                 spoken = now
-                self.said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
+                said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
             time.sleep(_LOOK_S)
-        self.said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
+        said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
 
 
 def _supervised(template: Template, log: Path) -> subprocess.Popen[bytes]:

@@ -14,6 +14,10 @@ from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
 
 
+Say = Callable[[str], None]
+"""Shows a line to the user."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
     """An engine that is up."""
@@ -42,8 +46,8 @@ class EngineSource(Protocol):
         """Say why there is no such engine here; empty when there is."""
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Running]:
-        """Have the engine up while the context lasts."""
+    def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:
+        """Have the engine up while the context lasts; a slow start is told to `said`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,7 @@ class AttachedEngines:
         return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Running]:
+    def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:  # noqa: ARG002 - it starts nothing
         """Give the endpoint; its life is not ours.
 
         Raises:
@@ -129,7 +133,7 @@ class SimulatedEngines:
         return f"no simulated preset for {engine.model}: name one with --specdec-simulate, or give --specdec-endpoint"
 
     @contextmanager
-    def open(self, engine: EngineSpec) -> Iterator[Running]:
+    def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:  # noqa: ARG002 - it is up at once
         """Start the engine, and stop it at the end."""
         preset = self.preset_of(engine.model)
         if preset is None:

@@ -26,7 +26,7 @@ from pytest_specdec.estimators.window import Aim, StopRule
 _LOOK_S = 1.5
 """Long enough to tell interactivity to a few percent."""
 _FAR = 2.0
-"""A level is looked for until it lies between two known concurrencies that differ by no more than this factor."""
+"""A level is searched for until it lies between two known concurrencies that differ by no more than this factor."""
 _STRICTEST = 0.6
 """What a first neighbour was unlucky by, the second one makes good down to this share of its own allowance."""
 _APART = 1.3
@@ -49,7 +49,7 @@ class Wanted:
 
     concurrency: int
     precision: float | None
-    """Relative half-width of throughput and TPOT; None for a short look that only tells where a level lies."""
+    """Relative half-width of throughput and TPOT; None for a probe that only tells where a level lies."""
     aim: Aim | None = None
     """The reading, where the other neighbour is there already: as soon as it is sure, so is this one enough."""
 
@@ -61,20 +61,20 @@ class Wanted:
         return dataclasses.replace(rule, floor_s=rule.floor_s / 2, precision=self.precision, aim=self.aim)
 
 
-def look_s(rule: StopRule) -> float:
-    """Seconds of a short look."""
+def probe_s(rule: StopRule) -> float:
+    """Seconds of a probe."""
     return min(_LOOK_S, rule.floor_s)
 
 
 def next_wanted(
-    points: Iterable[Point], looked: Mapping[int, float], level: float, *, precision: float, most: int
+    points: Iterable[Point], probed: Mapping[int, float], level: float, *, precision: float, most: int
 ) -> Wanted | None:
     """What to measure next for a level (tok/s/user); None when both neighbours are measured or it is out of reach.
 
-    `looked` has rough interactivities by concurrency, of short looks.
+    `probed` has rough interactivities by concurrency, of probes.
     """
     measured = {point.concurrency: point for point in points}
-    known = {**looked, **{c: point.interactivity.value for c, point in measured.items()}}
+    known = {**probed, **{c: point.interactivity.value for c, point in measured.items()}}
     concurrency = next_concurrency(known, level, most=most)
     if concurrency is not None and not _near(known, level):
         return Wanted(concurrency=concurrency, precision=None)
@@ -109,14 +109,14 @@ def next_wanted(
     return Wanted(concurrency=first, precision=own, aim=aim)
 
 
-def reading_precision(points: Iterable[Point], looked: Mapping[int, float], level: float) -> float | None:
+def reading_precision(points: Iterable[Point], probed: Mapping[int, float], level: float) -> float | None:
     """Relative half-width of the throughput that a curve has at a level; None where it is unknown."""
     curve = Curve(points)
     try:
         bracket = curve.at(level).bracket
     except NotMeasuredError:
         return None
-    known = {**looked, **{p.concurrency: p.interactivity.value for p in curve.points}}
+    known = {**probed, **{p.concurrency: p.interactivity.value for p in curve.points}}
     steepness = _steepness(known, bracket.upper.concurrency)
     return _joint(_Part.of(bracket.upper), _Part.of(bracket.lower), level, steepness)
 
@@ -170,7 +170,7 @@ def next_concurrency(interactivities: Mapping[int, float], target: float, *, mos
     """The concurrency that tells most of where `target` (tok/s/user) lies; None when nothing is left to find out.
 
     `interactivities` has what was measured, by concurrency. Interactivity falls as concurrency rises, as
-    c^-a between two measured points; a target outside of what was measured is looked for by doubling and halving,
+    c^-a between two measured points; a target outside of what was measured is searched for by doubling and halving,
     between 1 and `most`.
     """
     fast = [c for c, value in interactivities.items() if value >= target]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -37,16 +37,20 @@ class Bill:
     budget: Budget
     usd_per_gpu_hour: float
     server_starts: int = 0
-    _started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    _started: float = field(init=False)
     _gpu_s: float = 0.0
     _up_since: float | None = None
     _gpus: int = 0
+
+    def __post_init__(self) -> None:
+        self._started = self.clock()
 
     @contextmanager
     def on_clock(self, engine: EngineSpec, *, starts: bool) -> Iterator[None]:
         """Charge the GPUs of an engine, from before it starts until it has stopped."""
         self.server_starts += starts
-        self._up_since, self._gpus = time.monotonic(), engine.gpus
+        self._up_since, self._gpus = self.clock(), engine.gpus
         try:
             yield
         finally:
@@ -62,11 +66,11 @@ class Bill:
         hours = self._gpu_seconds() / 3600
         return Cost(
             server_starts=self.server_starts,
-            seconds=time.monotonic() - self._started,
+            seconds=self.clock() - self._started,
             gpu_hours=hours,
             usd=hours * self.usd_per_gpu_hour,
         )
 
     def _gpu_seconds(self) -> float:
-        running = 0.0 if self._up_since is None else (time.monotonic() - self._up_since) * self._gpus
+        running = 0.0 if self._up_since is None else (self.clock() - self._up_since) * self._gpus
         return self._gpu_s + running

@@ -34,15 +34,15 @@ _TTFT_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looks:
+class Snapshots:
     """The server before, while and after a point ran; it was idle before and after."""
 
     before: EngineReading
     after: EngineReading
     waiting: Sequence[float] = ()
-    """Requests in the server's queue at each look."""
+    """Requests in the server's queue at each sample."""
     gauge_lengths: Sequence[float] = ()
-    """Acceptance length by the engine's gauge, at looks at which it said any."""
+    """Acceptance length by the engine's gauge, at the samples that had one."""
 
     def change(self, name: str) -> float | None:
         """Change of a counter.
@@ -71,28 +71,28 @@ class Account:
     """What a reader must know."""
 
 
-def account_for(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> Account:
+def account_for(cell: Cell, facts: Facts, result: LoadResult, snapshots: Snapshots) -> Account:
     """Set the server's account of a point against the client's.
 
     Raises:
         EngineError: a counter fell, or a pinned acceptance did not take effect.
     """
     samples = result.traffic.samples
-    acceptance = observed_acceptance(looks, samples, facts, cell.engine.mtp)
+    acceptance = observed_acceptance(snapshots, samples, facts, cell.engine.mtp)
     refuse_other_acceptance(cell, acceptance)
-    tokens = token_truth(samples, looks.change("generation_tokens"), looks.change("prompt_tokens"))
-    ttft = observed_ttft(looks, samples)
-    before, after = looks.before.speculation, looks.after.speculation
+    tokens = token_truth(samples, snapshots.change("generation_tokens"), snapshots.change("prompt_tokens"))
+    ttft = observed_ttft(snapshots, samples)
+    before, after = snapshots.before.speculation, snapshots.after.speculation
     signs = signs_of(
         result.traffic,
         speculation=after - before if before is not None and after is not None else None,
-        verify_steps=looks.change("verify_steps"),
-        generated=looks.change("generation_tokens"),
-        waiting=looks.waiting,
-        preemptions=looks.change("preemptions"),
-        prefix_queries=looks.change("prefix_queries"),
-        prefix_hits=looks.change("prefix_hits"),
-        gauge_lengths=looks.gauge_lengths,
+        verify_steps=snapshots.change("verify_steps"),
+        generated=snapshots.change("generation_tokens"),
+        waiting=snapshots.waiting,
+        preemptions=snapshots.change("preemptions"),
+        prefix_queries=snapshots.change("prefix_queries"),
+        prefix_hits=snapshots.change("prefix_hits"),
+        gauge_lengths=snapshots.gauge_lengths,
     )
     findings = find(cell, acceptance, signs, tokens)
     notes = [
@@ -103,7 +103,9 @@ def account_for(cell: Cell, facts: Facts, result: LoadResult, looks: Looks) -> A
     return Account(acceptance=acceptance, tokens=tokens, ttft=ttft, signs=signs, findings=findings, notes=tuple(notes))
 
 
-def observed_acceptance(looks: Looks, samples: Sequence[RequestSample], facts: Facts, mtp: int) -> Acceptance | None:
+def observed_acceptance(
+    snapshots: Snapshots, samples: Sequence[RequestSample], facts: Facts, mtp: int
+) -> Acceptance | None:
     """Acceptance from the best source that the engine has.
 
     Counters of drafts, else the details of each finished request, else verify steps against generated tokens, else a
@@ -112,29 +114,29 @@ def observed_acceptance(looks: Looks, samples: Sequence[RequestSample], facts: F
     Raises:
         EngineError: a counter fell, so the engine restarted.
     """
-    if looks.before.speculation is not None and looks.after.speculation is not None:
-        return acceptance_from(looks.after.speculation - looks.before.speculation)
+    if snapshots.before.speculation is not None and snapshots.after.speculation is not None:
+        return acceptance_from(snapshots.after.speculation - snapshots.before.speculation)
     draft_tokens = facts.draft_tokens or mtp
     if not draft_tokens:
         return None
     details = [sample.speculation for sample in samples if sample.speculation is not None]
     if details:
         return acceptance_from(reduce(add, details, SpecCounters(steps=0, drafted=0, accepted=0)), "requests")
-    steps, generated, requests = (looks.change(name) for name in ("verify_steps", "generation_tokens", "requests"))
+    steps, generated, requests = (snapshots.change(name) for name in ("verify_steps", "generation_tokens", "requests"))
     if steps is not None and generated is not None and requests is not None:
         counters = counters_of_tokens(generated=generated, requests=requests, steps=steps, draft_tokens=draft_tokens)
         return acceptance_from(counters, "tokens")
-    if looks.gauge_lengths:
-        return gauge_acceptance(float(np.median(looks.gauge_lengths)), draft_tokens)
+    if snapshots.gauge_lengths:
+        return gauge_acceptance(float(np.median(snapshots.gauge_lengths)), draft_tokens)
     return None
 
 
-def observed_ttft(looks: Looks, samples: Sequence[RequestSample]) -> ServerTtft | None:
+def observed_ttft(snapshots: Snapshots, samples: Sequence[RequestSample]) -> ServerTtft | None:
     """Mean TTFT by the server's histogram and by the client's clock, over the same requests."""
     ours = [float(s.chunk_s[0] - s.start_s) for s in samples if len(s.chunk_s)]
-    if looks.before.ttft_s is None or looks.after.ttft_s is None or not ours:
+    if snapshots.before.ttft_s is None or snapshots.after.ttft_s is None or not ours:
         return None
-    seconds, count = (now - then for now, then in zip(looks.after.ttft_s, looks.before.ttft_s, strict=True))
+    seconds, count = (now - then for now, then in zip(snapshots.after.ttft_s, snapshots.before.ttft_s, strict=True))
     if count <= 0 or seconds < 0:
         return None
     return ServerTtft(server_mean_ms=1000 * seconds / count, client_mean_ms=1000 * sum(ours) / len(ours))

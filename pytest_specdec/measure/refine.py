@@ -12,22 +12,22 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.merge import merge_runs
 
 _MOST_REFINED = 8
-"""A level is looked for up to so many times the highest planned concurrency."""
+"""A level is probed for up to so many times the highest planned concurrency."""
 
-Looked = dict[tuple[Workload, int], float]
-"""Rough interactivities of short looks by workload and concurrency, tok/s/user."""
+Probed = dict[tuple[Workload, int], float]
+"""Rough interactivities of probes by workload and concurrency, tok/s/user."""
 
 
 def refining(  # noqa: PLR0913 - a refinement is all of these
     found: Sequence[Measurement],
-    looked: Mapping[tuple[Workload, int], float],
+    probed: Mapping[tuple[Workload, int], float],
     levels: Sequence[float],
     *,
     precision: float,
     facts: Facts,
     said: Callable[[str], None],
 ) -> Iterator[tuple[Cell, Wanted]]:
-    """Yield what to measure next; `found` and `looked` of one engine grow meanwhile.
+    """Yield what to measure next; `found` and `probed` of one engine grow meanwhile.
 
     When nothing is left to measure for a level, it is `said` how surely the level is read.
     """
@@ -40,14 +40,14 @@ def refining(  # noqa: PLR0913 - a refinement is all of these
             tried: set[tuple[int, bool]] = set()
             while True:
                 points = _points(m for m in found if m.cell.workload == workload and not m.cell.rate)
-                looks = {c: value for (of, c), value in looked.items() if of == workload}
-                wanted = next_wanted(points, looks, level, precision=precision, most=most)
+                probes = {c: value for (of, c), value in probed.items() if of == workload}
+                wanted = next_wanted(points, probes, level, precision=precision, most=most)
                 key = None if wanted is None else (wanted.concurrency, wanted.precision is None)
                 if wanted is None or key is None or key in tried:
                     break
                 tried.add(key)  # one that failed is not tried again
                 yield Cell(engine, workload, wanted.concurrency), wanted
-            reached = reading_precision(points, looks, level)
+            reached = reading_precision(points, probes, level)
             if reached is not None:
                 said(f"{engine} {workload.sequence}: read at {level:g} tok/s/user to ±{reached:.1%} of its throughput")
 

@@ -1,4 +1,4 @@
-"""Store a session's measurements as baselines, when the user asked for it and nothing speaks against it."""
+"""Stage 4: measured repeats -> stored baselines, when the user asked for it and nothing speaks against it."""
 
 from __future__ import annotations
 
@@ -8,63 +8,69 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
+from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.plan import is_stored
+from pytest_specdec.pipeline.record import Record
+from pytest_specdec.pipeline.settings import BaselineSettings
+from pytest_specdec.suite.demand import Declared
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update
 from pytest_specdec.results.merge import usable
-
-if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
 
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
 _ASK_S = 5.0
 _NOT = "baselines were not updated: "
 
 
-def accept(session: SpecdecSession) -> Mapping[Path, Sequence[Cell]]:
-    """Store the runs of a session as the settings say.
+def accept(
+    record: Record,
+    declared: Declared,
+    engines: Engines,
+    settings: BaselineSettings,
+    baselines: Baselines,
+) -> Mapping[Path, Sequence[Cell]]:
+    """Store the repeats of a record as the settings ask for.
 
-    Returns what was written: nothing when nobody asked, and when every point has a baseline already.
+    Returns the written files with their cells: none where no update was asked for, and where every point has a
+    baseline already.
 
     Raises:
-        SpecdecError: what was measured must not become one, a stored file cannot be read, or the sessions do not go
-            together.
+        SpecdecError: a measurement must not become a baseline, a stored file cannot be read, or the server starts do
+            not go together.
     """
-    settings, plan, campaign = session.settings, session.plan, session.campaign
-    how = settings.update
-    if how is None or plan is None or campaign is None:
+    how, measured = settings.update, record.measured
+    if how is None:
         return {}
-    # Where only new points are stored, what became of the others has no say.
-    cells = [cell for cell in sorted(plan.cells) if how != "new" or not _has_one(session, cell)]
-    missing = [cell for cell in cells if cell not in session.measured or cell in session.unmeasured]
+
+    def has_one(cell: Cell) -> bool:
+        mean = measured.means.get(cell)
+        if mean is None:
+            return is_stored(cell, declared, engines, baselines)
+        return baselines.find(cell, mean.environment) is not None
+
+    # Where only new points are stored, the outcome of the others has no say.
+    cells = [cell for cell in sorted(record.demand.plan.cells) if how != "new" or not has_one(cell)]
+    missing = [cell for cell in cells if cell not in measured.means or cell in record.missing]
     if missing:
         raise InvalidInputError(f"{_NOT}{len(missing)} planned points were not measured, or not each time")
-    if not session.done:
+    if not measured.complete:
         raise InvalidInputError(f"{_NOT}the run was interrupted (--specdec-resume goes on with it)")
-    runs = {cell: usable(campaign.runs(cell)) for cell in cells}
-    if refused := refusal(session.verdicts, runs, how, settings.reason):
+    runs = {cell: usable(measured.repeats(cell)) for cell in cells}
+    if refused := refusal(record.judgement.verdicts, runs, how, settings.reason):
         raise InvalidInputError(f"{_NOT}{refused}")
     by = Acceptor(
-        when=session.started_at.isoformat(timespec="seconds"),
+        when=record.invocation.started_at.isoformat(timespec="seconds"),
         who=who(),
         reason=settings.reason,
         new_anchor=settings.new_anchor,
     )
-    return update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
-
-
-def _has_one(session: SpecdecSession, cell: Cell) -> bool:
-    measured = session.measured.get(cell)
-    if measured is None:
-        return is_stored(session, cell)
-    return session.baselines.find(cell, measured.environment) is not None
+    return update(baselines, [run for found in runs.values() for run in found], how=how, by=by)
 
 
 def stored_reach(store: Baselines, written: Mapping[Path, Sequence[Cell]]) -> list[str]:

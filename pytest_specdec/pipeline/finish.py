@@ -1,94 +1,127 @@
-"""What happens when the tests are over: baselines, report files, the summary."""
+"""After the tests: store baselines, write report files, fit a selftest's noise; every step tells its lines."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from pytest_specdec.domain.cell import Cell
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.pipeline.accept import accept, stored_reach
+from pytest_specdec.pipeline.engines import Engines
+from pytest_specdec.pipeline.record import Record
+from pytest_specdec.pipeline.settings import Settings
 from pytest_specdec.report.export import frame_csv
 from pytest_specdec.report.pull_request import pull_request_page
 from pytest_specdec.report.render import screen_width, terminal
 from pytest_specdec.report.run_report import point_frame
 from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
 from pytest_specdec.report.trackers import tracker_for
+from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.run import Run, run_json
-
-if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
-
-_WRITTEN = "baseline written:"
+from pytest_specdec.results.run import Run, run_json, save_run
+from pytest_specdec.suite.demand import Declared
 
 
-def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
-    """Store baselines and write the reports; what goes wrong is told in the summary, and nothing else is lost.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line for the end of the terminal report."""
 
-    Returns whether all of it was done.
-    """
-    session.save()
-    done = True
-    for step in (_selftest, _update, partial(_write_reports, failed_tests=failed_tests)):
-        try:
-            step(session)
-        except SpecdecError as error:
-            session.ending.append((str(error), {"red": True}))
-            done = False
-    return done
+    text: str
+    colour: Literal["", "red", "green", "yellow"] = ""
 
 
-def _selftest(session: SpecdecSession) -> None:
-    if not session.settings.selftest:
-        return
-    # Only who asks for it pays for it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Outcome of the last stage."""
+
+    run: Run
+    lines: tuple[Line, ...] = ()
+    failed: bool = False
+    """A step failed; its reason is among the lines."""
+
+
+def finish(  # noqa: PLR0913 - the record, and everything that its storing needs
+    record: Record,
+    declared: Declared,
+    engines: Engines,
+    settings: Settings,
+    baselines: Baselines,
+    *,
+    failed_tests: int = 0,
+    attempts: Mapping[str, tuple[str, ...]] | None = None,
+) -> Finished:
+    """Save the run, store baselines and write the reports; a step that fails loses nothing of the others."""
+    run = record.run(attempts)
+    save_run(run, record.invocation.path)
+    lines: list[Line] = []
+    accepted: Mapping[Path, Sequence[Cell]] = {}
+    with _told(lines):
+        if settings.baselines.selftest:
+            lines += _selftest(record, settings.baselines.folder)
+    with _told(lines):
+        accepted = accept(record, declared, engines, settings.baselines, baselines)
+        if settings.baselines.update is not None:
+            lines += _accepted(accepted, baselines)
+    with _told(lines):
+        lines += _reports(run, settings, failed_tests=failed_tests, accepted=bool(accepted))
+    return Finished(run=run, lines=tuple(lines), failed=any(line.colour == "red" for line in lines))
+
+
+@contextmanager
+def _told(lines: list[Line]) -> Iterator[None]:
+    """Turn a step's failure into a line; the other steps go on."""
+    try:
+        yield
+    except SpecdecError as error:
+        lines.append(Line(str(error), "red"))
+
+
+def _selftest(record: Record, folder: Path) -> Iterator[Line]:
+    # Only those who ask for it pay for the import.
     from pytest_specdec.pipeline.selftest import selftest  # noqa: PLC0415
     from pytest_specdec.report.selftest_words import selftest_table  # noqa: PLC0415
 
-    found = selftest(session)
+    found = selftest(record, folder)
     table = selftest_table(found.found, found.last_session, found.run_s)
-    session.ending += [(line, {}) for line in terminal(table, screen_width()).splitlines()]
-    session.ending.append(
-        (f"noise written: {found.path}: baselines without sessions of their own use it", {"green": True})
-    )
+    yield from (Line(line) for line in terminal(table, screen_width()).splitlines())
+    yield Line(f"noise written: {found.path}: baselines without sessions of their own use it", "green")
 
 
-def _update(session: SpecdecSession) -> None:
-    written = accept(session)
-    if session.settings.update is not None and not written:
-        session.ending.append(("baselines were not updated: every point has one already", {"yellow": True}))
+def _accepted(written: Mapping[Path, Sequence[Cell]], baselines: Baselines) -> Iterator[Line]:
+    if not written:
+        yield Line("baselines were not updated: every point has one already", "yellow")
+        return
     for path, cells in written.items():
         plural = "s" * (len(cells) != 1)
-        session.ending.append((f"{_WRITTEN} {path} ({len(cells)} point{plural}): review the diff", {"green": True}))
-    if written:
-        session.ending += [(line, {}) for line in stored_reach(session.baselines, written)]
+        yield Line(f"baseline written: {path} ({len(cells)} point{plural}): review the diff", "green")
+    yield from (Line(sentence) for sentence in stored_reach(baselines, written))
 
 
-def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
-    run = session.run()
-    summary = os.environ.get(VARIABLE)
-    stored = any(text.startswith(_WRITTEN) for text, _ in session.ending)
-    page = partial(pull_request_page, run, session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
-    if summary:
-        session.ending.append((append_step_summary(page(), Path(summary)), {}))
-    for path in session.settings.reports:
+def _reports(run: Run, settings: Settings, *, failed_tests: int, accepted: bool) -> Iterator[Line]:
+    levels = settings.measure.levels or None
+    page = partial(pull_request_page, run, levels, failed_tests=failed_tests, accepted=accepted)
+    if summary := os.environ.get(VARIABLE):
+        yield Line(append_step_summary(page(), Path(summary)))
+    for path in settings.reports.files:
         tracker = tracker_for(path.name)
-        levels = session.settings.levels
         write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
-        session.ending.append((f"report written: {path}", {}))
+        yield Line(f"report written: {path}")
 
 
-def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Callable[[], str]) -> str:
+def _rendered(run: Run, suffix: str, levels: tuple[float, ...] | None, pull_request: partial[str]) -> str:
     if suffix == ".json":
         return run_json(run)
     if suffix == ".csv":
         return frame_csv(point_frame(run.measurements))
     if suffix == ".html":
-        # Only who asks for the page pays for it.
+        # Only those who ask for the page pay for the import.
         from pytest_specdec.report.html import page  # noqa: PLC0415
 
-        return page(run, levels or None)
+        return page(run, levels)
     return pull_request()

@@ -1,90 +1,139 @@
-"""How often each planned cell is measured, and what that will take, in words."""
+"""Stage 1: the selected tests -> the demand: cells, their repeats, and what they will take."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.environment import UNKNOWN
-
-if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
-
-
-def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
-    """Runs of each cell, by session: many for a new baseline, a few for a first look at an old one."""
-    assert session.plan is not None, "unreachable because the plan is made first"
-    settings = session.settings
-    first_look = _first_look(session)
-    if settings.update is None and not settings.selftest:
-        return (first_look,)
-    sessions, runs = settings.sessions
-    if not session.source(session.subjects).restarts:
-        sessions = 1  # a further session of an attached server is a further invocation
-    saving = settings.update == "new" and not settings.selftest
-    many = {cell: runs for cell in session.plan.cells if not (saving and is_stored(session, cell))}
-    return (first_look | many, *[many] * (sessions - 1)) if many else (first_look,)
+from pytest_specdec.domain.price import Price
+from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.pipeline.engines import Engines
+from pytest_specdec.pipeline.judge import screening_runs
+from pytest_specdec.pipeline.measure import price_of
+from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.results.baseline import Baselines
+from pytest_specdec.results.baseline_update import refuse_shared_files
+from pytest_specdec.suite.demand import Declared, Demand
+from pytest_specdec.suite.matrix import OutputSubject
+from pytest_specdec.suite.plan import Plan
+from pytest_specdec.suite.subjects import Subject, cells_of
 
 
-def _first_look(session: SpecdecSession) -> dict[Cell, int]:
-    """Runs of a first look at each cell, by the stored noise; one where nothing is stored."""
-    from pytest_specdec.pipeline.judge import screening_runs
+def plan(  # noqa: PLR0913 - the tests and everything that decides how often they measure
+    subjects: Iterable[Subject],
+    declared: Declared,
+    engines: Engines,
+    settings: Settings,
+    baselines: Baselines,
+    *,
+    judged: bool,
+) -> Demand:
+    """Plan the cells of the selected tests; `judged`: one of them reads a baseline.
 
-    assert session.plan is not None, "unreachable because the plan is made first"
-    once = dict.fromkeys(session.plan.cells, 1)
-    if not session.wants_baseline:
-        return once
-    stored = [point for cell in session.plan.cells for point in session.baselines.of_any_environment(cell)]
-    return once | screening_runs(stored, session.settings.baselines)
+    Raises:
+        BrokenFileError: a baseline cannot be read.
+        InvalidInputError: a selftest of servers that are not restarted, or baselines that would share a file.
+    """
+    tested = tuple(subjects)
+    source = engines.candidate.source
+    if settings.baselines.selftest and not source.restarts:
+        raise InvalidInputError(
+            "--specdec-selftest needs several starts of the server, and an attached one is not restarted: launch "
+            "it (--specdec-launch), or gather sessions with --specdec-update=merge"
+        )
+    cells = {cell for subject in tested for cell in cells_of(subject)}
+    asked = dict.fromkeys(one for subject in tested if isinstance(subject, OutputSubject) for one in subject.interviews)
+    # The Off side of a comparison may come from a stored baseline.
+    unavailable = {cell: EngineError(reason) for cell in cells if (reason := source.refusal(cell.engine))}
+    unasked = {one: EngineError(reason) for one in asked if (reason := source.refusal(one.engine))}
+    planned = Plan.of(cells - unavailable.keys(), settings.measure.seed, (one for one in asked if one not in unasked))
+    if settings.baselines.update is not None:
+        refuse_shared_files(planned.cells)
+    demand = Demand(
+        subjects=tested, plan=planned, repeats=(), judged=judged, unavailable=unavailable, unasked=unasked
+    )
+    return Demand(
+        subjects=tested,
+        plan=planned,
+        repeats=_repeats(demand, declared, engines, settings, baselines),
+        judged=judged,
+        unavailable=unavailable,
+        unasked=unasked,
+    )
 
 
-def is_stored(session: SpecdecSession, cell: Cell) -> bool:
-    """Whether a cell has a baseline, as far as can be said before its engine was asked."""
-    settings, source = session.settings, session.source(session.subjects)
-    hardware = settings.hardware or session.hardware.get(cell.engine, "") or UNKNOWN
-    if not source.simulated and settings.engine is None:
+def _repeats(
+    demand: Demand, declared: Declared, engines: Engines, settings: Settings, baselines: Baselines
+) -> tuple[dict[Cell, int], ...]:
+    """Repeats of each cell, by server start: many for a new baseline, a few beside an old one."""
+    cells, update, selftest = demand.plan.cells, settings.baselines.update, settings.baselines.selftest
+    once = dict.fromkeys(cells, 1)
+    stored = [point for cell in cells for point in baselines.of_any_environment(cell)] if demand.judged else []
+    screen = once | screening_runs(stored, settings.baselines.folder)
+    if update is None and not selftest:
+        return (screen,)
+    starts, repeats = settings.baselines.sessions
+    if not engines.candidate.source.restarts:
+        starts = 1  # a further session of an attached server is a further invocation
+    saving = update == "new" and not selftest
+    many = {
+        cell: repeats for cell in cells if not (saving and is_stored(cell, declared, engines, baselines))
+    }
+    return (screen | many, *[many] * (starts - 1)) if many else (screen,)
+
+
+def is_stored(cell: Cell, declared: Declared, engines: Engines, baselines: Baselines) -> bool:
+    """Tell if a cell has a baseline, as far as is known before its engine was asked."""
+    side = engines.candidate
+    hardware = side.settings.hardware or declared.hardware.get(cell.engine, "") or UNKNOWN
+    simulated, engine = side.source.simulated, side.settings.engine
+    if not simulated and engine is None:
         return False  # another engine's baseline is none of this one
     return any(
-        bool(point.environment.simulated) == source.simulated
+        bool(point.environment.simulated) == simulated
         and point.environment.hardware.removeprefix("simulated-") == hardware
-        and (source.simulated or settings.engine == point.environment.engine)
-        for point in session.baselines.of_any_environment(cell)
+        and (simulated or engine == point.environment.engine)
+        for point in baselines.of_any_environment(cell)
     )
 
 
-def plan_words(session: SpecdecSession) -> str:
-    """`4 engines, 20 points, about 6 min, about $1.90`."""
-    assert session.plan is not None, "unreachable because the plan is made first"
-    source, settings = session.source(session.subjects), session.settings
-    # What is asked is asked once, in the first session.
+def plan_words(demand: Demand, declared: Declared, engines: Engines, settings: Settings) -> str:
+    """Sum a plan up: `4 engines, 20 points, about 6 min, about $1.90`.
+
+    Raises:
+        InvalidInputError: the hardware has no list price and the user gave none.
+    """
+    source, measure = engines.candidate.source, settings.measure
+    # Interviews are held once, on the first server start.
     parts = [
-        session.plan.repeated(times, settings.seed, () if number else session.plan.asked)
-        for number, times in enumerate(session.times)
+        demand.plan.repeated(repeats, measure.seed, () if number else demand.plan.asked)
+        for number, repeats in enumerate(demand.repeats)
     ]
-    rounds = 1 if settings.swap is None else 2
+    rounds = 1 if measure.swap is None else 2
     least, most = (
-        rounds * sum(part.seconds(window_s=s, settle_s=settings.settle_s, start_s=source.start_s) for part in parts)
-        for s in settings.window_s
+        rounds * sum(part.seconds(window_s=s, settle_s=measure.settle_s, start_s=source.start_s) for part in parts)
+        for s in measure.window_s
     )
-    return session.plan.words(
+    price: Price = price_of(measure, declared)("")
+    return demand.plan.words(
         runs=rounds * sum(len(part.cells) for part in parts),
         sessions=len(parts),
         least_s=least,
         most_s=most,
-        price=session.price(""),
+        price=price,
         simulated=source.simulated,
     )
 
 
-def confirm_words(session: SpecdecSession) -> str:
-    """What confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
-    assert session.plan is not None, "unreachable because the plan is made first"
-    settings = session.settings
-    if not session.wants_baseline or settings.confirm == "never" or settings.gate == "fixed" or not session.plan.cells:
+def confirm_words(demand: Demand, engines: Engines, settings: Settings) -> str:
+    """Sum up what confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
+    gate, measure = settings.gate, settings.measure
+    if not demand.judged or gate.confirm == "never" or gate.rule == "fixed" or not demand.plan.cells:
         return ""
-    reference, source = session.reference_source(), session.source(session.subjects)
-    point_s = settings.window_s[0] + settings.settle_s + source.start_s
-    if reference is None:
+    source = engines.candidate.source
+    point_s = measure.window_s[0] + measure.settle_s + source.start_s
+    if engines.reference is None:
         more = "of further runs" if not source.restarts else "of a fresh start and a run"
         return (
             f"suspects, if any, are measured up to 8 times more, each about {point_s:.0f} s {more}; the old engine "
@@ -96,6 +145,6 @@ def confirm_words(session: SpecdecSession) -> str:
     )
 
 
-def planned_runs(session: SpecdecSession) -> int:
-    """Runs that are planned before anything is confirmed."""
-    return sum(sum(times.values()) for times in session.times) * (1 if session.settings.swap is None else 2)
+def planned_runs(demand: Demand, settings: Settings) -> int:
+    """Count the runs that are planned before anything is confirmed."""
+    return demand.runs * (1 if settings.measure.swap is None else 2)

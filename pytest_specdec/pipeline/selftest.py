@@ -1,4 +1,4 @@
-"""An A/A run on the user's own machine: fit its noise, and say what the gate can find there."""
+"""An A/A run on the user's own machine: fit its noise, and predict the losses that the gate can find there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pytest_specdec.gate.prediction import Reach, reach, seconds_on_a_fresh_star
 from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.results.decision import SuiteDecision
+from pytest_specdec.pipeline.record import Record
 from pytest_specdec.results.merge import usable
 
 if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
     from pytest_specdec.results.measurement import Measurement
     from pytest_specdec.results.run import RawRun
 
@@ -42,33 +42,29 @@ class SelfTest:
     """What one run on a server start of its own takes here, as in a pair, seconds."""
 
 
-def selftest(session: SpecdecSession) -> SelfTest:
-    """Fit and store the noise of what a session measured in several starts of the same engines.
+def selftest(record: Record, baselines: Path) -> SelfTest:
+    """Fit and store the noise of several starts of the same engines.
 
     Raises:
-        InvalidInputError: fewer than two sessions, points that were not measured, or an interrupted run.
+        InvalidInputError: fewer than two server starts, points that were not measured, or an interrupted run.
     """
-    assert session.plan is not None, "unreachable because the plan is made first"
-    assert session.campaign is not None, "unreachable because the session has measured"
-    missing = [cell for cell in session.plan.cells if cell not in session.measured]
+    measured, cells = record.measured, sorted(record.demand.plan.cells)
+    missing = [cell for cell in cells if cell not in measured.means]
     if missing:
         raise InvalidInputError(f"no noise was fitted: {len(missing)} planned points were not measured")
-    if not session.done:
+    if measured.cost is None or not measured.complete:
         raise InvalidInputError("no noise was fitted: the run was interrupted")
-    names = unique_names(sorted(session.plan.cells))
-    runs = {name: usable(session.campaign.runs(cell)) for cell, name in names.items()}
+    runs = {name: usable(measured.repeats(cell)) for cell, name in unique_names(cells).items()}
     sessions = {name: _by_session(found) for name, found in runs.items()}
     counts = {len(found) for found in sessions.values()}
     if min(counts) < _LEAST_SESSIONS:
         raise InvalidInputError("no noise was fitted: it needs two sessions or more (--specdec-sessions 5x2)")
     requests = {name: min(run.requests.finished for run in found) for name, found in runs.items()}
     noise = fit_noise(sessions, requests=requests, source="selftest")
-    environment = next(iter(session.measured.values())).environment
-    path = noise_file(session.settings.baselines, environment)
+    path = noise_file(baselines, measured.means[cells[0]].environment)
     save_noise(noise, path)
     last = _judge_last(sessions) if min(counts) > _LEAST_SESSIONS else None
-    assert session.cost is not None, "unreachable because the measuring is over"
-    run_s = seconds_on_a_fresh_start(session.cost, _begun_s(session.campaign.raw))
+    run_s = seconds_on_a_fresh_start(measured.cost, _begun_s(measured.raw))
     return SelfTest(noise=noise, found=tuple(reach(noise)), last_session=last, path=path, run_s=run_s)
 
 

@@ -26,7 +26,7 @@ from tabulate import tabulate
 from pytest_specdec.domain.cell import Workload, parse_sequence
 from pytest_specdec.domain.curve import Curve, Point
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.estimators.look import LookReview, rough_interactivity
+from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
 from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
@@ -143,7 +143,7 @@ def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = RULE) -> Answ
             window_s=seconds,
             settle_s=0.5,
             seed=seed,
-            review=LookReview(seconds=seconds),
+            review=ProbeReview(seconds=seconds),
         )
         spent += run.traffic.window_end_s
         looked[concurrency] = rough_interactivity(run.traffic, concurrency)

@@ -11,7 +11,7 @@ from pytest_specdec.domain.curve import Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimators.look import LookReview, rough_interactivity
+from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
 from pytest_specdec.estimators.neighbours import Wanted, look_s, next_concurrency, next_wanted, reading_precision
 from pytest_specdec.estimators.window import Aim, StopRule
 from pytest_specdec.simulator.model import closed_form
@@ -218,7 +218,7 @@ def test_a_look_tells_interactivity_roughly() -> None:
     preset, workload = find_preset("h200-qwen3.5-397b-fp8"), Workload(isl=1024, osl=1024)
     for concurrency in (8, 32):
         run = run_closed_loop(
-            preset, mtp=3, workload=workload, concurrency=concurrency, window_s=0.5, review=LookReview(seconds=1.5)
+            preset, mtp=3, workload=workload, concurrency=concurrency, window_s=0.5, review=ProbeReview(seconds=1.5)
         )
         traffic = run.traffic
         assert traffic.window_end_s - traffic.window_start_s == pytest.approx(1.5)

@@ -15,7 +15,7 @@ from pytest_specdec.domain.facts import Facts
 from pytest_specdec.domain.traffic import PlannedRequest, RequestSample
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading
 from pytest_specdec.errors import EngineError
-from pytest_specdec.measure.crosscheck import Looks, observed_acceptance, observed_ttft, refuse_other_acceptance
+from pytest_specdec.measure.crosscheck import Snapshots, observed_acceptance, observed_ttft, refuse_other_acceptance
 
 K3 = Facts(draft_tokens=3)
 
@@ -41,16 +41,16 @@ def request(first_token_s: float = 1.0, speculation: SpecCounters | None = None)
 
 
 def test_counters_come_first() -> None:
-    looks = Looks(before=counted(100, 150), after=counted(200, 400), gauge_lengths=[9.0])
-    found = observed_acceptance(looks, [request(speculation=counters_of_histogram([1], 3))], K3, 3)
+    snapshots = Snapshots(before=counted(100, 150), after=counted(200, 400), gauge_lengths=[9.0])
+    found = observed_acceptance(snapshots, [request(speculation=counters_of_histogram([1], 3))], K3, 3)
     assert found is not None
     assert (found.length, found.source) == (3.5, "counters")
 
 
 def test_then_the_details_of_each_request() -> None:
     details = [request(speculation=counters_of_histogram([2, 0, 2], 3)), request(speculation=None)]
-    looks = Looks(before=finished(0, 0, 0), after=finished(4, 9, 1), gauge_lengths=[9.0])
-    found = observed_acceptance(looks, details, K3, 3)
+    snapshots = Snapshots(before=finished(0, 0, 0), after=finished(4, 9, 1), gauge_lengths=[9.0])
+    found = observed_acceptance(snapshots, details, K3, 3)
     assert found is not None
     assert (found.length, found.steps, found.source) == (2.0, 4, "requests")
     assert found.per_position == (0.5, 0.5, 0.0)
@@ -58,29 +58,29 @@ def test_then_the_details_of_each_request() -> None:
 
 
 def test_then_verify_steps_against_tokens() -> None:
-    looks = Looks(before=finished(10, 40, 1), after=finished(110, 302, 3), gauge_lengths=[9.0])
-    found = observed_acceptance(looks, [request()], K3, 3)
+    snapshots = Snapshots(before=finished(10, 40, 1), after=finished(110, 302, 3), gauge_lengths=[9.0])
+    found = observed_acceptance(snapshots, [request()], K3, 3)
     assert found is not None
     # 262 tokens: 2 of prefills, 100 bonus, 160 drafts.
     assert (found.length, found.draft_tokens, found.source) == (2.6, 3, "tokens")
 
 
 def test_then_a_gauge_and_only_while_it_says_something() -> None:
-    found = observed_acceptance(Looks(before=UNREADABLE, after=UNREADABLE, gauge_lengths=[2.0, 2.4, 2.2]), [], K3, 3)
+    found = observed_acceptance(Snapshots(before=UNREADABLE, after=UNREADABLE, gauge_lengths=[2.0, 2.4, 2.2]), [], K3, 3)
     assert found is not None
     assert (found.length, found.source) == (2.2, "gauge")
-    assert observed_acceptance(Looks(before=UNREADABLE, after=UNREADABLE), [], K3, 3) is None
+    assert observed_acceptance(Snapshots(before=UNREADABLE, after=UNREADABLE), [], K3, 3) is None
 
 
 def test_off_has_none() -> None:
-    looks = Looks(before=finished(0, 0, 0), after=finished(0, 99, 1))
-    assert observed_acceptance(looks, [request()], Facts(draft_tokens=0), 0) is None
+    snapshots = Snapshots(before=finished(0, 0, 0), after=finished(0, 99, 1))
+    assert observed_acceptance(snapshots, [request()], Facts(draft_tokens=0), 0) is None
 
 
 @pytest.mark.parametrize(("before", "after"), [(counted(9, 9), counted(1, 1)), (finished(9, 9, 9), finished(1, 1, 1))])
 def test_a_counter_that_falls_is_a_restart(before: EngineReading, after: EngineReading) -> None:
     with pytest.raises(EngineError, match="it restarted during the measurement"):
-        observed_acceptance(Looks(before=before, after=after), [], K3, 3)
+        observed_acceptance(Snapshots(before=before, after=after), [], K3, 3)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=200))
@@ -121,9 +121,9 @@ def test_a_pinned_acceptance_must_be_the_measured_one() -> None:
 
 def test_ttft_is_compared_over_the_same_requests() -> None:
     before, after = EngineReading(ttft_s=(10.0, 100.0)), EngineReading(ttft_s=(10.6, 102.0))
-    found = observed_ttft(Looks(before=before, after=after), [request(0.3), request(0.5)])
+    found = observed_ttft(Snapshots(before=before, after=after), [request(0.3), request(0.5)])
     assert found is not None
     assert found.server_mean_ms == pytest.approx(300)
     assert found.client_mean_ms == pytest.approx(400)
-    assert observed_ttft(Looks(before=before, after=replace(after, ttft_s=None)), [request()]) is None
-    assert observed_ttft(Looks(before=before, after=before), [request()]) is None
+    assert observed_ttft(Snapshots(before=before, after=replace(after, ttft_s=None)), [request()]) is None
+    assert observed_ttft(Snapshots(before=before, after=before), [request()]) is None

@@ -1,4 +1,4 @@
-"""A short look at a concurrency: too rough for a result, enough to know where an interactivity level lies."""
+"""A probe of a concurrency: too rough for a result, enough to know where an interactivity level lies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookReview:
+class ProbeReview:
     """Ends a window after a fixed time."""
 
     seconds: float
