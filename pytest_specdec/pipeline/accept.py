@@ -38,7 +38,7 @@ def accept(session: SpecdecSession) -> Mapping[Path, Sequence[Cell]]:
             together.
     """
     settings, plan, campaign = session.settings, session.plan, session.campaign
-    how = settings.update
+    how = settings.baselines.update
     if how is None or plan is None or campaign is None:
         return {}
     # Where only new points are stored, what became of the others has no say.
@@ -49,13 +49,13 @@ def accept(session: SpecdecSession) -> Mapping[Path, Sequence[Cell]]:
     if not session.done:
         raise InvalidInputError(f"{_NOT}the run was interrupted (--specdec-resume goes on with it)")
     runs = {cell: usable(campaign.runs(cell)) for cell in cells}
-    if refused := refusal(session.verdicts, runs, how, settings.reason):
+    if refused := refusal(session.verdicts, runs, how, settings.baselines.reason):
         raise InvalidInputError(f"{_NOT}{refused}")
     by = Acceptor(
         when=session.started_at.isoformat(timespec="seconds"),
         who=who(),
-        reason=settings.reason,
-        new_anchor=settings.new_anchor,
+        reason=settings.baselines.reason,
+        new_anchor=settings.baselines.new_anchor,
     )
     return update(session.baselines, [run for found in runs.values() for run in found], how=how, by=by)
 

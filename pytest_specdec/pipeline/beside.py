@@ -25,7 +25,11 @@ def measure_swapped(session: SpecdecSession, campaign: Campaign, listener: Liste
     """
     assert session.plan is not None, "unreachable because the plan is made first"
     exchanged = exchange_hosts(
-        session.source(session.subjects), session.settings, next(iter(session.hardware)).model, session.say
+        session.source(session.subjects),
+        session.settings.candidate,
+        session.settings.measure.swap,
+        next(iter(session.hardware)).model,
+        session.say,
     )
     session.exchange(exchanged)
     cells = session.plan.cells

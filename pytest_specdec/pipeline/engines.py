@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pytest_specdec.domain.cell import EngineSpec
@@ -13,7 +14,7 @@ from pytest_specdec.engine.launch import LaunchedEngines, installed_version
 from pytest_specdec.engine.provision import AttachedEngines, Attachment, EngineSource, SimulatedEngines, detect_mode
 from pytest_specdec.engine.recipes import RECIPES, Template
 from pytest_specdec.errors import EngineError, SpecdecError
-from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.pipeline.settings import EngineSettings
 from pytest_specdec.simulator.faults.catalogue import find_fault
 from pytest_specdec.simulator.presets import find_preset, preset_for_model
 
@@ -24,8 +25,12 @@ _SWAP_WAIT_S = 1800.0
 _SWAP_LOOK_S = 2.0
 
 
-def engine_source(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook) -> EngineSource:
+def engine_source(
+    settings: EngineSettings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook, logs: Path
+) -> EngineSource:
     """Choose by the settings; modes that the user did not name are asked from the endpoints here.
+
+    A launched engine writes its log into the folder `logs`.
 
     Raises:
         EngineError: an endpoint without a named mode cannot be asked for it.
@@ -33,10 +38,14 @@ def engine_source(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask
     """
     if settings.endpoints:
         return _attached(settings, list(dict.fromkeys(spec.model for spec in specs)))
-    return _launched(settings, specs, say, ask_hook) if settings.launch else _simulated(settings)
+    if settings.launch:
+        return _launched(settings, specs, say, ask_hook, logs)
+    return _simulated(settings)
 
 
-def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Say) -> AttachedEngines:
+def exchange_hosts(
+    source: EngineSource, settings: EngineSettings, swap: str | None, model: str, say: Say
+) -> AttachedEngines:
     """Have the servers of the two hosts exchanged, and wait until the endpoints say so.
 
     Raises:
@@ -45,11 +54,11 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
     if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
         raise EngineError("--specdec-swap exchanges exactly two endpoints")
     exchanged = source.exchanged()
-    if settings.swap:
-        say(f"exchanging the servers: {settings.swap}")
-        result = subprocess.run(settings.swap, shell=True, check=False)  # noqa: S602 - the user's own command
+    if swap:
+        say(f"exchanging the servers: {swap}")
+        result = subprocess.run(swap, shell=True, check=False)  # noqa: S602 - the user's own command
         if result.returncode:
-            raise EngineError(f"the swap command failed with exit code {result.returncode}: {settings.swap}")
+            raise EngineError(f"the swap command failed with exit code {result.returncode}: {swap}")
     else:
         say("exchange the servers of the two hosts now; waiting until the endpoints say so")
     alias = settings.served_models.get(model)
@@ -65,7 +74,7 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
     raise EngineError(f"the endpoints did not exchange their modes within {_SWAP_WAIT_S / 60:.0f} min")
 
 
-def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
+def _attached(settings: EngineSettings, models: Sequence[str]) -> AttachedEngines:
     attachments = []
     for option in settings.endpoints:
         # Credentials in the URL are meant for this endpoint; a key of the environment may be for another.
@@ -79,7 +88,9 @@ def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
     return AttachedEngines(attachments=tuple(attachments))
 
 
-def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook) -> LaunchedEngines:
+def _launched(
+    settings: EngineSettings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook, logs: Path
+) -> LaunchedEngines:
     assert settings.launch is not None, "unreachable because the option was given"
     name, recipes = settings.launch, RECIPES[settings.launch]
     version = installed_version(settings.launch_python, recipes.distributions)
@@ -93,7 +104,7 @@ def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hoo
         python=settings.launch_python,
         arguments=settings.launch_arguments,
         timeout_s=settings.launch_timeout_s,
-        logs=settings.runs / "logs",
+        logs=logs,
         said=say,
         api_key=settings.api_key,
         headers=settings.headers,
@@ -102,7 +113,7 @@ def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hoo
     return engines
 
 
-def _simulated(settings: Settings) -> SimulatedEngines:
+def _simulated(settings: EngineSettings) -> SimulatedEngines:
     preset, _, fault = (settings.simulate or "").partition("@")
     named = find_preset(preset).name if preset else None
     if fault:

@@ -42,7 +42,7 @@ def finish(session: SpecdecSession, failed_tests: int = 0) -> bool:
 
 
 def _selftest(session: SpecdecSession) -> None:
-    if not session.settings.selftest:
+    if not session.settings.baselines.selftest:
         return
     # Only who asks for it pays for it.
     from pytest_specdec.pipeline.selftest import selftest  # noqa: PLC0415
@@ -58,7 +58,7 @@ def _selftest(session: SpecdecSession) -> None:
 
 def _update(session: SpecdecSession) -> None:
     written = accept(session)
-    if session.settings.update is not None and not written:
+    if session.settings.baselines.update is not None and not written:
         session.ending.append(("baselines were not updated: every point has one already", {"yellow": True}))
     for path, cells in written.items():
         plural = "s" * (len(cells) != 1)
@@ -71,12 +71,14 @@ def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
     run = session.run()
     summary = os.environ.get(VARIABLE)
     stored = any(text.startswith(_WRITTEN) for text, _ in session.ending)
-    page = partial(pull_request_page, run, session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
+    page = partial(
+        pull_request_page, run, session.settings.measure.levels or None, failed_tests=failed_tests, accepted=stored
+    )
     if summary:
         session.ending.append((append_step_summary(page(), Path(summary)), {}))
-    for path in session.settings.reports:
+    for path in session.settings.reports.files:
         tracker = tracker_for(path.name)
-        levels = session.settings.levels
+        levels = session.settings.measure.levels
         write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
         session.ending.append((f"report written: {path}", {}))
 

@@ -88,6 +88,11 @@ class SpecdecSession:
         """What no output may show."""
         return self.settings.secrets()
 
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs of launched engines."""
+        return self.settings.measure.runs / "logs"
+
     # ---- collection
 
     def declare(self, subject: Subject, matrix: Matrix) -> None:
@@ -118,7 +123,7 @@ class SpecdecSession:
             from pytest_specdec.suite.subjects import engines_of
 
             specs = list(dict.fromkeys(engine for subject in subjects for engine in engines_of(subject)))
-            self._source = engine_source(self.settings, specs, self.say, self._ask_hook)
+            self._source = engine_source(self.settings.candidate, specs, self.say, self._ask_hook, self.logs)
         return self._source
 
     def exchange(self, source: EngineSource) -> None:
@@ -134,7 +139,7 @@ class SpecdecSession:
             EngineError: an endpoint cannot be asked for its mode.
             InvalidInputError: no such simulated preset, or a launch command with an unknown placeholder.
         """
-        settings = self.settings.reference()
+        settings = self.settings.reference
         if settings is None:
             return None
         if self._reference is None:
@@ -142,7 +147,7 @@ class SpecdecSession:
             from pytest_specdec.suite.subjects import engines_of
 
             specs = list(dict.fromkeys(engine for subject in self.subjects for engine in engines_of(subject)))
-            self._reference = engine_source(settings, specs, self.say, self._ask_hook)
+            self._reference = engine_source(settings, specs, self.say, self._ask_hook, self.logs)
         return self._reference
 
     def make_plan(self, subjects: Iterable[Subject]) -> None:
@@ -160,7 +165,7 @@ class SpecdecSession:
         self.subjects = list(subjects)
         source = self.source(self.subjects)
         self.reference_source()  # what cannot be had is told before anything is measured
-        if self.settings.selftest and not source.restarts:
+        if self.settings.baselines.selftest and not source.restarts:
             raise InvalidInputError(
                 "--specdec-selftest needs several starts of the server, and an attached one is not restarted: launch "
                 "it (--specdec-launch), or gather sessions with --specdec-update=merge"
@@ -171,10 +176,10 @@ class SpecdecSession:
         self.unanswered = {one: EngineError(reason) for one in asked if (reason := source.refusal(one.engine))}
         self.plan = Plan.of(
             (cell for cell in cells if not source.refusal(cell.engine)),
-            self.settings.seed,
+            self.settings.measure.seed,
             (interview for interview in asked if interview not in self.unanswered),
         )
-        if self.settings.update is not None:
+        if self.settings.baselines.update is not None:
             refuse_shared_files(self.plan.cells)
         self.times = runs_of(self)
         for cell in cells - set(self.plan.cells):
@@ -194,17 +199,17 @@ class SpecdecSession:
         settings = self.settings
         self.listener = listener
         campaign = new_campaign(self, listener, keep=self.keep)
-        if settings.resume is not None:
-            campaign.resume(settings.resume)
-        self.campaign, self.run_path = campaign, new_run_path(settings.runs, self.started_at)
+        if settings.measure.resume is not None:
+            campaign.resume(settings.measure.resume)
+        self.campaign, self.run_path = campaign, new_run_path(settings.measure.runs, self.started_at)
         self.save()  # a run that is killed before its first point is an empty run, and no broken file
         try:
             with sigterm_interrupts():
                 campaign.sessions(self.plan, self.times)
-                if settings.swap is not None:
+                if settings.measure.swap is not None:
                     measure_swapped(self, campaign, listener)
                 self._collect()
-                if self.wants_baseline and not settings.selftest:
+                if self.wants_baseline and not settings.baselines.selftest:
                     self._gate(campaign)
             self.done = True
         finally:
@@ -213,7 +218,7 @@ class SpecdecSession:
             for cell in self.plan.cells:
                 if cell not in self.measured:
                     self.unmeasured.setdefault(cell, InconclusiveError(INTERRUPTED))
-            if not self.verdicts and not settings.selftest:
+            if not self.verdicts and not settings.baselines.selftest:
                 self._judge_what_there_is()
             self.judged_outputs = self._judge_outputs()
             for cell, stored in find_stored(self):
@@ -230,8 +235,8 @@ class SpecdecSession:
         """
         from pytest_specdec.domain.price import Price, list_price
 
-        if self.settings.gpu_hour_usd is not None and self.settings.gpu_kw is not None:
-            return Price(usd_per_gpu_hour=self.settings.gpu_hour_usd, kw_per_gpu=self.settings.gpu_kw)
+        if self.settings.measure.gpu_hour_usd is not None and self.settings.measure.gpu_kw is not None:
+            return Price(usd_per_gpu_hour=self.settings.measure.gpu_hour_usd, kw_per_gpu=self.settings.measure.gpu_kw)
         return list_price(hardware or next(iter(self.hardware.values()), ""))
 
     def keep(self) -> None:
@@ -294,7 +299,7 @@ class SpecdecSession:
         from pytest_specdec.results.baseline import Baselines
 
         if self._baselines is None:
-            self._baselines = Baselines(self.settings.baselines)
+            self._baselines = Baselines(self.settings.baselines.folder)
         return self._baselines
 
     # ---- helpers

@@ -58,21 +58,21 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
         if measured is None:
             continue
         baseline = session.baselines.find(cell, measured.environment)
-        verdict = settled(measured, baseline, session.settings.required_facts)
+        verdict = settled(measured, baseline, session.settings.gate.required_facts)
         if verdict is not None:
             found[cell] = verdict
         elif baseline is not None:
             evidence.append(CellEvidence(measured=measured, runs=_runs(session, cell), baseline=baseline))
     if not evidence:
         return found, None
-    case = build(evidence, _selftest_noise(session.settings.baselines, evidence))
+    case = build(evidence, _selftest_noise(session.settings.baselines.folder, evidence))
     if not case.noise.hypotheses:
         # The client was everywhere the limit: only acceptance can be judged.
-        decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.alpha)))
+        decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.gate.alpha)))
         return found | verdicts(case, decision), None
     session.noise_source = case.noise.source
-    if session.settings.gate == "fixed":
-        session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
+    if session.settings.gate.rule == "fixed":
+        session.fixed = decide_fixed(case.noise, case.runs, session.settings.gate.fixed_margin)
         return found | fixed_verdicts(case, session.fixed), None
     desk = _Desk(session=session, campaign=campaign, case=case)
     decision = drive(desk.rule(), desk.answer)
@@ -99,11 +99,11 @@ class _Desk:
             terms=terms_of(
                 self.case,
                 Terms(
-                    alpha=settings.alpha,
-                    exhaustive=settings.exhaustive,
-                    improvements=settings.update == "all",
+                    alpha=settings.gate.alpha,
+                    exhaustive=settings.gate.exhaustive,
+                    improvements=settings.baselines.update == "all",
                     restarts=all(source.restarts for source in self._sources),
-                    confirms=settings.confirm != "never",
+                    confirms=settings.gate.confirm != "never",
                 ),
             ),
             engines=self.case.engines,
@@ -117,7 +117,7 @@ class _Desk:
     def _paired(self) -> frozenset[str]:
         """Cells whose old engine can be measured too, and will be where they are suspects."""
         reference = None if self.campaign is None else self.campaign.sources.get("reference")
-        if reference is None or self.session.settings.confirm == "never":
+        if reference is None or self.session.settings.gate.confirm == "never":
             return frozenset()
         return frozenset(name for name, one in self.case.cells.items() if not reference.refusal(one.cell.engine))
 
@@ -131,7 +131,7 @@ class _Desk:
             return Observed(runs=self._screened(request.runs), extras=self.case.extras)
         if self.campaign is None:
             return Observed(exhausted=INTERRUPTED)
-        if self.session.settings.confirm == "never":
+        if self.session.settings.gate.confirm == "never":
             return Observed(exhausted=_NEVER)
         self._say(request)
         return self._pairs(request) if isinstance(request, PairBlocks) else self._starts(request)
@@ -140,7 +140,7 @@ class _Desk:
         """What was measured; where the noise asks for more than was planned, that too."""
         assert self.session.plan is not None, "unreachable because the plan is made first"
         cells = {name: self.case.cells[name].cell for name in wanted}
-        if self.campaign is not None and self.session.settings.confirm != "never":
+        if self.campaign is not None and self.session.settings.gate.confirm != "never":
             found = {n: sum(_is_evidence(run) for run in self.campaign.runs(cells[n])) for n in wanted}
             lacking = {cells[n]: more for n in wanted if (more := wanted[n] - found[n]) > 0}
             if lacking and not self.campaign.bill.spent():

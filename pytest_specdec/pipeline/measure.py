@@ -19,7 +19,7 @@ from pytest_specdec.results.run import Arm
 
 if TYPE_CHECKING:
     from pytest_specdec.pipeline.invocation import SpecdecSession
-    from pytest_specdec.pipeline.settings import Settings
+    from pytest_specdec.pipeline.settings import EngineSettings
 
 
 def new_campaign(
@@ -40,8 +40,8 @@ def new_campaign(
         sources["reference"] = reference
 
     def opener(source: EngineSource, start: str) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
-        old = settings.reference() if source is sources.get("reference") else None
-        return _opener(session, old or settings, source, start)
+        reference = settings.reference if source is sources.get("reference") else None
+        return _opener(session, reference or settings.candidate, source, start)
 
     return Campaign(
         sources=sources,
@@ -49,12 +49,12 @@ def new_campaign(
         options=_options(session),
         bill=bill
         or Bill(
-            budget=settings.budget,
+            budget=settings.measure.budget,
             usd_per_gpu_hour=session.price("").usd_per_gpu_hour,
         ),
         listener=listener,
         stamp=session.started_at.strftime("%Y%m%d-%H%M%S"),
-        seed=settings.seed,
+        seed=settings.measure.seed,
         keep=keep,
         secrets=session.secrets,
     )
@@ -62,30 +62,30 @@ def new_campaign(
 
 def _options(session: SpecdecSession) -> MeasureOptions:
     settings = session.settings
-    floor_s, ceiling_s = settings.window_s
+    floor_s, ceiling_s = settings.measure.window_s
     point = PointOptions(
         limits=Limits(
-            settle_s=settings.settle_s,
-            warm_up_s=settings.warm_up_s,
-            no_progress_s=settings.no_progress_s,
-            deadline_s=settings.deadline_s,
+            settle_s=settings.measure.settle_s,
+            warm_up_s=settings.measure.warm_up_s,
+            no_progress_s=settings.measure.no_progress_s,
+            deadline_s=settings.measure.deadline_s,
         ),
-        rule=StopRule(floor_s=floor_s, ceiling_s=ceiling_s, precision=settings.precision),
+        rule=StopRule(floor_s=floor_s, ceiling_s=ceiling_s, precision=settings.measure.precision),
         price=session.price,
-        slo=settings.slo,
+        slo=settings.measure.slo,
     )
     return MeasureOptions(
         point=point,
         prompt_files=session.prompt_files,
-        gpu=GpuOptions(dcgm_url=settings.dcgm_url, chosen=settings.gpus),
-        refine=settings.levels if settings.refine else (),
+        gpu=GpuOptions(dcgm_url=settings.measure.dcgm_url, chosen=settings.measure.gpus),
+        refine=settings.measure.levels if settings.measure.refine else (),
     )
 
 
 def _opener(
-    session: SpecdecSession, settings: Settings, source: EngineSource, start: str
+    session: SpecdecSession, settings: EngineSettings, source: EngineSource, start: str
 ) -> Callable[[EngineSpec], AbstractContextManager[OpenEngine]]:
-    """Open engines of `source`; `settings` are those of the old engine where it is the old one's."""
+    """Open engines of `source`; `settings` are those of the reference engine where it is one of its sources."""
 
     @contextmanager
     def open_engine(engine: EngineSpec) -> Iterator[OpenEngine]:

@@ -16,12 +16,12 @@ def runs_of(session: SpecdecSession) -> tuple[dict[Cell, int], ...]:
     assert session.plan is not None, "unreachable because the plan is made first"
     settings = session.settings
     first_look = _first_look(session)
-    if settings.update is None and not settings.selftest:
+    if settings.baselines.update is None and not settings.baselines.selftest:
         return (first_look,)
-    sessions, runs = settings.sessions
+    sessions, runs = settings.baselines.sessions
     if not session.source(session.subjects).restarts:
         sessions = 1  # a further session of an attached server is a further invocation
-    saving = settings.update == "new" and not settings.selftest
+    saving = settings.baselines.update == "new" and not settings.baselines.selftest
     many = {cell: runs for cell in session.plan.cells if not (saving and is_stored(session, cell))}
     return (first_look | many, *[many] * (sessions - 1)) if many else (first_look,)
 
@@ -35,19 +35,19 @@ def _first_look(session: SpecdecSession) -> dict[Cell, int]:
     if not session.wants_baseline:
         return once
     stored = [point for cell in session.plan.cells for point in session.baselines.of_any_environment(cell)]
-    return once | screening_runs(stored, session.settings.baselines)
+    return once | screening_runs(stored, session.settings.baselines.folder)
 
 
 def is_stored(session: SpecdecSession, cell: Cell) -> bool:
     """Whether a cell has a baseline, as far as can be said before its engine was asked."""
     settings, source = session.settings, session.source(session.subjects)
-    hardware = settings.hardware or session.hardware.get(cell.engine, "") or UNKNOWN
-    if not source.simulated and settings.engine is None:
+    hardware = settings.candidate.hardware or session.hardware.get(cell.engine, "") or UNKNOWN
+    if not source.simulated and settings.candidate.engine is None:
         return False  # another engine's baseline is none of this one
     return any(
         bool(point.environment.simulated) == source.simulated
         and point.environment.hardware.removeprefix("simulated-") == hardware
-        and (source.simulated or settings.engine == point.environment.engine)
+        and (source.simulated or settings.candidate.engine == point.environment.engine)
         for point in session.baselines.of_any_environment(cell)
     )
 
@@ -58,13 +58,14 @@ def plan_words(session: SpecdecSession) -> str:
     source, settings = session.source(session.subjects), session.settings
     # What is asked is asked once, in the first session.
     parts = [
-        session.plan.repeated(times, settings.seed, () if number else session.plan.asked)
+        session.plan.repeated(times, settings.measure.seed, () if number else session.plan.asked)
         for number, times in enumerate(session.times)
     ]
-    rounds = 1 if settings.swap is None else 2
+    rounds = 1 if settings.measure.swap is None else 2
     least, most = (
-        rounds * sum(part.seconds(window_s=s, settle_s=settings.settle_s, start_s=source.start_s) for part in parts)
-        for s in settings.window_s
+        rounds
+        * sum(part.seconds(window_s=s, settle_s=settings.measure.settle_s, start_s=source.start_s) for part in parts)
+        for s in settings.measure.window_s
     )
     return session.plan.words(
         runs=rounds * sum(len(part.cells) for part in parts),
@@ -80,10 +81,15 @@ def confirm_words(session: SpecdecSession) -> str:
     """What confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
     assert session.plan is not None, "unreachable because the plan is made first"
     settings = session.settings
-    if not session.wants_baseline or settings.confirm == "never" or settings.gate == "fixed" or not session.plan.cells:
+    if (
+        not session.wants_baseline
+        or settings.gate.confirm == "never"
+        or settings.gate.rule == "fixed"
+        or not session.plan.cells
+    ):
         return ""
     reference, source = session.reference_source(), session.source(session.subjects)
-    point_s = settings.window_s[0] + settings.settle_s + source.start_s
+    point_s = settings.measure.window_s[0] + settings.measure.settle_s + source.start_s
     if reference is None:
         more = "of further runs" if not source.restarts else "of a fresh start and a run"
         return (
@@ -98,4 +104,4 @@ def confirm_words(session: SpecdecSession) -> str:
 
 def planned_runs(session: SpecdecSession) -> int:
     """Runs that are planned before anything is confirmed."""
-    return sum(sum(times.values()) for times in session.times) * (1 if session.settings.swap is None else 2)
+    return sum(sum(times.values()) for times in session.times) * (1 if session.settings.measure.swap is None else 2)

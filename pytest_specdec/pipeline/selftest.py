@@ -64,7 +64,7 @@ def selftest(session: SpecdecSession) -> SelfTest:
     requests = {name: min(run.requests.finished for run in found) for name, found in runs.items()}
     noise = fit_noise(sessions, requests=requests, source="selftest")
     environment = next(iter(session.measured.values())).environment
-    path = noise_file(session.settings.baselines, environment)
+    path = noise_file(session.settings.baselines.folder, environment)
     save_noise(noise, path)
     last = _judge_last(sessions) if min(counts) > _LEAST_SESSIONS else None
     assert session.cost is not None, "unreachable because the measuring is over"
