@@ -155,14 +155,3 @@ def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str |
             f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
         )
     return facts.draft_tokens, facts.acceptance or NATURAL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointOption:
-    """One `--specdec-endpoint`; None is not said."""
-
-    model: str | None
-    mtp: int | None
-    url: str
-    acceptance: str = NATURAL
-    """`natural`, or the acceptance length that its synthetic mode is pinned to."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pytest_specdec.domain.cell import NATURAL
-from pytest_specdec.engine.provision import EndpointOption
+from pytest_specdec.domain.facts import Facts, parse_facts
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
@@ -23,6 +26,17 @@ _ENDPOINT = re.compile(
 )
 _NUMBERS = re.compile(r"\d+(?:\.\d+){3}")
 _NAME = re.compile(r"[\w.~-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOption:
+    """One `--specdec-endpoint`; None where the user does not say."""
+
+    model: str | None
+    mtp: int | None
+    url: str
+    acceptance: str = NATURAL
+    """`natural`, or the acceptance length that its synthetic mode is pinned to."""
 
 
 def endpoint(text: str) -> EndpointOption:
@@ -145,6 +159,35 @@ def report(text: str) -> Path:
     if path.suffix not in REPORT_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
     return path
+
+
+def facts(text: str) -> Mapping[str, Facts]:
+    """Read a file of declared facts."""
+    try:
+        return parse_facts(Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+    except (InvalidInputError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
+def fact_names(text: str) -> tuple[str, ...]:
+    """Read names of facts, separated by spaces, lines or commas."""
+    names = tuple(text.replace(",", " ").split())
+    known = Facts.__struct_fields__
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"unknown fact {unknown[0]!r}; there are: {', '.join(known)}")
+    return names
+
+
+def one_line(text: str) -> str:
+    """Read a command: it may span lines of the ini file, where to a shell the end of a line would end it."""
+    return " ".join(text.split("\n")).strip()
+
+
+def python(text: str) -> str:
+    """Read the path of a Python; empty is the one that runs pytest."""
+    return one_line(text) or sys.executable
 
 
 def _refuse_no_address(url: str) -> None:

@@ -1,307 +1,509 @@
-"""What a user has chosen, command line before ini file -> one frozen object."""
+"""Every option of the plugin, one row each, in the groups that the stages of an invocation take."""
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
-import pytest
-
-from pytest_specdec.domain.facts import BUNDLE, Facts, parse_facts
-from pytest_specdec.engine.provision import EndpointOption
-from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.domain.facts import Facts
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.measure.budget import Budget
-from pytest_specdec.pipeline.option_values import API_KEY_VARIABLES, percent, positive, sessions, window
-from pytest_specdec.suite.axes import TIERS
+from pytest_specdec.pipeline.option import option
+from pytest_specdec.pipeline.option_values import (
+    API_KEY_VARIABLES,
+    EndpointOption,
+    alias,
+    budget,
+    endpoint,
+    exporter,
+    fact_names,
+    facts,
+    gpus,
+    header,
+    levels,
+    one_line,
+    only,
+    percent,
+    positive,
+    python,
+    report,
+    sessions,
+    slo,
+    window,
+)
+from pytest_specdec.suite.axes import AXES, TIERS
 
 if TYPE_CHECKING:
     from pytest_specdec.redaction import Secrets
 
-T = TypeVar("T")
-
-
 How = Literal["new", "all", "merge"]
+
+LAUNCHERS = ("vllm", "sglang", "trtllm")
+ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OldEngine:
-    """Where the old engine comes from: attached, launched or simulated."""
+class EngineSettings:
+    """Where one engine comes from, and what the user declares of it."""
 
-    endpoints: tuple[EndpointOption, ...]
-    launch: str | None
-    launch_python: str
-    launch_arguments: str
-    launch_command: str
-    launch_stop: str
-    simulate: str | None
+    endpoints: tuple[EndpointOption, ...] = option(
+        endpoint,
+        default=(),
+        flag="--specdec-endpoint",
+        gather=tuple,
+        source=True,
+        metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
+        help="Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat the option "
+        "for each mode: off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode the server is asked for it; al=L "
+        "says that its acceptance length is pinned. "
+        f"The API key comes from the environment ({' or '.join(API_KEY_VARIABLES)}).",
+        reference="Attach the reference engine, the version that the baseline is of, like --specdec-endpoint, on like "
+        "hardware and with like settings: suspects are confirmed on reference and candidate in turn "
+        "(--specdec-confirm)",
+    )
+    served_models: Mapping[str, str] = option(
+        alias,
+        default=MappingProxyType({}),
+        flag="--specdec-served-model",
+        gather=dict,
+        metavar="MODEL=NAME",
+        help="Name under which the servers serve a suite's model",
+    )
+    engine: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-engine",
+        choices=ENGINES,
+        metavar="NAME",
+        help=f"Kind of engine behind the endpoints ({', '.join(ENGINES)}) when they do not tell; unknown: use only "
+        "OpenAI's API",
+    )
+    facts: Mapping[str, Facts] = option(
+        facts,
+        default=MappingProxyType({}),
+        flag="--specdec-facts",
+        metavar="FILE",
+        help="Declare what an endpoint cannot tell (TOML): driver, image, quantization ...; a table [off] or [mtp3] "
+        "for one mode. A declaration that the endpoint contradicts is an error.",
+    )
+    """Declared facts by mode; those of every mode under the empty name."""
+    simulate: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-simulate",
+        source=True,
+        metavar="PRESET[@FAULT]",
+        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
+        "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
+        reference="Simulate the reference engine like --specdec-simulate",
+    )
+    launch: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-launch",
+        source=True,
+        choices=LAUNCHERS,
+        metavar="ENGINE",
+        help=f"Start the engine, measure it and stop it, for each engine of the plan ({', '.join(LAUNCHERS)}); see the "
+        "ini keys specdec_launch_*",
+        reference="Start the reference engine like --specdec-launch; name its installation, for instance with the ini "
+        "key specdec_reference_launch_python (a key specdec_reference_launch_* that is not set is as for the "
+        "candidate)",
+    )
+    launch_python: str = option(
+        python,
+        default=python(""),
+        ini="specdec_launch_python",
+        shown="the Python that runs pytest",
+        help="Python of the environment that has the engine installed",
+        reference="Same as specdec_launch_python, for the reference engine",
+    )
+    launch_arguments: str = option(
+        one_line,
+        default="",
+        ini="specdec_launch_arguments",
+        help="More arguments for the engine's start command",
+        reference="Same as specdec_launch_arguments, for the reference engine",
+    )
+    launch_command: str = option(
+        one_line,
+        default="",
+        ini="specdec_launch_command",
+        help="A start command of your own with {model}, {mtp}, {port}, {tp} and so on",
+        reference="Same as specdec_launch_command, for the reference engine",
+    )
+    launch_stop: str = option(
+        one_line,
+        default="",
+        ini="specdec_launch_stop",
+        help="A command that stops what does not end with its process: docker stop {name}",
+        reference="Same as specdec_launch_stop, for the reference engine",
+    )
+    launch_timeout_s: float = option(
+        positive,
+        default=1800.0,
+        ini="specdec_launch_timeout_s",
+        shown="1800",
+        help="Seconds until a launched engine must be healthy",
+    )
+    hardware: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-hardware",
+        metavar="GPU",
+        shown="the suite's",
+        help="Declare the GPU of the endpoints",
+    )
+    headers: Mapping[str, str] = option(
+        header,
+        default=MappingProxyType({}),
+        secret=True,
+        flag="--specdec-header",
+        gather=dict,
+        metavar="'NAME: VALUE'",
+        help="Add a header to every request, as some gateways require; @VARIABLE as VALUE is read from the "
+        "environment, where a secret belongs. Repeat the option for several.",
+    )
+    api_key: str | None = field(default=None, repr=False)
+    """From the environment only, where a secret belongs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSettings:
+    """Which cells of the suites to run."""
+
+    only: tuple[tuple[str, tuple[str, ...]], ...] = option(
+        only,
+        default=(),
+        flag="--specdec-only",
+        gather=tuple,
+        metavar="AXIS=VALUE[,VALUE]",
+        help=f"Keep the cells with exactly these values (unlike -k, c1 does not match c16). Axes: {', '.join(AXES)}.",
+    )
+    tier: str = option(
+        str,
+        default="smoke",
+        flag="--specdec-tier",
+        ini="specdec_tier",
+        choices=TIERS,
+        help="How much of each suite to run; each tier includes the ones before it",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSettings:
+    """How the cells are measured, and what it may cost."""
+
+    window_s: tuple[float, float] = option(
+        window,
+        default=(10.0, 120.0),
+        flag="--specdec-window",
+        ini="specdec_window_s",
+        metavar="MIN..MAX",
+        shown="10..120",
+        help="Seconds of the measured window: each cell is measured until it reaches --specdec-precision, for at "
+        "least MIN and at most MAX; one number is a fixed length",
+    )
+    """Shortest and longest window of a cell; equal for a fixed length."""
+    precision: float = option(
+        percent,
+        default=0.01,
+        flag="--specdec-precision",
+        ini="specdec_precision",
+        metavar="PERCENT",
+        shown="1%",
+        help="Stop measuring a cell when the half-widths of the 95 % CIs of its throughput and TPOT are at most this",
+    )
+    """Relative half-width of the interval."""
+    settle_s: float = option(
+        positive,
+        default=1.0,
+        ini="specdec_settle_s",
+        shown="1",
+        help="Minimum seconds between the ramp and the window",
+    )
+    warm_up_s: float = option(
+        positive,
+        default=20.0,
+        ini="specdec_warm_up_s",
+        shown="20",
+        help="Maximum seconds for the step time to level off before the window",
+    )
+    no_progress_s: float = option(
+        positive,
+        default=60.0,
+        ini="specdec_no_progress_s",
+        shown="60",
+        help="Seconds without a byte after which a request has failed",
+    )
+    deadline_s: float = option(
+        positive,
+        default=1800.0,
+        ini="specdec_deadline_s",
+        shown="1800",
+        help="Seconds after which the measurement of a cell has failed",
+    )
+    levels: tuple[float, ...] = option(
+        levels,
+        default=(),
+        flag="--specdec-at",
+        metavar="55,75,96",
+        shown="the published table's, else 25, 50 and 75 % of the overlap",
+        help="Interactivity levels of the comparison tables in tok/s/user",
+    )
+    refine: bool = option(
+        bool,
+        default=False,
+        switch=True,
+        flag="--specdec-refine",
+        help="For each level of --specdec-at, also measure the two neighbouring concurrencies between which it lies, "
+        "until the value read there reaches --specdec-precision. These cells are neither judged nor stored.",
+    )
+    slo: Slo | None = option(
+        slo,
+        default=None,
+        flag="--specdec-slo",
+        metavar="BOUNDS",
+        help="Report goodput: requests per second that meet every bound, such as ttft=500,tpot=50 (ms) or e2e=30s",
+    )
+    dcgm_url: str | None = option(
+        exporter,
+        default=None,
+        flag="--specdec-dcgm",
+        metavar="URL",
+        help="Read power, clocks, temperature and throttling from a DCGM exporter (http://host:9400/metrics) and "
+        "measure J/token. Without it NVML is read, for engines on this host (pip install 'pytest-specdec[gpu]').",
+    )
+    gpus: tuple[str, ...] | None = option(
+        gpus,
+        default=None,
+        flag="--specdec-gpus",
+        metavar="LIST",
+        shown="all",
+        help="GPUs of the engine by index or UUID, where telemetry sees others too",
+    )
+    gpu_hour_usd: float | None = option(
+        positive,
+        default=None,
+        flag="--specdec-gpu-hour-usd",
+        ini="specdec_gpu_hour_usd",
+        metavar="USD",
+        shown="list price of the hardware",
+        help="Price per GPU-hour, together with --specdec-gpu-kw",
+    )
+    gpu_kw: float | None = option(
+        positive,
+        default=None,
+        flag="--specdec-gpu-kw",
+        ini="specdec_gpu_kw",
+        metavar="KW",
+        shown="list value of the hardware",
+        help="Provisioned all-in power per GPU in kW, together with --specdec-gpu-hour-usd",
+    )
+    budget: Budget = option(
+        budget,
+        default=Budget(),
+        flag="--specdec-budget",
+        metavar="30min|4gpuh|$5",
+        help="Stop measuring when this much time, GPU-hours or GPU money is spent, server starts included; cells that "
+        "are left are inconclusive",
+    )
+    seed: int = option(
+        int, default=0, flag="--specdec-seed", metavar="N", shown="0", help="Seed of the order of the cells"
+    )
+    swap: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-swap",
+        bare="",
+        metavar="COMMAND",
+        help="With two endpoints on two hosts: measure, run COMMAND to exchange the servers (without it, wait until "
+        "you have), and measure again, so that the effect of MTP is told apart from the node's",
+    )
+    """Command that exchanges the servers of two hosts, empty to wait for the user, None not to."""
+    resume: Path | None = option(
+        Path,
+        default=None,
+        flag="--specdec-resume",
+        metavar="RUN",
+        help="Continue an interrupted run (.specdec/runs/...json) with the same options: cells that it measured are "
+        "not measured again, after a check that engine and facts are the same",
+    )
+    runs: Path = option(
+        Path,
+        default=Path(".specdec/runs"),
+        ini="specdec_runs",
+        shown=".specdec/runs",
+        help="Folder of the saved runs, relative to rootdir; logs of launched engines go to its folder logs",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """How results are judged."""
+
+    rule: str = option(
+        str,
+        default="suite",
+        flag="--specdec-gate",
+        ini="specdec_gate",
+        choices=("suite", "fixed"),
+        help="Gate rule. suite: bound the chance of a false alarm over all cells and report inconclusive where the "
+        "data do not decide; fixed: compare means with a fixed margin, and report how often that is wrong",
+    )
+    fixed_margin: float = option(
+        percent,
+        default=0.05,
+        ini="specdec_fixed_margin",
+        shown="5%",
+        help="Loss at which the fixed gate fails",
+    )
+    alpha: float = option(
+        percent, default=0.01, ini="specdec_alpha", shown="1%", help="Chance of a false alarm in a whole suite"
+    )
+    required_facts: tuple[str, ...] = option(
+        fact_names,
+        default=(),
+        ini="specdec_required_facts",
+        help="Facts that must be known, such as: driver image gpu_clock_mhz",
+    )
+    exhaustive: bool = option(
+        bool,
+        default=False,
+        switch=True,
+        flag="--specdec-exhaustive",
+        help="Confirm every suspect, also when one regression is proven already",
+    )
+    confirm: str = option(
+        str,
+        default="auto",
+        flag="--specdec-confirm",
+        ini="specdec_confirm",
+        choices=("auto", "never"),
+        help="Whether to measure suspects, cells with a possible loss, again. auto: on reference and candidate engine "
+        "in turn where a reference engine is given (--specdec-reference-endpoint, -launch or -simulate), else on fresh "
+        "starts of the candidate, which prove large losses only; never: suspects stay inconclusive, and cells that the "
+        "first analysis cannot decide are too noisy",
+    )
+    inconclusive: str = option(
+        str,
+        default="fail",
+        flag="--specdec-inconclusive",
+        ini="specdec_inconclusive",
+        choices=("fail", "warn"),
+        help="Outcome of an assertion that the interval does not decide",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSettings:
+    """Where baselines are stored, and what becomes one."""
+
+    folder: Path = option(
+        Path,
+        default=Path("baselines"),
+        ini="specdec_baselines",
+        shown="baselines",
+        help="Folder of the baselines, relative to rootdir",
+    )
+    update: How | None = option(
+        str,
+        default=None,
+        flag="--specdec-update",
+        bare="new",
+        choices=("new", "all", "merge"),
+        help="Measure several sessions (--specdec-sessions) and store them as baselines. new (default): only cells "
+        "without one; all: replace; merge: add sessions to the stored ones (of an attached server, which is not "
+        "restarted, or of another day). A loss, or a gain that is not confirmed, needs --specdec-reason; broken "
+        "speculation is never stored. Review the diff.",
+    )
+    sessions: tuple[int, int] = option(
+        sessions,
+        default=(5, 2),
+        flag="--specdec-sessions",
+        ini="specdec_sessions",
+        metavar="SxR",
+        shown="5x2",
+        help="For --specdec-update and --specdec-selftest: S sessions (server starts) of R repeats per cell, so that a "
+        "baseline knows its own noise. An attached server is not restarted: it gives one session of R repeats, and "
+        "--specdec-update=merge adds others.",
+    )
+    """Sessions, and repeats in each, of a new baseline."""
+    reason: str = option(
+        str,
+        default="",
+        flag="--specdec-reason",
+        metavar="TEXT",
+        help="Why a loss or an unconfirmed gain becomes the baseline; stored with user and date",
+    )
+    new_anchor: bool = option(
+        bool,
+        default=False,
+        switch=True,
+        flag="--specdec-new-anchor",
+        help="With --specdec-update=all: also replace the anchor, the first baseline, from which small losses add up",
+    )
+    selftest: bool = option(
+        bool,
+        default=False,
+        switch=True,
+        flag="--specdec-selftest",
+        help="Compare the engine with itself: measure the plan in several sessions, estimate the machine's noise and "
+        "the minimum detectable effect, and store them beside the baselines; no test is run (short: specdec selftest)",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """Which reports to write."""
+
+    files: tuple[Path, ...] = option(
+        report,
+        default=(),
+        flag="--specdec-report",
+        gather=tuple,
+        metavar="FILE",
+        help="Write a report; its format follows the name: .html (a page that opens offline), .md, .json (the whole "
+        "run), .csv, and for trackers .bmf.json (Bencher), .bigger.json and .smaller.json (github-action-benchmark). "
+        "Repeat the option for several.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that a user can choose, command line before ini file."""
+    """Everything that a user can choose; each stage takes its own group."""
 
-    endpoints: tuple[EndpointOption, ...]
-    served_models: Mapping[str, str]
-    api_key: str | None = field(repr=False)
-    engine: str | None
-    """Name of the adapter; None to find out."""
-    facts: Mapping[str, Facts]
-    """Declared facts by mode; those of every mode under the empty name."""
-    simulate: str | None
-    launch: str | None
-    launch_python: str
-    launch_arguments: str
-    launch_command: str
-    launch_stop: str
-    launch_timeout_s: float
-    swap: str | None
-    """Command that exchanges the servers of two hosts, empty to wait for a person, None not to."""
-    only: tuple[tuple[str, tuple[str, ...]], ...]
-    tier: str
-    update: How | None
-    sessions: tuple[int, int]
-    """Sessions, and runs in each, of a new baseline."""
-    reason: str
-    new_anchor: bool
-    resume: Path | None
-    gate: str
-    """`suite` or `fixed`."""
-    fixed_margin: float
-    alpha: float
-    """Chance of a false alarm in a whole suite."""
-    required_facts: tuple[str, ...]
-    selftest: bool
-    exhaustive: bool
-    confirm: str
-    """`auto`: measure more where a suspect must be confirmed; `never`."""
-    old: OldEngine | None
-    """Where the old engine comes from, to confirm suspects on both."""
-    budget: Budget
-    window_s: tuple[float, float]
-    """Shortest and longest window of a point; equal for a fixed length."""
-    precision: float
-    """Relative half-width at which a point is sure enough."""
-    settle_s: float
-    warm_up_s: float
-    no_progress_s: float
-    deadline_s: float
-    levels: tuple[float, ...]
-    refine: bool
-    headers: Mapping[str, str] = field(repr=False)
-    slo: Slo | None
-    dcgm_url: str | None
-    gpus: tuple[str, ...] | None
-    reports: tuple[Path, ...]
-    inconclusive: str
-    hardware: str | None
-    gpu_hour_usd: float | None
-    gpu_kw: float | None
-    baselines: Path
-    runs: Path
-    seed: int
-
-    @classmethod
-    def from_config(cls, config: pytest.Config) -> Settings:
-        """Read and check every option.
-
-        Raises:
-            InvalidInputError: options that contradict each other, or an ini value that cannot be read.
-        """
-        option = config.option
-        if option.specdec_swap is not None and len(option.specdec_endpoint) < 2:
-            raise InvalidInputError("--specdec-swap needs two --specdec-endpoint, one per host, to exchange")
-        chosen = [
-            name
-            for name, value in (
-                ("--specdec-endpoint", option.specdec_endpoint),
-                ("--specdec-launch", option.specdec_launch),
-                ("--specdec-simulate", option.specdec_simulate),
-            )
-            if value
-        ]
-        if len(chosen) > 1:
-            raise InvalidInputError(f"{' and '.join(chosen)} cannot go together: each says where the engine comes from")
-        if option.specdec_refine and not option.specdec_at:
-            raise InvalidInputError(
-                "--specdec-refine needs to know the interactivity levels to refine at: --specdec-at 55,75"
-            )
-        usd, kw = (_number(config, name) for name in ("specdec_gpu_hour_usd", "specdec_gpu_kw"))
-        if (usd is None) != (kw is None):
-            raise InvalidInputError("give specdec_gpu_hour_usd and specdec_gpu_kw together, or neither")
-        return cls(
-            endpoints=tuple(option.specdec_endpoint),
-            served_models=dict(option.specdec_served_model),
-            api_key=next((os.environ[name] for name in API_KEY_VARIABLES if os.environ.get(name)), None),
-            engine=option.specdec_engine or option.specdec_launch,
-            facts=_facts(option.specdec_facts),
-            simulate=option.specdec_simulate,
-            launch=option.specdec_launch,
-            launch_python=config.getini("specdec_launch_python") or sys.executable,
-            launch_arguments=_one_line(config, "specdec_launch_arguments"),
-            launch_command=_one_line(config, "specdec_launch_command"),
-            launch_stop=_one_line(config, "specdec_launch_stop"),
-            launch_timeout_s=_number(config, "specdec_launch_timeout_s") or 1800.0,
-            swap=option.specdec_swap,
-            only=tuple(option.specdec_only),
-            tier=_choice(config, "specdec_tier", TIERS),
-            update=option.specdec_update,
-            sessions=_read(config, "specdec_sessions", sessions) or (5, 2),
-            reason=option.specdec_reason,
-            new_anchor=option.specdec_new_anchor,
-            resume=option.specdec_resume,
-            gate=_choice(config, "specdec_gate", ("suite", "fixed")),
-            fixed_margin=_read(config, "specdec_fixed_margin", percent) or 0.05,
-            alpha=_read(config, "specdec_alpha", percent) or 0.01,
-            required_facts=_fact_names(config),
-            selftest=option.specdec_selftest,
-            exhaustive=option.specdec_exhaustive,
-            confirm=_choice(config, "specdec_confirm", ("auto", "never")),
-            old=_old_engine(config),
-            budget=option.specdec_budget or Budget(),
-            window_s=_read(config, "specdec_window_s", window) or (10.0, 120.0),
-            precision=_read(config, "specdec_precision", percent) or 0.01,
-            settle_s=_number(config, "specdec_settle_s") or 1.0,
-            warm_up_s=_number(config, "specdec_warm_up_s") or 20.0,
-            no_progress_s=_number(config, "specdec_no_progress_s") or 60.0,
-            deadline_s=_number(config, "specdec_deadline_s") or 1800.0,
-            levels=option.specdec_at or (),
-            refine=option.specdec_refine,
-            headers=dict(option.specdec_header),
-            slo=option.specdec_slo,
-            dcgm_url=option.specdec_dcgm,
-            gpus=option.specdec_gpus,
-            reports=tuple(option.specdec_report),
-            inconclusive=_choice(config, "specdec_inconclusive", ("fail", "warn")),
-            hardware=option.specdec_hardware,
-            gpu_hour_usd=usd,
-            gpu_kw=kw,
-            baselines=_path(config, "specdec_baselines"),
-            runs=_path(config, "specdec_runs"),
-            seed=option.specdec_seed,
-        )
+    candidate: EngineSettings = EngineSettings()
+    reference: EngineSettings | None = None
+    """The engine that suspects are compared with; None where the user names none."""
+    suite: SuiteSettings = SuiteSettings()
+    measure: MeasureSettings = MeasureSettings()
+    gate: GateSettings = GateSettings()
+    baselines: BaselineSettings = BaselineSettings()
+    reports: ReportSettings = ReportSettings()
 
     def secrets(self) -> Secrets:
-        """What no output may show: keys, headers, credentials of URLs and of start commands, variables that say so."""
+        """Text that no output may show: keys, headers, credentials in URLs, commands and the environment."""
         from pytest_specdec.redaction import find_secrets  # noqa: PLC0415 - only a run needs it
 
-        old = self.old
-        endpoints = (*self.endpoints, *(old.endpoints if old else ()))
+        engines = [engine for engine in (self.candidate, self.reference) if engine is not None]
         return find_secrets(
-            values=(self.api_key, *self.headers.values()),
-            urls=(*(option.url for option in endpoints), self.dcgm_url),
+            values=(self.candidate.api_key, *self.candidate.headers.values()),
+            urls=(*(given.url for engine in engines for given in engine.endpoints), self.measure.dcgm_url),
             commands=(
-                self.launch_command,
-                self.launch_arguments,
-                self.launch_stop,
-                self.swap or "",
-                *((old.launch_command, old.launch_arguments, old.launch_stop) if old else ()),
+                self.measure.swap or "",
+                *(
+                    command
+                    for engine in engines
+                    for command in (engine.launch_command, engine.launch_arguments, engine.launch_stop)
+                ),
             ),
             environment=os.environ,
         )
 
-    def reference(self) -> Settings | None:
-        """The settings with the old engine in the place of the new one; None where there is none."""
-        if self.old is None:
-            return None
-        chosen = {field.name: getattr(self.old, field.name) for field in fields(OldEngine)}
-        # Image, torch and CUDA are declared of the new engine: an upgrade is what brings others.
-        facts = {mode: declared.without(BUNDLE) for mode, declared in self.facts.items()}
-        return replace(self, **chosen, engine=self.old.launch or self.engine, facts=facts)
 
-
-def _old_engine(config: pytest.Config) -> OldEngine | None:
-    option = config.option
-    chosen = [
-        name
-        for name, value in (
-            ("--specdec-reference-endpoint", option.specdec_reference_endpoint),
-            ("--specdec-reference-launch", option.specdec_reference_launch),
-            ("--specdec-reference-simulate", option.specdec_reference_simulate),
-        )
-        if value
-    ]
-    if len(chosen) > 1:
-        raise InvalidInputError(f"{' and '.join(chosen)} cannot go together: each says where the old engine comes from")
-    if not chosen:
-        return None
-
-    def of_launch(key: str) -> str:
-        return _one_line(config, f"specdec_reference_launch_{key}") or _one_line(config, f"specdec_launch_{key}")
-
-    launched = option.specdec_reference_launch
-    own = [key for key in ("python", "arguments", "command") if _one_line(config, f"specdec_reference_launch_{key}")]
-    if launched and launched == option.specdec_launch and not own:
-        raise InvalidInputError(
-            f"--specdec-reference-launch {launched} would start the new engine once more, which confirms nothing: say "
-            "where the old one is installed, such as -o specdec_reference_launch_python=/old/bin/python (or the ini "
-            "keys specdec_reference_launch_command, specdec_reference_launch_arguments)"
-        )
-    return OldEngine(
-        endpoints=tuple(option.specdec_reference_endpoint),
-        launch=option.specdec_reference_launch,
-        launch_python=of_launch("python") or sys.executable,
-        launch_arguments=of_launch("arguments"),
-        launch_command=of_launch("command"),
-        launch_stop=of_launch("stop"),
-        simulate=option.specdec_reference_simulate,
-    )
-
-
-def _fact_names(config: pytest.Config) -> tuple[str, ...]:
-    names = tuple(_one_line(config, "specdec_required_facts").replace(",", " ").split())
-    unknown = [name for name in names if name not in Facts.__struct_fields__]
-    if unknown:
-        raise InvalidInputError(
-            f"ini key specdec_required_facts: unknown fact {unknown[0]!r}; there are: "
-            f"{', '.join(Facts.__struct_fields__)}"
-        )
-    return names
-
-
-def _number(config: pytest.Config, name: str) -> float | None:
-    return _read(config, name, positive)
-
-
-def _read(config: pytest.Config, name: str, parse: Callable[[str], T]) -> T | None:
-    """The option where it was given, else the ini key; None where neither was."""
-    given: T | None = getattr(config.option, name, None)
-    text = str(config.getini(name))
-    if given is not None or not text:
-        return given
-    try:
-        return parse(text)
-    except argparse.ArgumentTypeError as error:
-        raise InvalidInputError(f"ini key {name}: {error}") from error
-
-
-def _facts(path: Path | None) -> Mapping[str, Facts]:
-    if path is None:
-        return {}
-    try:
-        return parse_facts(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInputError(f"--specdec-facts {path}: {error.strerror}") from error
-    except (InvalidInputError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"--specdec-facts {path}: {error}") from error
-
-
-def _one_line(config: pytest.Config, name: str) -> str:
-    """A long command may go over several lines of the ini file; to a shell a line's end would end the command."""
-    return " ".join(str(config.getini(name)).split("\n")).strip()
-
-
-def _choice(config: pytest.Config, name: str, choices: Sequence[str]) -> str:
-    given = getattr(config.option, name, None) or str(config.getini(name))
-    if given not in choices:
-        raise InvalidInputError(f"ini key {name}: {given!r} is not one of {', '.join(choices)}")
-    return str(given)
-
-
-def _path(config: pytest.Config, name: str) -> Path:
-    return config.rootpath / str(config.getini(name))
+GROUPS = (EngineSettings, SuiteSettings, MeasureSettings, GateSettings, BaselineSettings, ReportSettings)

@@ -93,7 +93,7 @@ class BenchmarkBridge:
     def pytest_benchmark_compare_machine_info(self, compared_benchmark: dict[str, Any]) -> None:
         """Take results of the other kind out of a stored file before it is compared: simulated ones, or real ones."""
         settings = self.session.settings
-        simulated = not settings.endpoints and not settings.launch
+        simulated = not settings.candidate.endpoints and not settings.candidate.launch
         kept, left_out = [], []
         for row in compared_benchmark["benchmarks"]:
             extra = row.get("extra_info") or {}

@@ -58,8 +58,8 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
     judged = JudgedBaseline(
         verdict,
         verdict_lines(verdict),
-        updating=session.settings.update,
-        reason=session.settings.reason,
+        updating=session.settings.baselines.update,
+        reason=session.settings.baselines.reason,
         command=f"pytest {arguments} --specdec-update=new",
     )
     request.node.stash[JUDGED] = judged
@@ -119,7 +119,7 @@ def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement
     markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
 
     def measure(**arguments: object) -> Measurement:
-        matrix = Matrix.from_markers([arguments, *markers], session.settings.tier, request.node.path.parent)
+        matrix = Matrix.from_markers([arguments, *markers], session.settings.suite.tier, request.node.path.parent)
         cells = matrix.cells()
         if len(cells) != 1:
             raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_specdec.errors import InvalidInputError, SpecdecError
-from pytest_specdec.pipeline.settings import Settings
 from pytest_specdec.plugin import fixtures, outcomes
 from pytest_specdec.plugin.options import add_options
 from pytest_specdec.plugin.other_plugins import Surfaces
+from pytest_specdec.plugin.settings import read_settings
 from pytest_specdec.plugin.stash import PROBLEMS, SESSION, SUBJECT, SURFACES, is_worker
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_specdec.domain.cell import EngineSpec
     from pytest_specdec.engine.recipes import Template
     from pytest_specdec.pipeline.invocation import SpecdecSession
+    from pytest_specdec.pipeline.settings import EngineSettings
     from pytest_specdec.suite.matrix import Matrix
     from pytest_specdec.suite.subjects import Subject
 
@@ -69,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.addinivalue_line("markers", MARKER)
     try:
-        settings = Settings.from_config(config)
+        settings = read_settings(config)
     except InvalidInputError as error:
         raise pytest.UsageError(str(error)) from error
     command = Secrets().command(["pytest", *map(str, config.invocation_params.args)])
@@ -100,7 +101,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     session = metafunc.config.stash[SESSION]
     try:
-        matrix = _matrix(metafunc, session.settings.tier)
+        matrix = _matrix(metafunc, session.settings.suite.tier)
         subjects = _subjects(metafunc, matrix)
         for subject in subjects:
             session.declare(subject, matrix)
@@ -127,7 +128,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours: dict[pytest.Item, Subject] = {}
     deselected = []
     for item, whole in asked.items():
-        subject = narrow(whole, session.settings.only)
+        subject = narrow(whole, session.settings.suite.only)
         if subject is None:
             deselected.append(item)
         else:
@@ -169,7 +170,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
         return []
     from pytest_specdec.pipeline.plan import confirm_words, plan_words
 
-    lines = [f"specdec plan: {plan_words(session)}; tier {session.settings.tier}; {_engines_from(session.settings)}"]
+    tier, engines = session.settings.suite.tier, _engines_from(session.settings.candidate)
+    lines = [f"specdec plan: {plan_words(session)}; tier {tier}; {engines}"]
     lines += [f"specdec: {words}"] if (words := confirm_words(session)) else []
     lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
     return lines
@@ -190,7 +192,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A selftest measures what the tests ask for, and runs none of them."""
-    if SUBJECT in item.stash and item.config.stash[SESSION].settings.selftest:
+    if SUBJECT in item.stash and item.config.stash[SESSION].settings.baselines.selftest:
         pytest.skip("a selftest compares the engine with itself")
 
 
@@ -259,9 +261,9 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
     return matrix.curves_over_concurrency() if used[0] == "curve" else matrix.cells()
 
 
-def _engines_from(settings: Settings) -> str:
-    if settings.endpoints:
+def _engines_from(engine: EngineSettings) -> str:
+    if engine.endpoints:
         return "endpoints"
-    if settings.launch:
-        return f"{settings.launch} launched here"
+    if engine.launch:
+        return f"{engine.launch} launched here"
     return "simulated H200 engine (no --specdec-endpoint given)"

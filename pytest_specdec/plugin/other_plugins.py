@@ -76,7 +76,7 @@ class Surfaces:
         run = self.session.run()
         found = {
             "version": __version__,
-            "tier": self.session.settings.tier,
+            "tier": self.session.settings.suite.tier,
             "engines": ", ".join(sorted({f"{m.environment.engine} {m.environment.version}" for m in run.measurements})),
             "hardware": ", ".join(sorted({m.environment.hardware for m in run.measurements})),
             "points_measured": str(len(run.measurements)),

@@ -46,7 +46,7 @@ def pytest_runtest_makereport(
         report.longrepr = str(error)
         if isinstance(error, InconclusiveError):
             word = "inconclusive"
-            if item.config.stash[SESSION].settings.inconclusive == "warn":
+            if item.config.stash[SESSION].settings.gate.inconclusive == "warn":
                 path, line, _ = item.location
                 report.outcome = "skipped"
                 report.longrepr = (path, line or 0, str(error))

@@ -19,7 +19,7 @@ Line = tuple[str, dict[str, bool]]
 
 def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
     """The tables of the run, then what was written where."""
-    _, tables, remarks = report_run(session.run(), session.settings.levels or None)
+    _, tables, remarks = report_run(session.run(), session.settings.measure.levels or None)
     for table in tables:
         yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
         yield "", {}

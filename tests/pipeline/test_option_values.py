@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_specdec.engine.provision import EndpointOption
-from pytest_specdec.pipeline.option_values import endpoint, exporter, gpus
+from pytest_specdec.pipeline.option_values import EndpointOption, endpoint, exporter, gpus
 
 NO_ADDRESS = [
     "http://host:port/v1",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
-from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.plugin.settings import read_settings
 
 KEY = "planted-api-key-0001"
 HEADER = "planted-header-0002"
@@ -128,5 +128,5 @@ def test_every_command_of_the_settings_is_searched_for_secrets(suite: Suite) -> 
         "--specdec-reference-launch=vllm",
     )
     config = suite.pytester.parseconfig(*overrides, *both, "--specdec-swap=exchange --token swap-of-me")
-    known = Settings.from_config(config).secrets().known
+    known = read_settings(config).secrets().known
     assert {*commands.values(), "swap-of-me"} <= set(known)
