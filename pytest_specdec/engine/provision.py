@@ -13,7 +13,6 @@ from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
 
-
 Say = Callable[[str], None]
 """Shows a line to the user."""
 

@@ -18,10 +18,10 @@ from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.plan import is_stored
 from pytest_specdec.pipeline.record import Record
 from pytest_specdec.pipeline.settings import BaselineSettings
-from pytest_specdec.suite.demand import Declared
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update
 from pytest_specdec.results.merge import usable
+from pytest_specdec.suite.demand import Declared
 
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
 _ASK_S = 5.0

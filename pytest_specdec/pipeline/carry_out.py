@@ -55,9 +55,7 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
         with sigterm_interrupts():
             campaign.repeats(demand.plan, demand.repeats)
             if settings.measure.swap is not None:
-                measure_swapped(
-                    campaign, demand, engines, declared, settings.measure, started_at=invocation.started_at
-                )
+                measure_swapped(campaign, demand, engines, declared, settings.measure, started_at=invocation.started_at)
             if judged:
                 again = _again(campaign, demand, engines)
                 judgement = _judge(demand, campaign.found, settings, baselines, again)

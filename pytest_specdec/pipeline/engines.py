@@ -15,7 +15,14 @@ from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.domain.facts import facts_for
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.launch import LaunchedEngines, installed_version
-from pytest_specdec.engine.provision import AttachedEngines, Attachment, EngineSource, Say, SimulatedEngines, detect_mode
+from pytest_specdec.engine.provision import (
+    AttachedEngines,
+    Attachment,
+    EngineSource,
+    Say,
+    SimulatedEngines,
+    detect_mode,
+)
 from pytest_specdec.engine.recipes import RECIPES, Template
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.measure.http_engine import GpuOptions, HttpEngines
@@ -119,9 +126,7 @@ def _source(settings: EngineSettings, specs: Sequence[EngineSpec], logs: Path, a
     return _simulated(settings.simulate or "")
 
 
-def _exchange_hosts(
-    source: EngineSource, settings: EngineSettings, swap: str, model: str, say: Say
-) -> AttachedEngines:
+def _exchange_hosts(source: EngineSource, settings: EngineSettings, swap: str, model: str, say: Say) -> AttachedEngines:
     if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
         raise EngineError("--specdec-swap exchanges exactly two endpoints")
     exchanged = source.exchanged()

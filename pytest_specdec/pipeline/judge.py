@@ -98,9 +98,7 @@ def judge(  # noqa: PLR0913 - cells, both sides and the user's terms
         if verdict is not None:
             found[cell] = verdict
         elif baseline is not None:
-            evidence.append(
-                CellEvidence(measured=mean, runs=tuple(usable(measured.repeats(cell))), baseline=baseline)
-            )
+            evidence.append(CellEvidence(measured=mean, runs=tuple(usable(measured.repeats(cell))), baseline=baseline))
     if not evidence:
         return Judgement(verdicts=found)
     case = build(evidence, _selftest_noise(baselines.folder, evidence))
@@ -124,9 +122,7 @@ def judge(  # noqa: PLR0913 - cells, both sides and the user's terms
         restarts=again is None or all(again.campaign.restarts.values()),
         confirms=settings.confirm != "never",
     )
-    decision = drive(
-        decide(case.noise, terms=terms_of(case, terms), engines=case.engines, paired=paired), desk.answer
-    )
+    decision = drive(decide(case.noise, terms=terms_of(case, terms), engines=case.engines, paired=paired), desk.answer)
     return Judgement(
         verdicts=found | verdicts(case, decision, desk.pairs()), decision=decision, noise_source=case.noise.source
     )

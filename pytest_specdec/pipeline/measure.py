@@ -84,8 +84,7 @@ def new_campaign(  # noqa: PLR0913 - a campaign is all of these
             slo=settings.slo,
         ),
         levels=settings.levels if settings.refine else (),
-        bill=bill
-        or Bill(budget=settings.budget, usd_per_gpu_hour=price("").usd_per_gpu_hour, clock=engines.clock),
+        bill=bill or Bill(budget=settings.budget, usd_per_gpu_hour=price("").usd_per_gpu_hour, clock=engines.clock),
         listener=listener,
         stamp=started_at.strftime("%Y%m%d-%H%M%S"),
         seed=settings.seed,

@@ -50,9 +50,7 @@ def plan(  # noqa: PLR0913 - the tests and everything that decides how often the
     planned = Plan.of(cells - unavailable.keys(), settings.measure.seed, (one for one in asked if one not in unasked))
     if settings.baselines.update is not None:
         refuse_shared_files(planned.cells)
-    demand = Demand(
-        subjects=tested, plan=planned, repeats=(), judged=judged, unavailable=unavailable, unasked=unasked
-    )
+    demand = Demand(subjects=tested, plan=planned, repeats=(), judged=judged, unavailable=unavailable, unasked=unasked)
     return Demand(
         subjects=tested,
         plan=planned,
@@ -77,9 +75,7 @@ def _repeats(
     if not engines.candidate.source.restarts:
         starts = 1  # a further session of an attached server is a further invocation
     saving = update == "new" and not selftest
-    many = {
-        cell: repeats for cell in cells if not (saving and is_stored(cell, declared, engines, baselines))
-    }
+    many = {cell: repeats for cell in cells if not (saving and is_stored(cell, declared, engines, baselines))}
     return (screen | many, *[many] * (starts - 1)) if many else (screen,)
 
 

@@ -17,8 +17,8 @@ from pytest_specdec.gate.noise_file import noise_file, save_noise
 from pytest_specdec.gate.prediction import Reach, reach, seconds_on_a_fresh_start
 from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.results.decision import SuiteDecision
 from pytest_specdec.pipeline.record import Record
+from pytest_specdec.results.decision import SuiteDecision
 from pytest_specdec.results.merge import usable
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_specdec.plugin.stash import RECORD, SETTINGS
+
 if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
     from pytest_specdec.results.measurement import Measurement
 
 OPERATION = "1 operation = 1 output token of the whole engine: OPS is output tok/s"
@@ -54,8 +55,8 @@ CLOCK = pytest.StashKey[PlaybackClock]()
 class BenchmarkBridge:
     """Hooks; registered where pytest-benchmark is active."""
 
-    def __init__(self, session: SpecdecSession) -> None:
-        self.session = session
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
         self.rows: dict[str, Measurement] = {}
         """What was recorded, by test."""
         self.stored: dict[str, dict[str, Any]] = {}
@@ -92,8 +93,8 @@ class BenchmarkBridge:
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_compare_machine_info(self, compared_benchmark: dict[str, Any]) -> None:
         """Take results of the other kind out of a stored file before it is compared: simulated ones, or real ones."""
-        settings = self.session.settings
-        simulated = not settings.candidate.endpoints and not settings.candidate.launch
+        candidate = self.config.stash[SETTINGS].candidate
+        simulated = not candidate.endpoints and not candidate.launch
         kept, left_out = [], []
         for row in compared_benchmark["benchmarks"]:
             extra = row.get("extra_info") or {}
@@ -140,7 +141,7 @@ class BenchmarkBridge:
             for field in _COMPARABLE
             if stored.get(field) != about[field]
         ]
-        verdict = self.session.verdicts.get(measurement.cell)
+        verdict = self.config.stash[RECORD].judgement.verdicts.get(measurement.cell)
         benchmark.group = benchmark.group or group_of(measurement)
         own: Mapping[str, object] = item.callspec.params  # type: ignore[attr-defined]  # of every parametrized test
         # A frozen cell would be written as "UNSERIALIZABLE", and its axes could not be grouped by.

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pytest_specdec.domain.cell import Cell
-from pytest_specdec.plugin.stash import SESSION
+from pytest_specdec.plugin.stash import SETTINGS
 from pytest_specdec.results.files import write_whole
 from pytest_specdec.suite.cell_list import CellList
 from pytest_specdec.suite.subjects import cells_of
@@ -36,6 +36,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             measured.update(cells_of(subject))
         if isinstance(subject, Cell) and "baseline" in getattr(item, "fixturenames", ()):
             cells.add(subject)
-    folder = session.config.stash[SESSION].settings.baselines.folder
+    folder = session.config.stash[SETTINGS].baselines.folder
     found = CellList(cells=tuple(sorted(cells)), measured=tuple(sorted(measured)), folder=str(folder))
     write_whole(session.config.option.specdec_cell_list, msgspec.json.encode(found).decode())

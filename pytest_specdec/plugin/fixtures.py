@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.plugin.stash import JUDGED, SESSION, SUBJECT, SURFACES, is_worker
+from pytest_specdec.plugin import stages
+from pytest_specdec.plugin.stash import JUDGED, RECORD, SETTINGS, SUBJECT, is_worker
 
 if TYPE_CHECKING:
     from pytest_specdec.domain.comparison import Comparison
     from pytest_specdec.domain.curve import Curve
     from pytest_specdec.outputs.checks import Outputs
-    from pytest_specdec.pipeline.invocation import SpecdecSession
     from pytest_specdec.plugin.judged_baseline import JudgedBaseline
+    from pytest_specdec.plugin.other_plugins import Surfaces
     from pytest_specdec.results.measurement import Measurement
     from pytest_specdec.suite.subjects import Subject
+
+S = TypeVar("S")
 
 
 @pytest.fixture
 def specdec_subject(request: pytest.FixtureRequest) -> Subject:
     """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
-    _session(request)
-    request.config.stash[SURFACES].describe_once(request)
+    _refuse_worker(request.config)
+    surfaces: Surfaces = request.config.pluginmanager.get_plugin("specdec-surfaces")
+    surfaces.describe_once(request)
     return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
 
 
@@ -37,9 +41,9 @@ def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Mea
     test that also takes pytest-benchmark's `benchmark` is a row of its table, whose OPS are output tokens per second.
     """
     from pytest_specdec.domain.cell import Cell
+    from pytest_specdec.pipeline.read import read_measurement
 
-    assert isinstance(specdec_subject, Cell), "unreachable because generate_tests gives a cell"
-    return _session(request).measurement(specdec_subject)
+    return read_measurement(request.config.stash[RECORD], _of_kind(specdec_subject, Cell))
 
 
 @pytest.fixture
@@ -52,14 +56,14 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
     from pytest_specdec.plugin.judged_baseline import JudgedBaseline
     from pytest_specdec.report.run_report import verdict_lines
 
-    session = _session(request)
-    verdict = session.verdicts[measurement.cell]
+    settings = request.config.stash[SETTINGS].baselines
+    verdict = request.config.stash[RECORD].judgement.verdicts[measurement.cell]
     arguments = " ".join(arg for arg in map(str, request.config.args) if "::" not in arg)
     judged = JudgedBaseline(
         verdict,
         verdict_lines(verdict),
-        updating=session.settings.baselines.update,
-        reason=session.settings.baselines.reason,
+        updating=settings.update,
+        reason=settings.reason,
         command=f"pytest {arguments} --specdec-update=new",
     )
     request.node.stash[JUDGED] = judged
@@ -75,8 +79,7 @@ def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
     from pytest_specdec.pipeline.read import read_curve
     from pytest_specdec.suite.matrix import CurveSubject
 
-    assert isinstance(specdec_subject, CurveSubject), "unreachable because generate_tests gives a curve"
-    return read_curve(_session(request), specdec_subject)
+    return read_curve(request.config.stash[RECORD], _of_kind(specdec_subject, CurveSubject))
 
 
 @pytest.fixture
@@ -88,8 +91,9 @@ def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comp
     from pytest_specdec.pipeline.read import read_comparison
     from pytest_specdec.suite.matrix import ComparisonSubject
 
-    assert isinstance(specdec_subject, ComparisonSubject), "unreachable because generate_tests gives a comparison"
-    return read_comparison(_session(request), specdec_subject)
+    return read_comparison(
+        request.config.stash[RECORD], _of_kind(specdec_subject, ComparisonSubject), stages.baselines_of(request.config)
+    )
 
 
 @pytest.fixture
@@ -101,8 +105,7 @@ def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs
     from pytest_specdec.pipeline.read import read_outputs
     from pytest_specdec.suite.matrix import OutputSubject
 
-    assert isinstance(specdec_subject, OutputSubject), "unreachable because generate_tests gives an output subject"
-    return read_outputs(_session(request), specdec_subject)
+    return read_outputs(request.config.stash[RECORD], _of_kind(specdec_subject, OutputSubject))
 
 
 @pytest.fixture
@@ -112,27 +115,34 @@ def specdec_measure(request: pytest.FixtureRequest) -> Callable[..., Measurement
     The arguments are those of the specdec marker, and the test's markers fill in what is left out. The same engines
     serve it as the plan (attached or simulated). The result is neither judged nor stored as a baseline.
     """
-    from pytest_specdec.pipeline.beside import measure_apart
     from pytest_specdec.suite.matrix import Matrix
 
-    session = _session(request)
+    config = request.config
+    _refuse_worker(config)
     markers = [marker.kwargs for marker in request.node.iter_markers("specdec")]
 
     def measure(**arguments: object) -> Measurement:
-        matrix = Matrix.from_markers([arguments, *markers], session.settings.suite.tier, request.node.path.parent)
+        tier = config.stash[SETTINGS].suite.tier
+        matrix = Matrix.from_markers([arguments, *markers], tier, request.node.path.parent)
         cells = matrix.cells()
         if len(cells) != 1:
             raise InvalidInputError(f"specdec_measure measures one cell, these arguments make {len(cells)}")
-        session.declare(cells[0], matrix)
-        return measure_apart(session, cells[0], request.config.stash[SURFACES].progress(request.config, 1))
+        stages.declare(config, cells[0], matrix)
+        return stages.measure_apart(config, cells[0])
 
     return measure
 
 
-def _session(request: pytest.FixtureRequest) -> SpecdecSession:
-    if is_worker(request.config):
+def _of_kind(subject: Subject, kind: type[S]) -> S:
+    """Return a test's subject as what its fixture reads; `hooks` gives each fixture its own kind."""
+    if not isinstance(subject, kind):
+        raise TypeError(f"{subject} is not a {kind.__name__}")
+    return subject
+
+
+def _refuse_worker(config: pytest.Config) -> None:
+    if is_worker(config):
         raise InvalidInputError(
             "specdec measures one endpoint at a time, and several xdist workers would disturb each other's numbers: "
             "run the specdec tests without -n"
         )
-    return request.config.stash[SESSION]

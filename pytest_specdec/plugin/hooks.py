@@ -6,25 +6,33 @@ first of these tests, the suite is judged as a whole, and the tests read verdict
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_specdec.errors import InvalidInputError, SpecdecError
-from pytest_specdec.plugin import fixtures, outcomes
+from pytest_specdec.plugin import fixtures, outcomes, stages
 from pytest_specdec.plugin.options import add_options
 from pytest_specdec.plugin.other_plugins import Surfaces
 from pytest_specdec.plugin.settings import read_settings
-from pytest_specdec.plugin.stash import PROBLEMS, SESSION, SUBJECT, SURFACES, is_worker
+from pytest_specdec.plugin.stash import (
+    ATTEMPTS,
+    COMMAND,
+    DEMAND,
+    DESELECTED,
+    PROBLEMS,
+    PROGRESS,
+    RECORD,
+    SETTINGS,
+    SUBJECT,
+    is_worker,
+)
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_specdec.domain.cell import EngineSpec
-    from pytest_specdec.engine.recipes import Template
-    from pytest_specdec.pipeline.invocation import SpecdecSession
-    from pytest_specdec.pipeline.settings import EngineSettings
     from pytest_specdec.suite.matrix import Matrix
     from pytest_specdec.suite.subjects import Subject
 
@@ -65,31 +73,23 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options and register the marker."""
-    from pytest_specdec.pipeline.invocation import SpecdecSession
     from pytest_specdec.redaction import Secrets
 
     config.addinivalue_line("markers", MARKER)
     try:
-        settings = read_settings(config)
+        config.stash[SETTINGS] = read_settings(config)
     except InvalidInputError as error:
         raise pytest.UsageError(str(error)) from error
-    command = Secrets().command(["pytest", *map(str, config.invocation_params.args)])
-
-    def ask_hook(
-        name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
-    ) -> Template | None:
-        return config.hook.pytest_specdec_launch(  # type: ignore[no-any-return]
-            name=name, version=version, engine=engine, values=values, default=default
-        )
-
-    config.stash[SESSION] = SpecdecSession(settings, command, ask_hook)
+    config.stash[COMMAND] = Secrets().command(["pytest", *map(str, config.invocation_params.args)])
     config.stash[PROBLEMS] = []
-    config.stash[SURFACES] = Surfaces(config.stash[SESSION])
-    config.pluginmanager.register(config.stash[SURFACES], "specdec-surfaces")
+    config.stash[DESELECTED] = []
+    config.stash[PROGRESS] = []
+    config.stash[ATTEMPTS] = {}
+    config.pluginmanager.register(Surfaces(config), "specdec-surfaces")
     if config.pluginmanager.hasplugin("benchmark"):
         from pytest_specdec.plugin.benchmark import BenchmarkBridge
 
-        config.pluginmanager.register(BenchmarkBridge(config.stash[SESSION]), "specdec-benchmark")
+        config.pluginmanager.register(BenchmarkBridge(config), "specdec-benchmark")
 
 
 # ---- collection
@@ -99,21 +99,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize a test over the cells, curves or comparisons that it asks for."""
     if _SUBJECT_FIXTURE not in metafunc.fixturenames:
         return
-    session = metafunc.config.stash[SESSION]
+    config = metafunc.config
     try:
-        matrix = _matrix(metafunc, session.settings.suite.tier)
+        matrix = _matrix(metafunc, config.stash[SETTINGS].suite.tier)
         subjects = _subjects(metafunc, matrix)
         for subject in subjects:
-            session.declare(subject, matrix)
+            stages.declare(config, subject, matrix)
     except InvalidInputError as error:
-        metafunc.config.stash[PROBLEMS].append(f"{metafunc.definition.nodeid}: {error}")
+        config.stash[PROBLEMS].append(f"{metafunc.definition.nodeid}: {error}")
         subjects = []
     metafunc.parametrize(_SUBJECT_FIXTURE, subjects, ids=str, indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse what cannot be, and deselect what the filters or the endpoints leave out."""
+    """Refuse impossible markers, and deselect what the filters or the endpoints leave out."""
     problems = config.stash[PROBLEMS]
     if problems:
         raise pytest.UsageError("\n".join(problems))
@@ -122,25 +122,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not asked:
         return  # other tests pay for nothing of ours
     from pytest_specdec.suite.subjects import narrow
-    from pytest_specdec.suite.unavailable import refusals
 
-    session = config.stash[SESSION]
-    ours: dict[pytest.Item, Subject] = {}
-    deselected = []
-    for item, whole in asked.items():
-        subject = narrow(whole, session.settings.suite.only)
-        if subject is None:
-            deselected.append(item)
-        else:
-            ours[item] = subject
+    only = config.stash[SETTINGS].suite.only
+    narrowed = {item: narrow(whole, only) for item, whole in asked.items()}
+    ours = {item: subject for item, subject in narrowed.items() if subject is not None}
+    deselected = [item for item in narrowed if item not in ours]
     if ours and not is_worker(config):
-        try:
+        from pytest_specdec.suite.unavailable import refusals
+
+        with _usage_errors(config):
             subjects = list(ours.values())
-            refused = refusals(session.source(subjects), subjects)
-        except SpecdecError as error:
-            raise pytest.UsageError(session.secrets.redact(str(error))) from error
+            refused = refusals(stages.engines_for(config, subjects).candidate.source, subjects)
         deselected += [item for item, subject in ours.items() if subject in refused]
-        session.deselection_reasons = sorted(set(refused.values()))
+        config.stash[DESELECTED] = sorted(set(refused.values()))
     for item, subject in ours.items():
         item.stash[SUBJECT] = subject
     if deselected:
@@ -152,29 +146,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Plan the cells of the tests that are left, before the terminal reporter asks for the plan."""
-    specdec = session.config.stash[SESSION]
-    # What is skipped, by its author or by --benchmark-only, takes no GPU time.
+    # Tests that are skipped, by their author or by --benchmark-only, take no GPU time.
     items = [item for item in session.items if SUBJECT in item.stash and item.get_closest_marker("skip") is None]
     if items and not is_worker(session.config):
-        specdec.wants_baseline = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
-        try:
-            specdec.make_plan(item.stash[SUBJECT] for item in items)
-        except SpecdecError as error:
-            raise pytest.UsageError(specdec.secrets.redact(str(error))) from error
+        judged = any("baseline" in getattr(item, "fixturenames", ()) for item in items)
+        with _usage_errors(session.config):
+            stages.plan(session.config, [item.stash[SUBJECT] for item in items], judged=judged)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Print the plan, so that `--collect-only` is a dry run with a price."""
-    session = config.stash[SESSION]
-    if session.plan is None:
+    if DEMAND not in config.stash:
         return []
-    from pytest_specdec.pipeline.plan import confirm_words, plan_words
-
-    tier, engines = session.settings.suite.tier, _engines_from(session.settings.candidate)
-    lines = [f"specdec plan: {plan_words(session)}; tier {tier}; {engines}"]
-    lines += [f"specdec: {words}"] if (words := confirm_words(session)) else []
-    lines += [f"specdec: deselected: {reason}" for reason in session.deselection_reasons]
-    return lines
+    return stages.plan_lines(config) + [f"specdec: deselected: {reason}" for reason in config.stash[DESELECTED]]
 
 
 # ---- measuring
@@ -183,27 +167,18 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure the whole plan before the first test that needs it."""
-    session = item.config.stash[SESSION]
-    if SUBJECT in item.stash and session.run_path is None and session.plan is not None and not is_worker(item.config):
-        _measure(item.config, session)
+    config = item.config
+    if SUBJECT in item.stash and DEMAND in config.stash and RECORD not in config.stash and not is_worker(config):
+        with _usage_errors(config):
+            stages.measure(config)
     return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A selftest measures what the tests ask for, and runs none of them."""
-    if SUBJECT in item.stash and item.config.stash[SESSION].settings.baselines.selftest:
+    """Skip the tests of a selftest: it measures what they ask for, and runs none of them."""
+    if SUBJECT in item.stash and item.config.stash[SETTINGS].baselines.selftest:
         pytest.skip("a selftest compares the engine with itself")
-
-
-def _measure(config: pytest.Config, session: SpecdecSession) -> None:
-    from pytest_specdec.pipeline.plan import planned_runs
-
-    assert session.plan is not None, "unreachable because the plan is made after collection"
-    try:
-        session.measure(config.stash[SURFACES].progress(config, planned_runs(session)))
-    except SpecdecError as error:
-        raise pytest.UsageError(session.secrets.redact(str(error))) from error
 
 
 # ---- end
@@ -212,23 +187,20 @@ def _measure(config: pytest.Config, session: SpecdecSession) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Store baselines and write reports, when asked for."""
-    specdec = session.config.stash[SESSION]
-    if specdec.run_path is not None:
-        from pytest_specdec.pipeline.finish import finish
-
-        if not finish(specdec, session.testsfailed) and session.exitstatus == pytest.ExitCode.OK:
+    if RECORD in session.config.stash:
+        finished = stages.finish(session.config, session.testsfailed)
+        if finished.failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Print the tables."""
-    session = config.stash[SESSION]
-    if session.run_path is None:
+    if RECORD not in config.stash:
         return
     from pytest_specdec.plugin.summary import summary_lines
 
     terminalreporter.section("speculative decoding")
-    for line, markup in summary_lines(session, config.rootpath):
+    for line, markup in summary_lines(config):
         terminalreporter.write_line(line, **markup)
 
 
@@ -261,9 +233,10 @@ def _subjects(metafunc: pytest.Metafunc, matrix: Matrix) -> Sequence[Subject]:
     return matrix.curves_over_concurrency() if used[0] == "curve" else matrix.cells()
 
 
-def _engines_from(engine: EngineSettings) -> str:
-    if engine.endpoints:
-        return "endpoints"
-    if engine.launch:
-        return f"{engine.launch} launched here"
-    return "simulated H200 engine (no --specdec-endpoint given)"
+@contextmanager
+def _usage_errors(config: pytest.Config) -> Iterator[None]:
+    """Show a user's mistake as pytest shows its own, without secrets and without a traceback."""
+    try:
+        yield
+    except SpecdecError as error:
+        raise pytest.UsageError(config.stash[SETTINGS].secrets().redact(str(error))) from error

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_specdec.plugin.stash import ATTEMPTS, DEMAND, FINISHED, PROGRESS, RECORD, SETTINGS
+
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from pytest_specdec.pipeline.invocation import SpecdecSession
-    from pytest_specdec.plugin.progress import TerminalProgress
+    from pytest_specdec.results.run import Run
 
 _COLUMNS: Mapping[str, tuple[str, str]] = {
     "specdecVerdict": ("Verdict", "verdict"),
@@ -32,21 +33,11 @@ _MIN_SHOWN_S = 0.005
 class Surfaces:
     """Hooks and what they remember of one session."""
 
-    def __init__(self, session: SpecdecSession) -> None:
-        self.session = session
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
         self._ours: set[str] = set()
-        self._progresses: list[TerminalProgress] = []
         self._html: Any = None
         self._described = False
-
-    def progress(self, config: pytest.Config, planned: int) -> TerminalProgress:
-        """Show on the terminal how `planned` runs come along, and remember who knows how long they took."""
-        from pytest_specdec.plugin.progress import TerminalProgress
-
-        reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
-        assert reporter is not None, "unreachable because pytest always has a terminal reporter"
-        self._progresses.append(TerminalProgress(reporter, planned))
-        return self._progresses[-1]
 
     # ---- properties of tests and of the suite: JUnit, pytest-json-report
 
@@ -73,19 +64,23 @@ class Surfaces:
         from pytest_specdec import __version__
         from pytest_specdec.report.flat import SIMULATED
 
-        run = self.session.run()
+        run = self._run()
         found = {
             "version": __version__,
-            "tier": self.session.settings.suite.tier,
+            "tier": self.config.stash[SETTINGS].suite.tier,
             "engines": ", ".join(sorted({f"{m.environment.engine} {m.environment.version}" for m in run.measurements})),
             "hardware": ", ".join(sorted({m.environment.hardware for m in run.measurements})),
             "points_measured": str(len(run.measurements)),
             "points_not_measured": str(len(run.not_measured)),
-            "run": "" if self.session.run_path is None else self.session.run_path.name,
+            "run": self.config.stash[RECORD].invocation.path.name,
         }
         outcomes = [verdict.outcome.value for verdict in run.verdicts]
         found |= {f"verdicts_{word.replace(' ', '_')}": str(outcomes.count(word)) for word in sorted(set(outcomes))}
         return found | ({"simulated": SIMULATED} if run.simulated else {})
+
+    def _run(self) -> Run:
+        finished = self.config.stash.get(FINISHED, None)
+        return self.config.stash[RECORD].run() if finished is None else finished.run
 
     def _properties(self, item: pytest.Item) -> dict[str, object]:
         from pytest_specdec.domain.comparison import Comparison
@@ -100,7 +95,7 @@ class Surfaces:
             found |= {f"{key}_unit": unit for key, unit in metric_units(measured).items()}
             if measured.notes:
                 found["notes"] = "; ".join(measured.notes)
-            verdict = self.session.verdicts.get(measured.cell)
+            verdict = self.config.stash[RECORD].judgement.verdicts.get(measured.cell)
             if verdict is not None and "baseline" in funcargs:
                 found |= {"verdict": verdict.outcome.value} | ({"reason": verdict.reason} if verdict.reason else {})
         elif isinstance(comparison := funcargs.get("comparison"), Comparison):
@@ -111,7 +106,7 @@ class Surfaces:
                     found[f"throughput_ratio_c{concurrency}_half_width"] = ratio.half_width
             if comparison.cautions:
                 found["notes"] = "; ".join(comparison.cautions)
-        if found and (earlier := self.session.attempts.get(item.nodeid)):
+        if found and (earlier := self.config.stash[ATTEMPTS].get(item.nodeid)):
             found["attempts"] = "; ".join(earlier)
         return found
 
@@ -125,7 +120,7 @@ class Surfaces:
         word = _word(report)
         if _is_rerun(report) and word:
             return "rerun", "R", (f"RERUN after {word.upper()}", {"yellow": True})
-        if report.when == "call" and report.passed and self.session.attempts.get(report.nodeid):
+        if report.when == "call" and report.passed and self.config.stash[ATTEMPTS].get(report.nodeid):
             return "passed", "r", ("PASSED ON RERUN", {"yellow": True})
         return None
 
@@ -137,9 +132,9 @@ class Surfaces:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember attempts."""
         if _is_rerun(report) and report.nodeid in self._ours:
-            self.session.attempts.setdefault(report.nodeid, []).append(_word(report) or "failed")
-        elif report.nodeid in self.session.attempts and (report.when == "call" or report.failed):
-            self.session.attempts[report.nodeid].append(_word(report) or report.outcome)
+            self.config.stash[ATTEMPTS].setdefault(report.nodeid, []).append(_word(report) or "failed")
+        elif report.nodeid in self.config.stash[ATTEMPTS] and (report.when == "call" or report.failed):
+            self.config.stash[ATTEMPTS][report.nodeid].append(_word(report) or report.outcome)
 
     # ---- the terminal
 
@@ -148,9 +143,9 @@ class Surfaces:
         """Say where the time went that no test is charged with, and what was rerun."""
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
-        if self.session.run_path is None:
+        if RECORD not in self.config.stash:
             # Where there is a run, its report tells of them.
-            for test, attempts in self.session.attempts.items():
+            for test, attempts in self.config.stash[ATTEMPTS].items():
                 terminalreporter.write_line(f"rerun: {test}: {', then '.join(attempts)}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
             # pytest's own short summary knows no such outcome.
@@ -158,7 +153,7 @@ class Surfaces:
             terminalreporter.write_line(f"INCONCLUSIVE, not failed: {report.nodeid}: {reason}", yellow=True)
 
     def _write_durations(self, reporter: TerminalReporter, config: pytest.Config) -> None:
-        spent = sorted((pair for progress in self._progresses for pair in progress.spent), reverse=True)
+        spent = sorted((pair for progress in config.stash[PROGRESS] for pair in progress.spent), reverse=True)
         if not spent:
             return
         least = config.option.durations_min
@@ -178,7 +173,7 @@ class Surfaces:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
         """Add our columns to a suite of ours; others stay as they are."""
-        if self._html is not None and self.session.plan is not None:
+        if self._html is not None and DEMAND in self.config.stash:
             header = list(self._html.table_header)
             header[_AFTER:_AFTER] = [
                 f'<th class="sortable" data-column-type="{name}">{title}</th>' for name, (title, _) in _COLUMNS.items()
@@ -188,7 +183,7 @@ class Surfaces:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """Fill our columns."""
-        if self._html is None or self.session.plan is None:
+        if self._html is None or DEMAND not in self.config.stash:
             return
         from html import escape
 
@@ -201,7 +196,7 @@ class Surfaces:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
         """The run in one line, above the table."""
-        if self.session.run_path is not None:
+        if RECORD in self.config.stash:
             from html import escape
 
             words = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.about().items() if value)
@@ -212,9 +207,9 @@ class Surfaces:
     @pytest.hookimpl(optionalhook=True)
     def pytest_json_modifyreport(self, json_report: dict[str, Any]) -> None:
         """Describe the run; the numbers are user properties of the tests."""
-        if self.session.run_path is not None:
+        if RECORD in self.config.stash:
             json_report["specdec"] = self.about() | (
-                {"attempts": self.session.attempts} if self.session.attempts else {}
+                {"attempts": self.config.stash[ATTEMPTS]} if self.config.stash[ATTEMPTS] else {}
             )
 
 

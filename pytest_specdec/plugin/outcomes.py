@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from pytest_specdec.errors import EngineError, InconclusiveError, NotComparableError, SpecdecError
-from pytest_specdec.plugin.stash import JUDGED, SESSION, SUBJECT
+from pytest_specdec.plugin.stash import JUDGED, SETTINGS, SUBJECT
 
 _WORD = "specdec"
 """Attribute of a report."""
@@ -46,7 +46,7 @@ def pytest_runtest_makereport(
         report.longrepr = str(error)
         if isinstance(error, InconclusiveError):
             word = "inconclusive"
-            if item.config.stash[SESSION].settings.gate.inconclusive == "warn":
+            if item.config.stash[SETTINGS].gate.inconclusive == "warn":
                 path, line, _ = item.location
                 report.outcome = "skipped"
                 report.longrepr = (path, line or 0, str(error))

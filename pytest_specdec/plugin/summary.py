@@ -1,4 +1,4 @@
-"""The end of the terminal report: the tables of the run, then what was written where."""
+"""The end of the terminal report: the tables of the run, then the files that were written."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_specdec.plugin.stash import FINISHED, RECORD, SETTINGS
 from pytest_specdec.report.render import screen_width, terminal
 from pytest_specdec.report.run_report import report_run
 
 if TYPE_CHECKING:
-    from pytest_specdec.pipeline.invocation import SpecdecSession
+    import pytest
+
+Markup = dict[str, bool]
 
 
-Line = tuple[str, dict[str, bool]]
-"""Text and markup of a terminal line."""
-
-
-def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
-    """The tables of the run, then what was written where."""
-    _, tables, remarks = report_run(session.run(), session.settings.measure.levels or None)
+def summary_lines(config: pytest.Config) -> Iterator[tuple[str, Markup]]:
+    """Yield the lines with their markup."""
+    record, root = config.stash[RECORD], config.rootpath
+    finished = config.stash.get(FINISHED, None)
+    run = record.run() if finished is None else finished.run
+    _, tables, remarks = report_run(run, config.stash[SETTINGS].measure.levels or None)
     for table in tables:
         yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
         yield "", {}
     for remark in remarks:
         yield remark, {"yellow": True}
-    if session.run_path is not None:
-        yield f"run saved: {_short(session.run_path, root)} (specdec report, specdec compare)", {}
-    yield from ((line.replace(f"{root}/", ""), markup) for line, markup in session.ending)
+    yield f"run saved: {_short(record.invocation.path, root)} (specdec report, specdec compare)", {}
+    for line in () if finished is None else finished.lines:
+        yield line.text.replace(f"{root}/", ""), {line.colour: True} if line.colour else {}
 
 
 def _short(path: Path, root: Path) -> str:

@@ -26,8 +26,8 @@ from tabulate import tabulate
 from pytest_specdec.domain.cell import Workload, parse_sequence
 from pytest_specdec.domain.curve import Curve, Point
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.estimators.neighbours import next_wanted, probe_s, reading_precision
 from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
-from pytest_specdec.estimators.neighbours import look_s, next_wanted, reading_precision
 from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.simulator.core import EngineCore, Sequence
@@ -134,7 +134,7 @@ def ours(workload: Workload, mtp: int, seed: int, rule: StopRule = RULE) -> Answ
 
     def look(concurrency: int) -> None:
         nonlocal spent
-        seconds = look_s(rule)
+        seconds = probe_s(rule)
         run = run_closed_loop(
             PRESET,
             mtp=mtp,

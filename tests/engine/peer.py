@@ -24,7 +24,7 @@ from pytest_specdec.domain.cell import parse_sequence
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.writers import PromptWriter
-from pytest_specdec.measure.crosscheck import Looks, observed_ttft
+from pytest_specdec.measure.crosscheck import Snapshots, observed_ttft
 
 WORKLOAD = parse_sequence("256x128", shortest=1.0)
 CONCURRENCY = 4
@@ -66,7 +66,7 @@ def report(ours: list[Drained], theirs: list[dict[str, Any]]) -> str:
         rows += [[title, "ours", *mine], [title, "vllm bench", *peers]]
         ratio, low, high = paired_ratio(mine, peers)
         lines.append(f"{title}: ours / vllm bench serve = {ratio:.4f} [{low:.4f}, {high:.4f}]")
-    ttft = [observed_ttft(Looks(before=o.before, after=o.after), o.traffic.samples) for o in ours]
+    ttft = [observed_ttft(Snapshots(before=o.before, after=o.after), o.traffic.samples) for o in ours]
     rows.append(["TTFT mean ms", "ours", *(t.client_mean_ms if t else None for t in ttft)])
     rows.append(["TTFT mean ms", "server", *(t.server_mean_ms if t else None for t in ttft)])
     headers = ["", "", *(f"round {n + 1}" for n in range(len(ours)))]

@@ -11,8 +11,8 @@ from pytest_specdec.domain.curve import Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.estimators.neighbours import Wanted, next_concurrency, next_wanted, probe_s, reading_precision
 from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
-from pytest_specdec.estimators.neighbours import Wanted, look_s, next_concurrency, next_wanted, reading_precision
 from pytest_specdec.estimators.window import Aim, StopRule
 from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import find_preset
@@ -210,8 +210,8 @@ def test_a_window_of_fixed_length_stays_so() -> None:
     wanted = Wanted(concurrency=8, precision=0.012)
     assert wanted.rule(fixed) == fixed
     assert wanted.rule(open_ended) == StopRule(floor_s=5.0, ceiling_s=120.0, precision=0.012)
-    assert look_s(fixed) == 1.5
-    assert look_s(StopRule(floor_s=0.4, ceiling_s=0.4, precision=0.01)) == 0.4
+    assert probe_s(fixed) == 1.5
+    assert probe_s(StopRule(floor_s=0.4, ceiling_s=0.4, precision=0.01)) == 0.4
 
 
 def test_a_look_tells_interactivity_roughly() -> None:

@@ -15,7 +15,7 @@ from measured import ENVIRONMENT, measured
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.errors import EngineError, NotComparableError
 from pytest_specdec.measure.budget import Bill, Budget
-from pytest_specdec.measure.campaign import Campaign
+from pytest_specdec.measure.campaign import Campaign, Place
 from pytest_specdec.results.run import Arm, RawRun, Run, Stage, save_run
 from pytest_specdec.suite.plan import Plan
 
@@ -29,13 +29,13 @@ class Engines:
     def __init__(self) -> None:
         self.broken: frozenset[Arm] = frozenset()
         self.restarts = True
-        self.sessions: list[str] = []
+        self.starts: list[str] = []
         """Names under which engines were opened."""
         self.asked: Places = []
         self.refined: list[bool] = []
         self.campaign: Campaign
 
-    def measure(self, plan: Plan, open_engine: Callable[..., Any], *, starts: bool, refine: bool) -> None:
+    def carry_out(self, plan: Plan, open_engine: Callable[..., Any], *, starts: bool, refine: bool) -> None:
         assert starts is self.restarts
         now = self.campaign._now
         for cell in plan.cells:
@@ -67,41 +67,28 @@ def engines() -> Engines:
 
 @pytest.fixture
 def campaign(engines: Engines) -> Campaign:
-    source: Any = engines
-    options: Any = SimpleNamespace()
+    unused: Any = SimpleNamespace()
 
-    def opener(_source: object, session: str) -> Any:
-        engines.sessions.append(session)
-        return nothing
+    def open_arm(_arm: Arm, _engine: object, server_start: str) -> Any:
+        engines.starts.append(server_start)
+        return nothing(None)
 
     made = Campaign(
-        sources={"candidate": source, "reference": source},
-        opener=opener,
-        options=options,
+        restarts={"candidate": True, "reference": True},
+        open_arm=open_arm,
+        connect=unused,
+        point=unused,
+        levels=(),
         bill=Bill(budget=Budget(), usd_per_gpu_hour=1.0),
         listener=listener(),
         stamp="20261124-100000",
         seed=0,
-        keep=lambda: None,
+        sink=lambda _: None,
     )
-    measuring: Any = engines
-    made._measuring = measuring
+    runner: Any = engines
+    made._runner = runner
     engines.campaign = made
     return made
-
-
-def test_the_new_engines_servers_are_opened_where_they_have_moved_to(campaign: Campaign, engines: Engines) -> None:
-    moved: Any = SimpleNamespace(restarts=True)
-    opened: list[object] = []
-
-    def opener(source: object, _session: str) -> Any:
-        opened.append(source)
-        return nothing
-
-    campaign.opener = opener
-    campaign.exchange(moved)
-    campaign.pairs([CELL], 1)
-    assert opened == [engines, moved, moved, engines], "the old engine stays where it was"
 
 
 def places(engines: Engines) -> list[tuple[Arm, int]]:
@@ -119,7 +106,7 @@ def test_a_cell_that_the_old_engine_lost_is_not_measured_on_the_new_one(campaign
     assert campaign.pairs([CELL], 1) == [{}, {}, {}, {}]
     assert places(engines) == [("reference", 0)]
     assert str(campaign.unconfirmed[CELL]) == "it does not start"
-    assert not campaign.unmeasured
+    assert not campaign.found.lost
 
 
 @pytest.mark.parametrize(("restarts", "count"), [(True, 7), (False, 1)])
@@ -131,24 +118,25 @@ def test_a_server_that_is_not_restarted_stays_in_its_session(
 ) -> None:
     """Two looks at one attached server are runs of one start, however long lies between them."""
     engines.restarts = restarts
+    campaign.restarts = {"candidate": restarts, "reference": restarts}
     plan = Plan(cells=(CELL,))
     campaign.screen(plan, {CELL: 2})
     campaign.screen(plan, {CELL: 1})
     campaign.pairs([CELL], 1)
     campaign.fresh_starts([CELL], 2)
-    assert len(set(engines.sessions)) == count
+    assert len(set(engines.starts)) == count
 
 
 def test_a_further_look_after_several_sessions_is_a_start_of_its_own(campaign: Campaign, engines: Engines) -> None:
     plan = Plan(cells=(CELL,))
-    campaign.sessions(plan, [{CELL: 1}] * 2)
+    campaign.repeats(plan, [{CELL: 1}] * 2)
     campaign.screen(plan, {CELL: 1})
-    assert [name.rpartition(".")[2] for name in engines.sessions] == ["1", "2", "3"]
+    assert [name.rpartition(".")[2] for name in engines.starts] == ["1", "2", "3"]
     assert engines.refined == [True, False, False]
 
 
 def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: Engines) -> None:
-    campaign.sessions(Plan(cells=(CELL,)), [{CELL: 1}] * 2)
+    campaign.repeats(Plan(cells=(CELL,)), [{CELL: 1}] * 2)
     campaign.pairs([CELL], 1)
     assert engines.refined == [True, False, False, False, False, False]
 
@@ -160,7 +148,7 @@ def resumed(campaign: Campaign, folder: Path, *found: tuple[Arm, Stage, int, int
     )
     save_run(Run(tool_version="1", started_at="2026-11-24T10:00:00+00:00", raw=raw), folder / "run.json")
     campaign.resume(folder / "run.json")
-    return [(run.arm, run.stage, run.block, run.place) for run in campaign.raw]
+    return [(run.arm, run.stage, run.block, run.place) for run in campaign.found.raw]
 
 
 SCREEN: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
@@ -178,7 +166,7 @@ def test_a_block_of_pairs_that_was_interrupted_is_measured_anew(campaign: Campai
 
 
 def test_fresh_starts_are_kept_where_there_is_no_old_engine(campaign: Campaign, tmp_path: Path) -> None:
-    campaign.sources = {"candidate": campaign.sources["candidate"]}
+    campaign.restarts = {"candidate": True}
     start: tuple[Arm, Stage, int, int] = ("candidate", "confirm", 1, 1)
     assert resumed(campaign, tmp_path, SCREEN, start) == [SCREEN, start]
 
@@ -195,7 +183,7 @@ def test_an_old_engine_that_is_unlike_the_new_one_makes_no_pairs(
 ) -> None:
     here = msgspec.structs.replace(ENVIRONMENT, facts={"kv_cache_dtype": "auto"})
     campaign.measured(msgspec.structs.replace(measured(8), environment=here))
-    campaign._now = ("reference", "confirm", 1, 0)
+    campaign._now = Place("reference", "confirm", 1, 0)
     with pytest.raises(NotComparableError, match=words):
         campaign.engine_known(CELL.engine, old)
     campaign.engine_known(CELL.engine, msgspec.structs.replace(here, version="0.0.1"))

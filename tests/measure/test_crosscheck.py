@@ -66,7 +66,9 @@ def test_then_verify_steps_against_tokens() -> None:
 
 
 def test_then_a_gauge_and_only_while_it_says_something() -> None:
-    found = observed_acceptance(Snapshots(before=UNREADABLE, after=UNREADABLE, gauge_lengths=[2.0, 2.4, 2.2]), [], K3, 3)
+    found = observed_acceptance(
+        Snapshots(before=UNREADABLE, after=UNREADABLE, gauge_lengths=[2.0, 2.4, 2.2]), [], K3, 3
+    )
     assert found is not None
     assert (found.length, found.source) == (2.2, "gauge")
     assert observed_acceptance(Snapshots(before=UNREADABLE, after=UNREADABLE), [], K3, 3) is None

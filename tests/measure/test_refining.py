@@ -7,7 +7,7 @@ import math
 from measured import WORKLOAD, measured
 
 from pytest_specdec.domain.facts import Facts
-from pytest_specdec.measure.refine import Looked, refining
+from pytest_specdec.measure.refine import Probed, refining
 from pytest_specdec.results.measurement import Measurement
 
 LEVEL = 30.0
@@ -28,7 +28,7 @@ class Engine:
 
     def __init__(self, *planned: int, lost: frozenset[int] = frozenset(), most: int | None = None) -> None:
         self.found = [point(c) for c in planned]
-        self.looked = Looked()
+        self.looked = Probed()
         self.asked: list[tuple[int, bool]] = []
         self.said: list[str] = []
         self.lost = lost

@@ -16,6 +16,7 @@ from typing import Any
 from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stored
 from catalogue_text import caught
 from expected import SPEED, START, TEXT, Expected
+from pytest_specdec.measure.point import PointOptions
 
 from pytest_specdec.domain import client_health as client
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, Workload
@@ -26,7 +27,6 @@ from pytest_specdec.load.point import Limits
 from pytest_specdec.measure.budget import Bill, Budget
 from pytest_specdec.measure.interview import Answers
 from pytest_specdec.measure.judge_answers import judge_answers
-from pytest_specdec.measure.point import PointOptions
 from pytest_specdec.measure.runner import MeasureOptions, Measuring, OpenEngine
 from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.measurement import Measurement
