@@ -29,8 +29,10 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
     invocation: Invocation,
     listener: Listener,
     sink: Callable[[Record], None],
-) -> None:
+) -> Engines:
     """Measure and judge; the sink gets the record after every point, and at the end, also after Ctrl-C.
+
+    Returns the engines where they are now: --specdec-swap moves their servers.
 
     Raises:
         KeyboardInterrupt: interrupted; the last record holds what was measured, judged by what there is.
@@ -55,7 +57,9 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
         with sigterm_interrupts():
             campaign.repeats(demand.plan, demand.repeats)
             if settings.measure.swap is not None:
-                measure_swapped(campaign, demand, engines, declared, settings.measure, started_at=invocation.started_at)
+                engines = measure_swapped(
+                    campaign, demand, engines, declared, settings.measure, started_at=invocation.started_at
+                )
             if judged:
                 again = _again(campaign, demand, engines)
                 judgement = _judge(demand, campaign.found, settings, baselines, again)
@@ -67,6 +71,7 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
             judgement = _judge(demand, measured, settings, baselines, None)
         stored = dict(find_stored(demand, measured, baselines))
         sink(replace(empty, measured=measured, judgement=judgement, stored=stored))
+    return engines
 
 
 def _again(campaign: Campaign, demand: Demand, engines: Engines) -> Again:

@@ -101,8 +101,10 @@ def measure_swapped(  # noqa: PLR0913 - a second campaign needs what the first o
     settings: MeasureSettings,
     *,
     started_at: datetime,
-) -> None:
+) -> Engines:
     """Measure the plan once more with the servers of the two hosts exchanged, on the same budget.
+
+    Returns the engines where they are now.
 
     Raises:
         EngineError: there are not two endpoints, or they could not be exchanged.
@@ -123,6 +125,7 @@ def measure_swapped(  # noqa: PLR0913 - a second campaign needs what the first o
     )
     second.repeats(replace(demand.plan, asked=()), [dict.fromkeys(cells, 1)])
     campaign.open_arm = second.open_arm  # no server is where it was
+    return exchanged
 
 
 def measure_apart(  # noqa: PLR0913 - a campaign of one cell

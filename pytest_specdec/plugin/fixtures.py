@@ -27,8 +27,9 @@ S = TypeVar("S")
 def specdec_subject(request: pytest.FixtureRequest) -> Subject:
     """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
     _refuse_worker(request.config)
-    surfaces: Surfaces = request.config.pluginmanager.get_plugin("specdec-surfaces")
-    surfaces.describe_once(request)
+    surfaces: Surfaces | None = request.config.pluginmanager.get_plugin("specdec-surfaces")
+    if surfaces is not None:
+        surfaces.describe_once(request)
     return request.node.stash[SUBJECT]  # type: ignore[no-any-return]
 
 

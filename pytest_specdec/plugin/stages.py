@@ -128,7 +128,7 @@ def measure(config: pytest.Config) -> None:
         config.stash[RECORD] = record
         save_run(record.run(), record.invocation.path)
 
-    carry_out(
+    config.stash[ENGINES] = carry_out(
         demand,
         config.stash[DECLARED],
         config.stash[ENGINES],

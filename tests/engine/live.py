@@ -44,9 +44,8 @@ def serving(spec: EngineSpec, logs: Path, arguments: str = "", command: str = RE
         arguments=f"{ARGUMENTS} {arguments}",
         timeout_s=600,
         logs=logs,
-        said=print,
     )
-    with engines.open(spec) as running:
+    with engines.open(spec, print) as running:
         yield running.endpoint
 
 

@@ -18,7 +18,7 @@ from small_suite import HOLDS, PAYS, Suite
 
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.provision import AttachedEngines
-from pytest_specdec.pipeline import beside
+from pytest_specdec.pipeline import engines
 from pytest_specdec.results import run as run_files
 from pytest_specdec.results.run import Run
 
@@ -179,7 +179,7 @@ def test_after_a_swap_the_servers_are_looked_for_where_they_are(
         places = zip(source.attachments, moved, strict=True)
         return AttachedEngines(attachments=[replace(a, endpoint=Endpoint(url=url)) for a, url in places])
 
-    monkeypatch.setattr(beside, "exchange_hosts", exchange_hosts)
+    monkeypatch.setattr(engines, "_exchange_hosts", exchange_hosts)
     suite.write(HOLDS, MEASURES.format(moved[1]))
     result = suite.run(*arguments, "--specdec-swap=true", "--specdec-confirm=auto", "-rp", simulate=False)
     assert "PASSED test_suite.py::test_more" in result.stdout.str()

@@ -16,7 +16,6 @@ from typing import Any
 from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stored
 from catalogue_text import caught
 from expected import SPEED, START, TEXT, Expected
-from pytest_specdec.measure.point import PointOptions
 
 from pytest_specdec.domain import client_health as client
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, Workload
@@ -25,9 +24,11 @@ from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.estimators.window import StopRule
 from pytest_specdec.load.point import Limits
 from pytest_specdec.measure.budget import Bill, Budget
+from pytest_specdec.measure.http_engine import GpuOptions, HttpEngines
 from pytest_specdec.measure.interview import Answers
 from pytest_specdec.measure.judge_answers import judge_answers
-from pytest_specdec.measure.runner import MeasureOptions, Measuring, OpenEngine
+from pytest_specdec.measure.live_engine import OpenEngine, PointOptions
+from pytest_specdec.measure.runner import Runner
 from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.simulator.faults.fault import Fault
@@ -120,15 +121,19 @@ def carried_out(endpoints: Mapping[int, Endpoint], plan: Plan, window_s: float =
     """Carry a plan out on engines that run, by their draft tokens."""
     collected = Collected()
     rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.05)
-    options = MeasureOptions(point=PointOptions(limits=LIMITS, rule=rule, price=lambda _: PRICE))
-    bill = Bill(budget=Budget(), usd_per_gpu_hour=PRICE.usd_per_gpu_hour)
-    measuring = Measuring(options=options, observer=collected, bill=bill)
+    runner = Runner(
+        point=PointOptions(limits=LIMITS, rule=rule, price=lambda _: PRICE),
+        connect=HttpEngines(prompt_files={}, gpu=GpuOptions(), said=collected.said).connect,
+        results=collected,
+        listener=collected,
+        bill=Bill(budget=Budget(), usd_per_gpu_hour=PRICE.usd_per_gpu_hour),
+    )
 
     @contextmanager
     def opened(engine: EngineSpec) -> Iterator[OpenEngine]:
         yield OpenEngine(endpoint=endpoints[engine.mtp], hardware="h200")
 
-    measuring.measure(plan, opened, starts=False)
+    runner.carry_out(plan, opened, starts=False)
     return collected
 
 
