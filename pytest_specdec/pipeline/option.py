@@ -43,7 +43,7 @@ class Option:
 
     def ini_help(self) -> str:
         """Help of the ini key: the flag's where there is one."""
-        text = f"Default of {self.flag}" if self.flag else self.help
+        text = f"Same as {self.flag}" if self.flag else self.help
         return f"{text} (default {self.shown})" if self.shown else text
 
     def of_reference(self) -> Option:
