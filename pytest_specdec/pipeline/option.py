@@ -12,7 +12,7 @@ _ROW = "option"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """How the user gives one field of a settings group: by a flag, an ini key, or both."""
+    """One field of a settings group as the user gives it: by a flag, an ini key, or both."""
 
     parse: Callable[[str], Any]
     """Text -> value; raises argparse.ArgumentTypeError."""
