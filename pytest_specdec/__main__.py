@@ -1,7 +1,7 @@
 """The `specdec` command: the table of its verbs and its exit codes.
 
-Exit codes: 0 done, 2 wrong usage (argparse), 10 a file or argument cannot be used, 11 not comparable or not measured,
-12 trouble with an engine, 13 baselines that do not fit the suites. pytest's own codes stay pytest's.
+Exit codes: 0 success, 2 wrong usage (argparse), 10 unusable file or argument, 11 not comparable or not measured,
+12 engine trouble, 13 baselines that do not fit the suites. pytest keeps its own codes.
 """
 
 from __future__ import annotations

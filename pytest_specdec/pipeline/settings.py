@@ -91,16 +91,6 @@ class EngineSettings:
         "for one mode. A declaration that the endpoint contradicts is an error.",
     )
     """Declared facts by mode; those of every mode under the empty name."""
-    simulate: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-simulate",
-        source=True,
-        metavar="PRESET[@FAULT]",
-        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
-        "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
-        reference="Simulate the reference engine like --specdec-simulate",
-    )
     launch: str | None = option(
         str,
         default=None,
@@ -113,6 +103,16 @@ class EngineSettings:
         reference="Start the reference engine like --specdec-launch; name its installation, for instance with the ini "
         "key specdec_reference_launch_python (a key specdec_reference_launch_* that is not set is as for the "
         "candidate)",
+    )
+    simulate: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-simulate",
+        source=True,
+        metavar="PRESET[@FAULT]",
+        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
+        "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
+        reference="Simulate the reference engine like --specdec-simulate",
     )
     launch_python: str = option(
         python,

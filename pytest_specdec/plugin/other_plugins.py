@@ -30,7 +30,7 @@ _MIN_SHOWN_S = 0.005
 
 
 class Surfaces:
-    """Hooks and what they remember of one session."""
+    """Hooks of one session, and their state."""
 
     def __init__(self, session: SpecdecSession) -> None:
         self.session = session
@@ -40,7 +40,7 @@ class Surfaces:
         self._described = False
 
     def progress(self, config: pytest.Config, planned: int) -> TerminalProgress:
-        """Show on the terminal how `planned` runs come along, and remember who knows how long they took."""
+        """Show the progress of `planned` repeats on the terminal; its durations are reported at the end."""
         from pytest_specdec.plugin.progress import TerminalProgress
 
         reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
@@ -130,12 +130,12 @@ class Surfaces:
         return None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Remember which tests are ours: the others' reruns are none of our business."""
+        """Note the tests of this plugin: reruns of other tests are not reported."""
         if not {"specdec_subject", "specdec_measure"}.isdisjoint(getattr(item, "fixturenames", ())):
             self._ours.add(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember attempts."""
+        """Note each attempt of a test that is rerun."""
         if _is_rerun(report) and report.nodeid in self._ours:
             self.session.attempts.setdefault(report.nodeid, []).append(_word(report) or "failed")
         elif report.nodeid in self.session.attempts and (report.when == "call" or report.failed):
@@ -145,11 +145,11 @@ class Surfaces:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-        """Say where the time went that no test is charged with, and what was rerun."""
+        """Print the durations that no test is charged with, and the reruns."""
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
         if self.session.run_path is None:
-            # Where there is a run, its report tells of them.
+            # A saved run lists them in its report.
             for test, attempts in self.session.attempts.items():
                 terminalreporter.write_line(f"rerun: {test}: {', then '.join(attempts)}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
@@ -172,12 +172,12 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:  # noqa: ANN401 - pytest-html is not typed
-        """Keep the report: only after collection is it known whether it needs our columns."""
+        """Keep the report: whether it needs the plugin's columns is known after collection."""
         self._html = report
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
-        """Add our columns to a suite of ours; others stay as they are."""
+        """Add the plugin's columns where a specdec test was collected."""
         if self._html is not None and self.session.plan is not None:
             header = list(self._html.table_header)
             header[_AFTER:_AFTER] = [
@@ -187,7 +187,7 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Fill our columns."""
+        """Fill the plugin's columns."""
         if self._html is None or self.session.plan is None:
             return
         from html import escape
@@ -219,12 +219,12 @@ class Surfaces:
 
 
 def _is_rerun(report: pytest.TestReport) -> bool:
-    """Whether pytest-rerunfailures will try again; pytest itself knows no such outcome."""
+    """Tell whether pytest-rerunfailures will try again; pytest itself has no such outcome."""
     return str(report.outcome) == "rerun"
 
 
 def _word(report: pytest.TestReport) -> str:
-    """What the plugin calls this outcome; empty where it is pytest's own."""
+    """The plugin's word for this outcome; empty where it is pytest's own."""
     return str(getattr(report, "specdec", ""))
 
 

@@ -1,4 +1,4 @@
-"""What the plugin keeps in pytest's config and items, for its hooks and its fixtures."""
+"""Keys of the plugin's state in pytest's config and items."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 SESSION: pytest.StashKey[SpecdecSession] = pytest.StashKey()
 PROBLEMS: pytest.StashKey[list[str]] = pytest.StashKey()
-"""What is wrong with markers, to be told all at once."""
+"""Errors in markers, reported together after collection."""
 SURFACES: pytest.StashKey[Surfaces] = pytest.StashKey()
 SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
-"""What a test is about; tests without it are not ours."""
+"""The subject of a test; tests without one do not belong to the plugin."""
 JUDGED: pytest.StashKey[JudgedBaseline] = pytest.StashKey()
-"""The baseline that a test has compared with."""
+"""The baseline that a test compares with."""
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is one of xdist's."""
+    """Tell whether this process is an xdist worker."""
     return hasattr(config, "workerinput")

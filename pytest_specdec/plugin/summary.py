@@ -1,4 +1,4 @@
-"""The end of the terminal report: the tables of the run, then what was written where."""
+"""The end of the terminal report: the tables of the run, then the paths of the written files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Line = tuple[str, dict[str, bool]]
 
 
 def summary_lines(session: SpecdecSession, root: Path) -> Iterator[Line]:
-    """The tables of the run, then what was written where."""
+    """The tables of the run, then the paths of the written files."""
     _, tables, remarks = report_run(session.run(), session.settings.measure.levels or None)
     for table in tables:
         yield from ((line, {}) for line in terminal(table, screen_width()).splitlines())
