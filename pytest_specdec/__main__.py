@@ -1,7 +1,7 @@
-"""The `specdec` command: everything that works on saved runs and published results.
+"""The `specdec` command: the table of its verbs and its exit codes.
 
-Exit codes: 0 done, 2 wrong usage (argparse), 10 a file or argument cannot be used, 11 not comparable or not measured,
-12 trouble with an engine, 13 baselines that do not fit the suites. pytest's own codes stay pytest's.
+Exit codes: 0 success, 2 wrong usage (argparse), 10 unusable file or argument, 11 not comparable or not measured,
+12 engine trouble, 13 baselines that do not fit the suites. pytest keeps its own codes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,20 @@ import sys
 from collections.abc import Sequence
 
 from pytest_specdec import __version__
+
+# Each verb imports what it needs when it runs: `specdec --help` stays quick.
+from pytest_specdec.cli import (
+    baselines_accept,
+    baselines_check,
+    baselines_prune,
+    compare,
+    history,
+    report,
+    selftest,
+    simulate,
+    simulate_gate,
+)
+from pytest_specdec.cli.verb import Verb
 from pytest_specdec.errors import (
     AuditError,
     EngineError,
@@ -34,33 +48,38 @@ _CODES: tuple[tuple[type[SpecdecError], int], ...] = (
 )
 
 
-def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line without doing what it says; a wrong one ends the program with code 2."""
-    # Each command imports what it needs when it runs: `specdec --help` stays quick.
-    from pytest_specdec.cli import baselines as baseline_commands
-    from pytest_specdec.cli import compare as compare_command
-    from pytest_specdec.cli import gate as gate_commands
-    from pytest_specdec.cli import runs as saved_run_commands
-    from pytest_specdec.cli import simulate as simulate_command
+VERBS: tuple[Verb, ...] = (
+    compare.VERB,
+    report.VERB,
+    history.VERB,
+    baselines_accept.VERB,
+    baselines_check.VERB,
+    baselines_prune.VERB,
+    selftest.VERB,
+    simulate_gate.VERB,
+    simulate.VERB,
+)
+_GROUPS = {"baselines": "accept a saved run, check the baselines against suites, prune them"}
+"""Help of the first word of the verbs of two words."""
 
+
+def read(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line without carrying it out; a wrong one ends the program with exit code 2."""
     parser = argparse.ArgumentParser(
         prog="specdec",
         description="Compare and report measurements of speculative decoding. To measure, run pytest (see README).",
     )
     parser.add_argument("--version", action="version", version=f"pytest-specdec {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
-    for add in (
-        compare_command.add_compare,
-        saved_run_commands.add_report,
-        saved_run_commands.add_history,
-        baseline_commands.add_baselines,
-        gate_commands.add_selftest,
-        gate_commands.add_simulate_gate,
-        simulate_command.add_simulate,
-    ):
-        add(verbs)
+    groups = {"": verbs}
+    for verb in VERBS:
+        group = verb.name.rpartition(" ")[0]
+        if group not in groups:
+            words = verbs.add_parser(group, help=_GROUPS[group])
+            groups[group] = words.add_subparsers(dest="action", metavar="ACTION", required=True)
+        verb.add_to(groups[group])
     options, more = parser.parse_known_args(arguments)
-    if more and not getattr(options, "takes_more", False):
+    if more and not options.takes_more:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     options.more = more
     return options

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.cli.output import add_outputs, emit
+from pytest_specdec.cli.verb import Verb
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.pipeline.option_values import count, positive
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from pytest_specdec.importers.inferencex import PublishedPoint
     from pytest_specdec.importers.selection import Selection
 
-_COMPARE = """\
-Compare two saved runs (old engine, then new engine), two results of one load generator, or MTP with Off in published
-InferenceX result files. A file is known by its content.
+_DESCRIPTION = """\
+Compare two saved runs (reference engine, then candidate engine), two results of one load generator, or MTP with Off in
+published InferenceX result files. The kind of a file is read from its content.
 
   specdec compare .specdec/runs/OLD.json .specdec/runs/NEW.json
   specdec compare 'off_c*.json' 'mtp_c*.json' --gpus 8
@@ -29,23 +30,16 @@ InferenceX result files. A file is known by its content.
 Load generators: `vllm bench serve --save-result` (also --append-result, and the folder of a sweep), SGLang's
 bench_serving --output-file (JSON lines), and AIPerf's profile_export_aiperf.json. A sweep over concurrency is one
 side: a file with several results, a folder, or a quoted pattern. Runs at one concurrency are averaged. The two sides
-must be of one tool: tools count and time differently, so a mixture, also with a saved run, is refused with the reason
-(docs/importing.md). --gpus says how many GPUs there are where the files do not tell; --where, --off, --mtp and the
-like choose among InferenceX rows only.
+must come from one tool: tools count and time differently, so a mixture, also with a saved run, is refused with the
+reason (docs/importing.md). --gpus gives the number of GPUs where the files do not; --where, --off, --mtp and the like
+select InferenceX rows only.
 """
 
 _SHORT = {"framework": "engine"}
 _FIELDS = "model, hardware, precision, parallelism, sequence, engine (framework), version, date"
 
 
-def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`specdec compare`."""
-    parser = verbs.add_parser(
-        "compare",
-        help="compare two saved runs, two results of one load generator, or MTP with Off in published results",
-        description=_COMPARE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="two of one kind, or InferenceX results")
     parser.add_argument(
         "--at",
@@ -69,10 +63,9 @@ def add_compare(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--gpu-hour-usd", type=positive, metavar="USD", help="price per GPU-hour (with --gpu-kw)")
     parser.add_argument("--gpu-kw", type=positive, metavar="KW", help="all-in kW per GPU (with --gpu-hour-usd)")
     add_outputs(parser)
-    parser.set_defaults(run=_compare)
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from pytest_specdec.importers.definitions import SPECDEC
     from pytest_specdec.importers.detect import meaning_of
 
@@ -111,12 +104,12 @@ def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) 
 
     if len(options.files) != 2:
         raise InvalidInputError(
-            f"compare takes two sides of one load generator, got {len(options.files)}; a side of several files is a "
-            "folder or a quoted pattern: specdec compare 'off_c*.json' 'mtp_c*.json'"
+            f"compare takes two sides of one load generator, got {len(options.files)}; give a side of several files "
+            "as a folder or a quoted pattern: specdec compare 'off_c*.json' 'mtp_c*.json'"
         )
     selection = _selection(options)
     if selection.both or selection.off or selection.mtp:
-        raise InvalidInputError("--where, --off, --mtp, --model and the like choose among InferenceX rows only")
+        raise InvalidInputError("--where, --off, --mtp, --model and the like select InferenceX rows only")
     sides = [load_peers(path) if meaning is None else [] for path, meaning in zip(options.files, meanings, strict=True)]
     refuse_other_tool(*(meaning or side[0].meaning for meaning, side in zip(meanings, sides, strict=True)))
     old, new = (join(side, options.gpus) for side in sides)
@@ -181,3 +174,12 @@ def _condition(text: str) -> tuple[str, list[str]]:
     if not sign or not values or name not in FILTERS:
         raise argparse.ArgumentTypeError(f"{text!r} is not FIELD=VALUE with FIELD one of {', '.join(FILTERS)}")
     return name, values.split(",")
+
+
+VERB = Verb(
+    name="compare",
+    help="compare two saved runs, two results of one load generator, or MTP with Off in published results",
+    description=_DESCRIPTION,
+    add_arguments=_add_arguments,
+    run=_run,
+)

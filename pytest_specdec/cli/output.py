@@ -1,4 +1,4 @@
-"""What several verbs of `specdec` share: numbers on the command line, and where tables go."""
+"""Tables of a verb: printed, and written to files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def emit(
     remarks: list[str],
     page: Callable[[], str],
 ) -> None:
-    """Print tables and remarks, and write them where the options say; `page` makes the page, when it is wanted."""
+    """Print tables and remarks, and write the files that the options name; `page` makes the HTML page."""
     from pytest_specdec.report.export import write_outputs
     from pytest_specdec.report.render import screen_width, terminal
     from pytest_specdec.results.files import write_whole

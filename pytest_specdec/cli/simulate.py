@@ -1,16 +1,17 @@
-"""`specdec simulate`: the simulated engine by hand."""
+"""`specdec simulate`: the simulated engine, started by hand."""
 
 from __future__ import annotations
 
 import argparse
 
+from pytest_specdec.cli.verb import Verb
 from pytest_specdec.pipeline.option_values import positive
 
 
-def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """`specdec simulate`."""
-    parser = verbs.add_parser("simulate", help="start the simulated engine by hand")
-    parser.add_argument("--preset", default="h200-qwen3.5-397b-fp8", help="what to simulate (default: %(default)s)")
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preset", default="h200-qwen3.5-397b-fp8", help="simulated hardware and model (default: %(default)s)"
+    )
     parser.add_argument("--mtp", type=int, default=0, metavar="K", help="draft tokens per step; 0 is Off (default)")
     parser.add_argument("--model", help="served model name (default: the preset's)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -21,24 +22,27 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--dialect",
         default="vllm",
         metavar="ENGINE",
-        help="engine whose endpoints, metrics and habits to show: vllm (default), sglang, trtllm",
+        help="engine whose endpoints, metrics and behaviour to imitate: vllm (default), sglang, trtllm",
     )
     parser.add_argument("--acceptance", type=positive, metavar="LENGTH", help="pin the acceptance length")
     parser.add_argument("--stream-interval", type=int, default=1, metavar="N", help="engine steps per chunk")
-    parser.add_argument("--max-running", type=int, metavar="N", help="requests that run at a time; more wait")
-    parser.add_argument("--no-metrics", action="store_true", help="metrics off, as some engines have it by default")
-    parser.add_argument("--no-control", action="store_true", help="hide what vLLM shows in development mode only")
+    parser.add_argument("--max-running", type=int, metavar="N", help="maximum running requests; further ones wait")
+    parser.add_argument("--no-metrics", action="store_true", help="serve no metrics, as some engines do by default")
+    parser.add_argument("--no-control", action="store_true", help="hide what vLLM serves in development mode only")
     parser.add_argument(
-        "--prompt-spread", type=float, default=0.0, metavar="S", help="let prompts differ in acceptance (0.6: by 13 %%)"
+        "--prompt-spread",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="spread of acceptance between prompts (0.6: by 13 %%)",
     )
-    parser.add_argument("--no-details", action="store_true", help="no acceptance by request in the answers")
-    parser.add_argument("--fault", metavar="ID[@LEVEL]", help="break it as a published regression did; `list`: all")
+    parser.add_argument("--no-details", action="store_true", help="no acceptance per request in the responses")
+    parser.add_argument("--fault", metavar="ID[@LEVEL]", help="reproduce a published regression; `list` prints all")
     parser.add_argument("--speed", type=positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
-    parser.set_defaults(run=_simulate)
 
 
-def _simulate(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> None:
     from pytest_specdec.simulator.faults.catalogue import FAULTS
     from pytest_specdec.simulator.server import SimulatorOptions, serve
 
@@ -68,3 +72,6 @@ def _simulate(options: argparse.Namespace) -> None:
             exit_with_parent=options.exit_with_parent,
         )
     )
+
+
+VERB = Verb(name="simulate", help="start the simulated engine by hand", add_arguments=_add_arguments, run=_run)

@@ -12,7 +12,7 @@ _ROW = "option"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """How the user gives one field of a settings group: by a flag, an ini key, or both."""
+    """One field of a settings group as the user gives it: by a flag, an ini key, or both."""
 
     parse: Callable[[str], Any]
     """Text -> value; raises argparse.ArgumentTypeError."""
@@ -43,7 +43,7 @@ class Option:
 
     def ini_help(self) -> str:
         """Help of the ini key: the flag's where there is one."""
-        text = f"Default of {self.flag}" if self.flag else self.help
+        text = f"Same as {self.flag}" if self.flag else self.help
         return f"{text} (default {self.shown})" if self.shown else text
 
     def of_reference(self) -> Option:

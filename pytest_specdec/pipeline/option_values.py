@@ -1,4 +1,4 @@
-"""Text of a command-line option or an ini key -> its value; what cannot be read is argparse's error."""
+"""Parsers of options and ini keys: text -> value, or argparse's error."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def levels(text: str) -> tuple[float, ...]:
 
 
 def report(text: str) -> Path:
-    """Read the name of a report file; its ending says the format."""
+    """Read the name of a report file; its suffix selects the format."""
     path = Path(text)
     if path.suffix not in REPORT_SUFFIXES:
         raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
@@ -199,7 +199,7 @@ def _refuse_no_address(url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
-    """Whether every HTTP client can take the URL: some raise where others connect to another place."""
+    """Test that every HTTP client can use the URL: some raise where others connect to another place."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -213,7 +213,7 @@ def _is_address(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """What a message may show: neither credentials nor a query, which may hold a token."""
+    """The URL for a message, without credentials and query, which may hold a token."""
     return _after_credentials(url).partition("?")[0]
 
 

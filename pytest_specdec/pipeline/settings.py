@@ -48,7 +48,7 @@ ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Where one engine comes from, and what the user declares of it."""
+    """Source of one engine, and the facts that the user declares of it."""
 
     endpoints: tuple[EndpointOption, ...] = option(
         endpoint,
@@ -91,16 +91,6 @@ class EngineSettings:
         "for one mode. A declaration that the endpoint contradicts is an error.",
     )
     """Declared facts by mode; those of every mode under the empty name."""
-    simulate: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-simulate",
-        source=True,
-        metavar="PRESET[@FAULT]",
-        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
-        "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
-        reference="Simulate the reference engine like --specdec-simulate",
-    )
     launch: str | None = option(
         str,
         default=None,
@@ -113,6 +103,16 @@ class EngineSettings:
         reference="Start the reference engine like --specdec-launch; name its installation, for instance with the ini "
         "key specdec_reference_launch_python (a key specdec_reference_launch_* that is not set is as for the "
         "candidate)",
+    )
+    simulate: str | None = option(
+        str,
+        default=None,
+        flag="--specdec-simulate",
+        source=True,
+        metavar="PRESET[@FAULT]",
+        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
+        "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
+        reference="Simulate the reference engine like --specdec-simulate",
     )
     launch_python: str = option(
         python,
@@ -174,7 +174,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSettings:
-    """Which cells of the suites to run."""
+    """Selection of cells from the suites."""
 
     only: tuple[tuple[str, tuple[str, ...]], ...] = option(
         only,
@@ -196,7 +196,7 @@ class SuiteSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureSettings:
-    """How the cells are measured, and what it may cost."""
+    """Measurement of the cells, and its budget."""
 
     window_s: tuple[float, float] = option(
         window,
@@ -344,7 +344,7 @@ class MeasureSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
-    """How results are judged."""
+    """Judgement of the results."""
 
     rule: str = option(
         str,
@@ -401,7 +401,7 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineSettings:
-    """Where baselines are stored, and what becomes one."""
+    """Folder and update of the baselines."""
 
     folder: Path = option(
         Path,
@@ -459,7 +459,7 @@ class BaselineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSettings:
-    """Which reports to write."""
+    """Report files to write."""
 
     files: tuple[Path, ...] = option(
         report,

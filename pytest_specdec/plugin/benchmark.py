@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 OPERATION = "1 operation = 1 output token of the whole engine: OPS is output tok/s"
 _FIXTURES = frozenset({"benchmark", "measurement", "specdec_subject"})
-"""The last one tells our `measurement` from another's of the same name."""
+"""The last one tells this plugin's `measurement` from another fixture of that name."""
 
 _COMPARABLE = ("hardware", "engine", "parallelism", "workload")
 
 
 class PlaybackClock:
-    """A timer for pytest-benchmark on which time passes only when it is told to."""
+    """A timer for pytest-benchmark that advances only when told to."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
 
     def output_tokens(self) -> float:
-        """The time; named after what is timed, for the timer's name is stored with the results."""
+        """The time; named after the timed unit, since the timer's name is stored with the results."""
         return self.now_s
 
     def play(self, benchmark: Any, seconds: tuple[float, ...]) -> None:  # noqa: ANN401 - pytest-benchmark is not typed
@@ -58,11 +58,11 @@ class BenchmarkBridge:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.rows: dict[str, Measurement] = {}
-        """What was recorded, by test."""
+        """Recorded measurements, by test."""
         self.stored: dict[str, dict[str, Any]] = {}
         """Extra information of the stored results that pytest-benchmark compares with, by test."""
         self.unlike: list[str] = []
-        """What must not be compared, or must be read with care."""
+        """Warnings about rows that are not compared, or differ from the stored result."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -76,7 +76,7 @@ class BenchmarkBridge:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Record the row first, and once: a test that fails, or is rerun, has measured all the same."""
+        """Record the row before the test can fail, and once also when it is rerun."""
         if CLOCK in item.stash and item.nodeid not in self.rows:
             funcargs: Mapping[str, Any] = item.funcargs  # type: ignore[attr-defined]  # of every function
             self._record(item, item.stash[CLOCK], funcargs["benchmark"], funcargs["measurement"])
@@ -85,14 +85,14 @@ class BenchmarkBridge:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        """Engine trouble, an earlier attempt or a test without `measurement`: `benchmark` is unused for a reason."""
+        """Mark `benchmark` as used: engine trouble, a rerun or a test without `measurement` leaves it unused."""
         funcargs: Mapping[str, Any] = getattr(item, "funcargs", {})
         if "specdec_subject" in getattr(item, "fixturenames", ()) and "benchmark" in funcargs:
             funcargs["benchmark"].skipped = True
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_compare_machine_info(self, compared_benchmark: dict[str, Any]) -> None:
-        """Take results of the other kind out of a stored file before it is compared: simulated ones, or real ones."""
+        """Take simulated results out of a stored file before it is compared with real ones, and the reverse."""
         candidate = self.config.stash[SETTINGS].candidate
         simulated = not candidate.endpoints and not candidate.launch
         kept, left_out = [], []
@@ -114,7 +114,7 @@ class BenchmarkBridge:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
-        """Say what the operations of this file are."""
+        """State the unit of the operations in the file."""
         if self.rows:
             from pytest_specdec import __version__
             from pytest_specdec.report.flat import SIMULATED
@@ -125,7 +125,7 @@ class BenchmarkBridge:
             )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what was not compared."""
+        """Print what was not compared."""
         for line in self.unlike:
             terminalreporter.write_line(f"pytest-benchmark: {line}", yellow=True)
 

@@ -1,6 +1,6 @@
-"""A plugin for `specdec baselines`: write down the cells that tests want baselines for, and all they measure.
+"""A plugin for `specdec baselines`: list the cells that tests compare with baselines, and all cells that they measure.
 
-Loaded by `-p pytest_specdec.plugin.cell_list` in a pytest of its own, so that a user's suites are collected as always.
+Loaded by `-p pytest_specdec.plugin.cell_list` in a separate pytest process, which collects the suites as usual.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _SUBJECT = "specdec_subject"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add where to write to."""
+    """Add the option for the output file."""
     parser.addoption("--specdec-cell-list", type=Path, required=True, help="File for the cells, JSON")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write the cells of the tests."""
+    """Write the cells of the collected tests."""
     cells: set[Cell] = set()
     measured: set[Cell] = set()
     for item in session.items:

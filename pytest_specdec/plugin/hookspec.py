@@ -18,9 +18,9 @@ def pytest_specdec_launch(
 ) -> Template | None:
     """Choose how `--specdec-launch` starts and stops one engine of the plan.
 
-    :param name: The engine that was named, such as ``vllm``.
-    :param version: The release that is installed for ``specdec_launch_python``; empty when it is not known.
+    :param name: The value of `--specdec-launch`, such as ``vllm``.
+    :param version: The release installed for ``specdec_launch_python``; empty when unknown.
     :param engine: Model, precision, parallelism, MTP mode and acceptance of the engine to start.
-    :param values: What a template may name, filled in already; ``{port}`` must be where the engine listens.
-    :param default: The template that is taken when the hook returns None; ``dataclasses.replace(default, ...)``.
+    :param values: Values of the placeholders; the engine must listen on ``{port}``.
+    :param default: The template used when the hook returns None; ``dataclasses.replace(default, ...)``.
     """

@@ -1,4 +1,4 @@
-"""What `assert measurement >= baseline` compares with: the suite's verdict on the cell."""
+"""The right side of `assert measurement >= baseline`: the suite's verdict on the cell."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pytest_specdec.results.verdict import Outcome, Verdict
 
 
 class LossWarning(UserWarning):
-    """A loss that is proven, and smaller than the margin: the test passes, and says so."""
+    """A proven loss smaller than the margin: the test passes with this warning."""
 
 
 class JudgedBaseline:
-    """The stored baseline of a cell together with the verdict that the suite came to.
+    """The stored baseline of a cell together with the verdict of the suite.
 
     A measurement defines no order of its own, so Python asks this side: `measurement >= baseline` is
     `baseline <= measurement`.
@@ -28,13 +28,13 @@ class JudgedBaseline:
         self.lines = tuple(lines)
         """The verdict as a table of metrics, its first line the summary."""
         self.failed = False
-        """Whether a comparison in the test came out against the measurement."""
+        """True once a comparison in the test has failed."""
         self._updating = updating
         self._reason = reason
         self._command = command
 
     def __le__(self, measurement: object) -> bool:
-        """Read the verdict.
+        """Read the verdict; a loss passes where the user accepts it by --specdec-update=all with a reason.
 
         Raises:
             InconclusiveError: the interval decides neither way.
@@ -50,7 +50,6 @@ class JudgedBaseline:
         if self._updating and outcome is Outcome.NO_BASELINE:
             return True
         if self._updating == "all" and self._reason:
-            # Somebody answers for it, by name, in the file.
             return True
         if outcome is Outcome.INCONCLUSIVE:
             raise InconclusiveError("\n".join(self.lines))

@@ -31,7 +31,7 @@ _MIN_SHOWN_S = 0.005
 
 
 class Surfaces:
-    """Hooks and what they remember of one session."""
+    """Hooks of one session, and their state."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -125,12 +125,12 @@ class Surfaces:
         return None
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Remember which tests are ours: the others' reruns are none of our business."""
+        """Note the tests of this plugin: reruns of other tests are not reported."""
         if not {"specdec_subject", "specdec_measure"}.isdisjoint(getattr(item, "fixturenames", ())):
             self._ours.add(item.nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Remember attempts."""
+        """Note each attempt of a test that is rerun."""
         if _is_rerun(report) and report.nodeid in self._ours:
             self.config.stash[ATTEMPTS].setdefault(report.nodeid, []).append(_word(report) or "failed")
         elif report.nodeid in self.config.stash[ATTEMPTS] and (report.when == "call" or report.failed):
@@ -140,11 +140,11 @@ class Surfaces:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-        """Say where the time went that no test is charged with, and what was rerun."""
+        """Print the durations that no test is charged with, and the reruns."""
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
         if RECORD not in self.config.stash:
-            # Where there is a run, its report tells of them.
+            # A saved run lists them in its report.
             for test, attempts in self.config.stash[ATTEMPTS].items():
                 terminalreporter.write_line(f"rerun: {test}: {', then '.join(attempts)}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
@@ -167,12 +167,12 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:  # noqa: ANN401 - pytest-html is not typed
-        """Keep the report: only after collection is it known whether it needs our columns."""
+        """Keep the report: whether it needs the plugin's columns is known after collection."""
         self._html = report
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
-        """Add our columns to a suite of ours; others stay as they are."""
+        """Add the plugin's columns where a specdec test was collected."""
         if self._html is not None and DEMAND in self.config.stash:
             header = list(self._html.table_header)
             header[_AFTER:_AFTER] = [
@@ -182,7 +182,7 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """Fill our columns."""
+        """Fill the plugin's columns."""
         if self._html is None or DEMAND not in self.config.stash:
             return
         from html import escape
@@ -214,12 +214,12 @@ class Surfaces:
 
 
 def _is_rerun(report: pytest.TestReport) -> bool:
-    """Whether pytest-rerunfailures will try again; pytest itself knows no such outcome."""
+    """Tell whether pytest-rerunfailures will try again; pytest itself has no such outcome."""
     return str(report.outcome) == "rerun"
 
 
 def _word(report: pytest.TestReport) -> str:
-    """What the plugin calls this outcome; empty where it is pytest's own."""
+    """The plugin's word for this outcome; empty where it is pytest's own."""
     return str(getattr(report, "specdec", ""))
 
 

@@ -1,4 +1,4 @@
-"""Own words for own outcomes: regressed, unhealthy, inconclusive and engine trouble are not plain failures."""
+"""Outcomes of the plugin in pytest's reports: regressed, unhealthy, inconclusive, engine trouble and others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STATUS = {
     "engine trouble": ("error", "E", "ENGINE TROUBLE"),
     "failed": ("failed", "F", "FAILED"),
 }
-"""Category, letter and word of each outcome of our own."""
+"""Outcome -> pytest's category, letter and word."""
 _ERROR_WORDS = ((EngineError, "engine trouble"), (NotComparableError, "not comparable"))
 
 
@@ -60,7 +60,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str | tuple[str, dict[str, bool]]] | None:
-    """Own words for own outcomes."""
+    """Give each outcome of the plugin its category, letter and word."""
     word = getattr(report, _WORD, "")
     if word == "inconclusive":
         return ("failed" if report.failed else "inconclusive"), "?", ("INCONCLUSIVE", {"yellow": True})

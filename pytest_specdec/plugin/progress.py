@@ -24,23 +24,23 @@ class TerminalProgress:
         self.planned = planned
         self.finished = 0
         self.spent: list[tuple[float, str]] = []
-        """Seconds, and what they were spent on."""
+        """Duration in s, and the activity."""
         self._point_started = time.monotonic()
         self._starting: EngineSpec | None = None
         self._live = reporter.isatty
 
     def said(self, text: str) -> None:
-        """A line that is not about a point."""
+        """Print a line that is not about a point."""
         self._line(f"specdec: {text}")
 
     def engine_starting(self, engine: EngineSpec) -> None:
-        """Tell which engine comes next."""
+        """Print the engine that starts next."""
         self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
         self._point_started = time.monotonic()
         self._starting = engine
 
     def progress(self, cell: Cell, progress: Progress) -> None:
-        """Rewrite the live line; nothing where there is no terminal."""
+        """Rewrite the live line; print nothing where there is no terminal."""
         if self._starting is not None:
             self._elapsed(f"starting {self._starting}")
             self._starting = None
@@ -53,7 +53,7 @@ class TerminalProgress:
             )
 
     def measured(self, measurement: Measurement) -> None:
-        """One line per finished point."""
+        """Print one line per finished point."""
         self.finished += 1
         length = measurement.values.get("acceptance_length")
         acceptance = "" if length is None else f", acceptance length {length.value:.2f}"
@@ -66,7 +66,7 @@ class TerminalProgress:
         )
 
     def not_measured(self, cells: Sequence[Cell], error: SpecdecError) -> None:
-        """One line for the cells that are lost."""
+        """Print one line for cells that were not measured."""
         self.finished += len(cells)
         word = "ENGINE TROUBLE" if isinstance(error, EngineError) else "not measured"
         undecided = isinstance(error, InconclusiveError)

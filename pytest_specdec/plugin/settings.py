@@ -119,7 +119,7 @@ def _reference(config: pytest.Config, candidate: EngineSettings) -> EngineSettin
 
 
 def _refuse_two_sources(config: pytest.Config, options: Sequence[Option], whose: str) -> bool:
-    """Whether a source of an engine is given; two contradict each other."""
+    """Tell whether a source of an engine is given; two contradict each other."""
     named = [row.flag for row in options if row.source and config.getoption(row.flag)]
     if len(named) > 1:
         raise InvalidInputError(f"{' and '.join(named)} cannot go together: each says where the {whose} comes from")

@@ -218,5 +218,5 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["compare", "--help"])
     out = capsys.readouterr().out
-    assert "old engine, then new engine" in out
+    assert "reference engine, then candidate engine" in out
     assert "--where engine=sglang" in out

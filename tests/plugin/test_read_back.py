@@ -155,7 +155,10 @@ def test_a_declaration_that_the_endpoint_contradicts_is_an_error(suite: Suite, s
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "--specdec-facts facts.toml: No such file or directory"), ("a b", "--specdec-facts facts.toml: not TOML")],
+    [
+        (None, "--specdec-facts: facts.toml: No such file or directory"),
+        ("a b", "--specdec-facts: facts.toml: not TOML"),
+    ],
 )
 def test_a_facts_file_that_cannot_be_used_is_a_usage_error(suite: Suite, content: str | None, message: str) -> None:
     suite.write(READS)
