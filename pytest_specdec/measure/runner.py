@@ -186,7 +186,7 @@ class Measuring:
         """Ask after the load, when whatever wears off has worn off."""
         for interview in self._asked_of(engine):
             self.observer.said(f"{interview}: asking for its answers")
-            answers = await ask_all(target, draft_tokens=engine.mtp, thinking=interview.thinking)
+            answers = await ask_all(target, draft_tokens=engine.speculation.draft_tokens, thinking=interview.thinking)
             self.asked.remove(interview)
             self.observer.answered(interview, answers)
 

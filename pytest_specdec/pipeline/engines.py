@@ -57,7 +57,7 @@ def exchange_hosts(source: EngineSource, settings: Settings, model: str, say: Sa
     while time.monotonic() < deadline:
         try:
             modes = [detect_mode(a.endpoint, model, alias, settings.engine) for a in exchanged.attachments]
-            if modes == [(a.mtp, a.acceptance) for a in exchanged.attachments]:
+            if modes == [a.speculation for a in exchanged.attachments]:
                 return exchanged
         except SpecdecError:
             pass  # a server that is being restarted does not answer
@@ -71,11 +71,11 @@ def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
         # Credentials in the URL are meant for this endpoint; a key of the environment may be for another.
         api_key = None if urlsplit(option.url).username else settings.api_key
         endpoint = Endpoint(url=option.url, api_key=api_key, headers=settings.headers)
-        mtp, acceptance = option.mtp, option.acceptance
-        if mtp is None:
+        speculation = option.speculation
+        if speculation is None:
             model = option.model or (models[0] if models else "")
-            mtp, acceptance = detect_mode(endpoint, model, settings.served_models.get(model), settings.engine)
-        attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint, acceptance=acceptance))
+            speculation = detect_mode(endpoint, model, settings.served_models.get(model), settings.engine)
+        attachments.append(Attachment(model=option.model, speculation=speculation, endpoint=endpoint))
     return AttachedEngines(attachments=tuple(attachments))
 
 
