@@ -1,4 +1,4 @@
-"""What is measured: an engine specification, a workload and a concurrency make one cell.
+"""The cell, which is the point to measure: an engine specification, a workload, and a concurrency or a rate.
 
 All values are frozen, hashable and ordered, so that they serve as pytest parameters, as dictionary keys and as
 fields of files, and so that sorting the cells starts each engine once.
@@ -8,44 +8,79 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import msgspec
 
+from pytest_specdec.domain.speculation_mode import LOSSLESS, MTP, NATURAL, Speculation
 from pytest_specdec.errors import InvalidInputError
 
 WORKLOAD_VERSION = "1"
 """Bump when prompts, lengths or sampling change: measurements of another version are not comparable."""
 
-NATURAL = "natural"
 FILE = "file-"
+"""Beginning of the name of the prompts of a file."""
 SENTENCES = "text"
-"""The prompts that are as long as they are asked to be."""
+"""Generated prompts of exactly the length that the workload names."""
 CLOSED: Literal["closed"] = "closed"
 Arrivals = Literal["closed", "constant", "poisson"]
-LOSSLESS = "lossless"
+TAGS: dict[str, str] = {"arrivals": ""}
+"""Field of an engine or a workload that ids and paths show where it is not at its default -> what precedes the value.
+
+Model, precision, parallelism, speculation and sequence have their fixed places and are not listed.
+"""
 
 _SIZE = re.compile(r"(\d+)(k?)")
 _SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
 _OWN_LENGTH = re.compile(r"(file|short|medium|long)[x/](\d+k?)")
-"""Prompts that are as long as they are: those of a file, and those of a category in one of its sizes."""
+"""Sequences whose prompts have lengths of their own: those of a file, and those of a category in one of its sizes."""
 _PARALLELISM = re.compile(r"(?:(?:tp|pp|dp|ep)\d+)+")
 _DEGREE = re.compile(r"(tp|pp|dp|ep)(\d+)")
 
 
-class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
-    """One way to serve one model; cells of one specification share a running engine."""
+def _always(value: Any) -> Any:  # noqa: ANN401 - the type is the field's
+    """Default of a field that is written to files even so, as it was in their first version."""
+    return msgspec.field(default_factory=lambda: value)
+
+
+class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One way to serve one model; cells of one specification share a running engine.
+
+    The fields are flat because saved runs and baselines have them so; code asks `speculation`. A field that is added
+    appears in files only where it differs from its default, so that older files stay as they are.
+    """
 
     model: str
     precision: str
-    parallelism: str = "tp8"
+    parallelism: str = _always("tp8")
     """Degrees such as `tp8ep8`. Expert parallelism shares the GPUs of the other degrees."""
-    mtp: int = 0
-    """Draft tokens per step (K); 0 is Off."""
-    acceptance: str = NATURAL
-    """`natural`, or the acceptance length that the engine's synthetic mode is pinned to, such as `2.5`."""
-    verification: str = LOSSLESS
-    """How drafts are verified: `lossless`, or the engine's name of a mode that changes the text, such as `fly`."""
+    mtp: int = _always(0)
+    """Draft tokens per step (K) of any method; 0 is Off."""
+    acceptance: str = _always(NATURAL)
+    verification: str = _always(LOSSLESS)
+    method: str = MTP
+
+    @property
+    def speculation(self) -> Speculation:
+        """Mode of the engine."""
+        return Speculation(
+            method=self.method, draft_tokens=self.mtp, acceptance=self.acceptance, verification=self.verification
+        )
+
+    def speculating(self, speculation: Speculation) -> EngineSpec:
+        """Return the same engine in another mode."""
+        return msgspec.structs.replace(
+            self,
+            mtp=speculation.draft_tokens,
+            acceptance=speculation.acceptance,
+            verification=speculation.verification,
+            method=speculation.method,
+        )
+
+    def off(self) -> EngineSpec:
+        """Return the same engine without speculation."""
+        return self.speculating(Speculation())
 
     @property
     def gpus(self) -> int:
@@ -55,30 +90,24 @@ class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=
 
     @property
     def mode(self) -> str:
-        """`off` or `mtpK`, with what is not natural about it: `mtp3-al2.5`, `mtp3-fly`."""
-        pinned = "" if self.acceptance == NATURAL else f"-al{self.acceptance}"
-        lossy = "" if self.verification == LOSSLESS else f"-{self.verification}"
-        return f"{mode_name(self.mtp)}{pinned}{lossy}"
+        """Name of the speculation mode: `off`, `mtp3`, `mtp3-al2.5`, `mtp3-fly`."""
+        return self.speculation.mode
 
     @property
-    def pinned_length(self) -> float | None:
-        """Acceptance length that is pinned; None when it is natural."""
-        return None if self.acceptance == NATURAL else float(self.acceptance)
-
-    def off(self) -> EngineSpec:
-        """The same without speculation."""
-        return msgspec.structs.replace(self, mtp=0, acceptance=NATURAL, verification=LOSSLESS)
+    def weights(self) -> str:
+        """Precision, with the tags of the engine's further fields."""
+        return _tagged(self.precision, self)
 
     def __str__(self) -> str:
-        return f"{short_model(self.model)}-{self.precision}-{self.mode}"
+        return f"{short_model(self.model)}-{self.weights}-{self.mode}"
 
 
 class Interview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One engine that is asked what it says: answers with thinking and without it are not of one kind."""
+    """An engine whose answers are collected; answers with thinking and without it are compared separately."""
 
     engine: EngineSpec
     thinking: bool | None = None
-    """As the workload's."""
+    """As `Workload.thinking`."""
 
     def __str__(self) -> str:
         return f"{self.engine}{_THOUGHT[self.thinking]}"
@@ -89,17 +118,17 @@ _THINKING = {None: 0, False: 1, True: 2}
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is asked of the engine, byte-identical for every MTP mode."""
+    """The requests that the client sends, byte-identical for every speculation mode."""
 
     isl: int
-    """Nominal input tokens per request; 0 for prompts of a file or a category, which are as long as they are."""
+    """Nominal input tokens per request; 0 for prompts of a file or a category, which have lengths of their own."""
     osl: int
     """Nominal output tokens per request."""
     shortest: float = 0.8
     """Lengths are drawn uniformly from [shortest, 1] x nominal, as in the published tables; 1 means exact."""
     prompts: str = SENTENCES
-    """Prompt regime, of which different ones are never compared: `text` for sentences to length, `text/code/medium` and
-    the like for requests of a category, `file-` and the digest of a file's prompts.
+    """Prompt regime; workloads of different regimes are never compared. `text` is sentences to length,
+    `text/code/medium` and the like are requests of a category, `file-` and a digest the prompts of a file.
     """
     seed: int = 0
     thinking: bool | None = None
@@ -108,10 +137,10 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ignore_eos: bool = True
     version: str = WORKLOAD_VERSION
     arrivals: Arrivals = CLOSED
-    """`closed`: a new request whenever one has ended. `constant`, `poisson`: by the clock, whatever has ended."""
+    """`closed`: a new request as soon as one ends. `constant`, `poisson`: an open loop, independent of completions."""
 
     def __lt__(self, other: Workload) -> bool:
-        """Order by field; thinking that nobody asked for comes before thinking that is off."""
+        """Order by field; default thinking comes before thinking off, and that before thinking on."""
         return self._order() < other._order()
 
     def _order(self) -> tuple[object, ...]:
@@ -129,8 +158,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shape(self) -> str:
-        """Sequence, and how requests arrive where it is by the clock."""
-        return self.sequence if self.arrivals == CLOSED else f"{self.sequence}-{self.arrivals}"
+        """Sequence with the tags of further fields, such as `1k1k-poisson`."""
+        return _tagged(self.sequence, self)
 
     @property
     def mean_isl(self) -> float:
@@ -147,12 +176,12 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Cell(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One point to measure: an engine under a workload at a concurrency, or at a rate of requests."""
+    """One point to measure: an engine under a workload at a concurrency, or at a request rate."""
 
     engine: EngineSpec
     workload: Workload
     concurrency: int
-    """Requests in flight; 0 when they come by the clock."""
+    """Requests in flight; 0 in an open loop."""
     rate: float = 0.0
     """Requests per second of an open loop; 0 in a closed one."""
 
@@ -167,12 +196,18 @@ class Cell(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True, 
 
 def cell_prefix(engine: EngineSpec, workload: Workload) -> str:
     """Name of a curve, and the beginning of the name of each of its cells."""
-    return f"{short_model(engine.model)}-{engine.precision}-{workload.shape}-{engine.mode}"
+    return f"{short_model(engine.model)}-{engine.weights}-{workload.shape}-{engine.mode}"
 
 
-def mode_name(mtp: int) -> str:
-    """`off` for 0, else `mtpK`."""
-    return f"mtp{mtp}" if mtp else "off"
+def _tagged(name: str, value: EngineSpec | Workload) -> str:
+    defaults = _defaults(type(value))
+    tags = ((tag, getattr(value, field), defaults[field]) for field, tag in TAGS.items() if field in defaults)
+    return "-".join([name, *(f"{tag}{now}" for tag, now, default in tags if now != default)])
+
+
+@cache
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, object]:
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}
 
 
 def short_model(model: str) -> str:
@@ -225,7 +260,7 @@ def parallel_degrees(parallelism: str) -> dict[str, int]:
 
 
 def engine_order(cells: Iterable[Cell]) -> list[Cell]:
-    """Sort cells so that each engine is contiguous, Off before MTP, and every duplicate is gone."""
+    """Sort cells so that each engine is contiguous and Off precedes MTP; drop duplicates."""
     return sorted(set(cells))
 
 
@@ -240,7 +275,7 @@ def _size_name(tokens: int) -> str:
 
 
 def workload_words(workload: Workload) -> str:
-    """Everything of a workload that must agree for two results to be comparable, in words."""
+    """Fields of a workload that must agree for two results to be comparable, in words."""
     thinking = {None: "default", True: "on", False: "off"}[workload.thinking]
     lengths = "exact" if workload.shortest == 1 else f"[{workload.shortest:g}, 1]"
     eos = "ignored" if workload.ignore_eos else "stops"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_specdec.domain.curve import Bracket, Curve, CurveIdentity, Reading
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price, cost_usd_mtok, tok_s_mw
+from pytest_specdec.domain.speculation_mode import mode_title
 from pytest_specdec.errors import NotComparableError, NotMeasuredError
 
 _MUST_AGREE = ("model", "hardware", "precision", "parallelism", "sequence", "workload")
@@ -178,7 +179,7 @@ def refuse_unlike(candidate: CurveIdentity, reference: CurveIdentity) -> None:
 
 def curve_names(candidate: CurveIdentity, reference: CurveIdentity) -> tuple[str, str]:
     """Short names that tell two curves apart."""
-    names = tuple(_mode_title(identity.mode) for identity in (candidate, reference))
+    names = tuple(mode_title(identity.mode) or "curve" for identity in (candidate, reference))
     if names[0] != names[1]:
         return names[0], names[1]
     for field in ("version", "engine", "date"):
@@ -186,12 +187,6 @@ def curve_names(candidate: CurveIdentity, reference: CurveIdentity) -> tuple[str
         if mine != theirs:
             return f"{names[0]} ({mine or 'unknown'})", f"{names[1]} ({theirs or 'unknown'})"
     return f"{names[0]} (candidate)", f"{names[1]} (reference)"
-
-
-def _mode_title(mode: str) -> str:
-    if mode.startswith("mtp"):
-        return f"MTP {mode[3:]}".strip()
-    return "Off" if mode == "off" else mode or "curve"
 
 
 def _cautions(candidate: CurveIdentity, reference: CurveIdentity) -> list[str]:

@@ -1,22 +1,21 @@
-"""What is known of how an engine is configured: observed by asking it, declared by its user, or unknown."""
+"""Facts of how an engine is configured: observed by asking it, declared by its user, or unknown."""
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
-from pytest_specdec.domain.cell import LOSSLESS, NATURAL, EngineSpec, mode_name, parallel_degrees
+from pytest_specdec.domain.axes import AXES
+from pytest_specdec.domain.cell import EngineSpec, parallel_degrees
+from pytest_specdec.domain.speculation_mode import LOSSLESS, NATURAL, Speculation, method_title
 from pytest_specdec.errors import InvalidInputError
 
 BUNDLE = frozenset({"image", "torch", "cuda"})
 """What an engine upgrade may bring with its version."""
 _PIN_TOLERANCE = 0.005
-_MODE = re.compile(r"off|mtp[1-9]\d*(?:-.+)?")
-"""What `EngineSpec.mode` may be."""
 _LOSSLESS_NAMES = frozenset({"lossless", "standard", "strict", "block", "exact", "rejection", "probabilistic"})
 """Names under which engines accept a draft only with the probability that keeps the target's distribution.
 
@@ -87,24 +86,7 @@ def canonical_verification(name: str | None) -> str | None:
 
 def contradictions(engine: EngineSpec, facts: Facts) -> list[str]:
     """Name both values wherever an endpoint says otherwise than a cell; what is unknown contradicts nothing."""
-    found = []
-    if facts.draft_tokens is not None and facts.draft_tokens != engine.mtp:
-        found.append(f"the test wants {mode_name(engine.mtp)} and the endpoint runs {mode_name(facts.draft_tokens)}")
-    elif engine.mtp and facts.method not in (None, "mtp"):
-        found.append(f"the test wants MTP and the endpoint speculates by {facts.method}")
-    if engine.mtp and facts.acceptance is not None and not _same_acceptance(engine.acceptance, facts.acceptance):
-        found.append(
-            f"the test wants {_acceptance_words(engine.acceptance)} and the endpoint runs "
-            f"{_acceptance_words(facts.acceptance)}"
-        )
-    if engine.mtp and facts.verification not in (None, engine.verification):
-        if engine.verification == LOSSLESS:
-            found.append(
-                f"the endpoint verifies by {facts.verification!r}, which changes the text; a suite that means it says "
-                f"specdec(verification={facts.verification!r})"
-            )
-        else:
-            found.append(f"the test wants verification {engine.verification!r} and the endpoint {facts.verification!r}")
+    found = _contradicted_mode(engine.speculation, facts)
     wanted = parallel_degrees(engine.parallelism)
     for short, name in (
         ("tp", "tensor_parallel"),
@@ -118,6 +100,34 @@ def contradictions(engine: EngineSpec, facts: Facts) -> list[str]:
     served, asked = served_precision(facts), _precision(engine.precision)
     if None not in (served, asked) and served != asked:
         found.append(f"the test wants precision {engine.precision} and the endpoint serves {served}")
+    for name, axis in AXES.items():
+        value, fact = axis.text(engine) if axis.fact else "", getattr(facts, axis.fact, None)
+        if value and fact is not None and value != _word(fact):
+            found.append(f"the test wants {name} {value} and the endpoint runs {_word(fact)}")
+    return found
+
+
+def _contradicted_mode(wanted: Speculation, facts: Facts) -> list[str]:
+    found = []
+    if facts.draft_tokens is not None and facts.draft_tokens != wanted.draft_tokens:
+        plain = Speculation(method=wanted.method, draft_tokens=wanted.draft_tokens)
+        runs = msgspec.structs.replace(plain, draft_tokens=facts.draft_tokens)
+        found.append(f"the test wants {plain.mode} and the endpoint runs {runs.mode}")
+    elif wanted.active and facts.method not in (None, wanted.method):
+        found.append(f"the test wants {method_title(wanted.method)} and the endpoint speculates by {facts.method}")
+    if wanted.active and facts.acceptance is not None and not _same_acceptance(wanted.acceptance, facts.acceptance):
+        found.append(
+            f"the test wants {_acceptance_words(wanted.acceptance)} and the endpoint runs "
+            f"{_acceptance_words(facts.acceptance)}"
+        )
+    if wanted.active and facts.verification not in (None, wanted.verification):
+        if wanted.verification == LOSSLESS:
+            found.append(
+                f"the endpoint verifies by {facts.verification!r}, which changes the text; a suite that means it says "
+                f"specdec(verification={facts.verification!r})"
+            )
+        else:
+            found.append(f"the test wants verification {wanted.verification!r} and the endpoint {facts.verification!r}")
     return found
 
 
@@ -143,10 +153,12 @@ def parse_facts(text: str) -> dict[str, Facts]:
         raise InvalidInputError(f"not TOML: {error}") from error
     tables = {name: value for name, value in content.items() if isinstance(value, dict)}
     for name in tables:
-        if not _MODE.fullmatch(name):
+        try:
+            Speculation.parse(name)
+        except InvalidInputError as error:
             raise InvalidInputError(
                 f"table [{name}] is of no mode: say [off], or [mtp3] with the draft tokens as number"
-            )
+            ) from error
     top = {name: value for name, value in content.items() if name not in tables}
     return {name: _facts(name, table) for name, table in {"": top, **tables}.items()}
 

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from pytest_specdec.domain.cell import NATURAL, EngineSpec, mode_name
+from msgspec.structs import replace as replace_fields
+
+from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.domain.speculation_mode import LOSSLESS, METHODS, MTP, NATURAL, Speculation
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
@@ -55,18 +58,14 @@ class Attachment:
 
     model: str | None
     """Model of the suite that it is for; None is any."""
-    mtp: int
+    speculation: Speculation
     endpoint: Endpoint
-    acceptance: str = NATURAL
 
     def serves(self, engine: EngineSpec) -> bool:
         """Whether a cell of this engine may be sent here."""
-        return (self.mtp, self.acceptance) == (engine.mtp, engine.acceptance) and self.model in (None, engine.model)
-
-    @property
-    def mode(self) -> str:
-        """`off`, `mtp3`, `mtp3-al2.5`."""
-        return mode_name(self.mtp) + ("" if self.acceptance == NATURAL else f"-al{self.acceptance}")
+        # Verification is no part of the option; the facts of the endpoint are checked against it.
+        wanted = replace_fields(engine.speculation, verification=LOSSLESS)
+        return self.speculation == wanted and self.model in (None, engine.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,9 @@ class AttachedEngines:
         """Say why none of the endpoints serves this engine; empty when one does."""
         if any(attachment.serves(engine) for attachment in self.attachments):
             return ""
-        modes = ", ".join(dict.fromkeys(a.mode for a in self.attachments if a.model in (None, engine.model)))
+        modes = ", ".join(
+            dict.fromkeys(a.speculation.mode for a in self.attachments if a.model in (None, engine.model))
+        )
         return f"no endpoint serves {engine.mode} of {engine.model} (endpoints: {modes or 'of other models'})"
 
     @contextmanager
@@ -141,8 +142,8 @@ class SimulatedEngines:
             yield Running(endpoint=endpoint)
 
 
-def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str | None = None) -> tuple[int, str]:
-    """Ask an endpoint which MTP mode it serves, and whether its acceptance is pinned.
+def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str | None = None) -> Speculation:
+    """Ask an endpoint for the speculation mode that it serves.
 
     Raises:
         EngineError: it cannot be reached, or it does not tell.
@@ -153,4 +154,8 @@ def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str |
             f"{endpoint.shown} does not tell whether it speculates; say "
             f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
         )
-    return facts.draft_tokens, facts.acceptance or NATURAL
+    if not facts.draft_tokens:
+        return Speculation()
+    # The check of the facts refuses a method that no suite can ask for.
+    method = facts.method if facts.method in METHODS else MTP
+    return Speculation(method=method, draft_tokens=facts.draft_tokens, acceptance=facts.acceptance or NATURAL)

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_specdec.domain.cell import LOSSLESS, EngineSpec, parallel_degrees
+from pytest_specdec.domain.cell import EngineSpec, parallel_degrees
+from pytest_specdec.domain.speculation_mode import LOSSLESS
 from pytest_specdec.engine.adapter import release
 from pytest_specdec.errors import InvalidInputError
 
@@ -169,8 +170,11 @@ def _vllm(engine: EngineSpec, degrees: Mapping[str, int]) -> dict[str, str]:
     parallel = ["--enable-expert-parallel"] if degrees["ep"] > 1 else []
     parallel += _degrees(degrees, pp="--pipeline-parallel-size", dp="--data-parallel-size")
     speculation: dict[str, object] = {"method": "mtp", "num_speculative_tokens": engine.mtp}
-    if engine.pinned_length is not None:
-        speculation |= {"rejection_sample_method": "synthetic", "synthetic_acceptance_length": engine.pinned_length}
+    if engine.speculation.pinned_length is not None:
+        speculation |= {
+            "rejection_sample_method": "synthetic",
+            "synthetic_acceptance_length": engine.speculation.pinned_length,
+        }
     elif engine.verification != LOSSLESS:
         speculation["rejection_sample_method"] = engine.verification
     return {
@@ -194,7 +198,7 @@ def _sglang(engine: EngineSpec, degrees: Mapping[str, int]) -> dict[str, str]:
     return {
         "sglang_parallel": " ".join(_degrees(degrees, pp="--pp-size", dp="--dp-size", ep="--ep-size")),
         "sglang_speculation": speculation if engine.mtp else "",
-        "sglang_pinned": "" if engine.pinned_length is None else pinned,
+        "sglang_pinned": "" if engine.speculation.pinned_length is None else pinned,
     }
 
 
@@ -210,7 +214,7 @@ def _trtllm(engine: EngineSpec, degrees: Mapping[str, int], start: Start) -> dic
         for name in ("max_draft_len", "num_nextn_predict_layers")
     )
     # The forced number is without the bonus token.
-    pinned = "" if engine.pinned_length is None else f"{engine.pinned_length - 1:g}"
+    pinned = "" if engine.speculation.pinned_length is None else f"{engine.speculation.pinned_length - 1:g}"
     return {
         "trtllm_config": shlex.quote(json.dumps(new)),
         "trtllm_config_1_0": shlex.quote(json.dumps(old)),

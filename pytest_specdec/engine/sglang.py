@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_specdec.domain.cell import LOSSLESS
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
+from pytest_specdec.domain.speculation_mode import LOSSLESS
 from pytest_specdec.engine.adapter import release, switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram

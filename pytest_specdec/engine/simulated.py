@@ -27,7 +27,7 @@ def simulated_engine(preset: str, engine: EngineSpec, *, fault: str | None = Non
     """
     command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(engine.mtp)]
     command += ["--model", engine.model, "--port", "0", "--exit-with-parent"]
-    if engine.pinned_length is not None:
+    if engine.speculation.pinned_length is not None:
         command += ["--acceptance", engine.acceptance]
     if fault is not None:
         command += ["--fault", fault]

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from pytest_specdec.domain.acceptance import SpecCounters
-from pytest_specdec.domain.cell import NATURAL
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts, canonical_verification
+from pytest_specdec.domain.speculation_mode import NATURAL
 from pytest_specdec.engine.adapter import switch, text, whole
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_specdec.domain.cell import mode_name
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
+from pytest_specdec.domain.speculation_mode import Speculation
 from pytest_specdec.errors import InvalidInputError, NotComparableError
 from pytest_specdec.importers.definitions import Meaning, refuse_other_tool
 from pytest_specdec.importers.result import READINGS, PeerResult
@@ -148,7 +148,7 @@ def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:
     identity = CurveIdentity(
         sequence=f"{isl:.0f}x{osl:.0f}", date=dates[0] if len(dates) == 1 else " to ".join(dates[:1] + dates[-1:])
     )
-    mode = "" if runs[0].draft_tokens is None else mode_name(runs[0].draft_tokens)
+    mode = "" if runs[0].draft_tokens is None else Speculation(draft_tokens=runs[0].draft_tokens).mode
     for run in runs:
         identity = identity.merged(
             CurveIdentity(

@@ -78,7 +78,7 @@ def account_for(cell: Cell, facts: Facts, result: LoadResult, snapshots: Snapsho
         EngineError: a counter fell, or a pinned acceptance did not take effect.
     """
     samples = result.traffic.samples
-    acceptance = observed_acceptance(snapshots, samples, facts, cell.engine.mtp)
+    acceptance = observed_acceptance(snapshots, samples, facts, cell.engine.speculation.draft_tokens)
     refuse_other_acceptance(cell, acceptance)
     tokens = token_truth(samples, snapshots.change("generation_tokens"), snapshots.change("prompt_tokens"))
     ttft = observed_ttft(snapshots, samples)
@@ -148,7 +148,7 @@ def refuse_other_acceptance(cell: Cell, acceptance: Acceptance | None) -> None:
     Raises:
         EngineError: it is not, or it cannot be told.
     """
-    wanted = cell.engine.pinned_length
+    wanted = cell.engine.speculation.pinned_length
     if wanted is None:
         return
     if acceptance is None:
@@ -182,7 +182,7 @@ def _disagreements(cell: Cell, acceptance: Acceptance | None, ttft: ServerTtft |
             f"mean TTFT is {ttft.client_mean_ms:.0f} ms here and {ttft.server_mean_ms:.0f} ms by the server's own "
             "histogram: the rest was spent outside of the engine (a busy client, server front end or network)"
         )
-    if cell.engine.mtp and acceptance is None:
+    if cell.engine.speculation.active and acceptance is None:
         notes.append("acceptance unknown: the engine has no counters or gauges of it")
     elif acceptance is not None and acceptance.source == "gauge":
         notes.append(

@@ -205,7 +205,8 @@ class HttpEngine:
 
     async def ask(self, interview: Interview) -> Answers:
         """Collect the answers to the fixed questions."""
-        return await ask_all(self.target, draft_tokens=interview.engine.mtp, thinking=interview.thinking)
+        draft_tokens = interview.engine.speculation.draft_tokens
+        return await ask_all(self.target, draft_tokens=draft_tokens, thinking=interview.thinking)
 
     @asynccontextmanager
     async def _sampled(self, queued: list[float], gauge_lengths: list[float]) -> AsyncIterator[None]:

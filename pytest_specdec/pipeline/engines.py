@@ -142,7 +142,7 @@ def _exchange_hosts(source: EngineSource, settings: EngineSettings, swap: str, m
     while time.monotonic() < deadline:
         try:
             modes = [detect_mode(a.endpoint, model, alias, settings.engine) for a in exchanged.attachments]
-            if modes == [(a.mtp, a.acceptance) for a in exchanged.attachments]:
+            if modes == [a.speculation for a in exchanged.attachments]:
                 return exchanged
         except SpecdecError:
             pass  # a server that is being restarted does not answer
@@ -156,11 +156,11 @@ def _attached(settings: EngineSettings, models: Sequence[str]) -> AttachedEngine
         # Credentials in the URL are meant for this endpoint; a key of the environment may be for another.
         api_key = None if urlsplit(option.url).username else settings.api_key
         endpoint = Endpoint(url=option.url, api_key=api_key, headers=settings.headers)
-        mtp, acceptance = option.mtp, option.acceptance
-        if mtp is None:
+        speculation = option.speculation
+        if speculation is None:
             model = option.model or (models[0] if models else "")
-            mtp, acceptance = detect_mode(endpoint, model, settings.served_models.get(model), settings.engine)
-        attachments.append(Attachment(model=option.model, mtp=mtp, endpoint=endpoint, acceptance=acceptance))
+            speculation = detect_mode(endpoint, model, settings.served_models.get(model), settings.engine)
+        attachments.append(Attachment(model=option.model, speculation=speculation, endpoint=endpoint))
     return AttachedEngines(attachments=tuple(attachments))
 
 

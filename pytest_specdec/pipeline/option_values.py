@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytest_specdec.domain.cell import NATURAL
 from pytest_specdec.domain.facts import Facts, parse_facts
+from pytest_specdec.domain.speculation_mode import Speculation
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
@@ -21,9 +21,7 @@ from pytest_specdec.suite.axes import AXES
 
 REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 
-_ENDPOINT = re.compile(
-    r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>off|mtp=\d+)(?:,al=(?P<pinned>\d+(?:\.\d+)?))?=)?(?P<url>https?://[^\s]+)"
-)
+_ENDPOINT = re.compile(r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>[^@\s]+?)=)?(?P<url>https?://[^\s]+)")
 _NUMBERS = re.compile(r"\d+(?:\.\d+){3}")
 _NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
@@ -33,28 +31,22 @@ class EndpointOption:
     """One `--specdec-endpoint`; None where the user does not say."""
 
     model: str | None
-    mtp: int | None
+    speculation: Speculation | None
     url: str
-    acceptance: str = NATURAL
-    """`natural`, or the acceptance length that its synthetic mode is pinned to."""
 
 
 def endpoint(text: str) -> EndpointOption:
     """Read `[MODEL@][off=|mtp=K[,al=L]=]URL`."""
+    wrong = f"{_shown(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
     match = _ENDPOINT.fullmatch(text)
     if match is None:
-        raise argparse.ArgumentTypeError(
-            f"{_shown(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
-        )
+        raise argparse.ArgumentTypeError(wrong)
+    try:
+        speculation = Speculation.parse_option(match["mode"]) if match["mode"] else None
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(f"{wrong}; {error}") from error
     _refuse_no_address(match["url"])
-    mode = match["mode"]
-    mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
-    if match["pinned"] and not mtp:
-        raise argparse.ArgumentTypeError(
-            f"{_shown(text)!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL"
-        )
-    acceptance = f"{float(match['pinned']):g}" if match["pinned"] else NATURAL
-    return EndpointOption(model=match["model"], mtp=mtp, url=match["url"], acceptance=acceptance)
+    return EndpointOption(model=match["model"], speculation=speculation, url=match["url"])
 
 
 def exporter(text: str) -> str:

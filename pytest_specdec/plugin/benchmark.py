@@ -130,8 +130,8 @@ class BenchmarkBridge:
             terminalreporter.write_line(f"pytest-benchmark: {line}", yellow=True)
 
     def _record(self, item: pytest.Item, clock: PlaybackClock, benchmark: Any, measurement: Measurement) -> None:  # noqa: ANN401
+        from pytest_specdec.domain.axes import cell_axes
         from pytest_specdec.report.flat import identity, metric_units, metric_values
-        from pytest_specdec.suite.matrix import cell_axes
 
         self.rows[item.nodeid] = measurement
         about = identity(measurement)

@@ -36,19 +36,6 @@ if TYPE_CHECKING:
     from pytest_specdec.suite.matrix import Matrix
     from pytest_specdec.suite.subjects import Subject
 
-MARKER = (
-    "specdec(model, precision, sequence, concurrency, mtp=[0], acceptance='natural', parallelism='tp8', hardware='', "
-    "rate=None, arrivals='poisson', prompts=None, thinking=None, exact_lengths=False, ignore_eos=True, seed=0, "
-    "verification='lossless'): the cells to measure, each of them a test.\n"
-    "    mtp=[0, 3]: draft tokens per step, 0 is Off. sequence='1k1k': input and output tokens. concurrency=[4, 16]: "
-    "requests in flight.\n"
-    "    Each axis takes one value, a list, or a dictionary of lists per tier: {'smoke': [4], 'nightly': [8, 16]}; a "
-    "tier holds those before it. A marker closer to the test overrides single arguments.\n"
-    "    rate=2.5 (requests per second, arrivals='poisson' or 'constant') takes the place of concurrency; "
-    "prompts='my.jsonl' goes with sequence='file/256', prompts='text/code' with sequence='medium/256'.\n"
-    "    acceptance=2.5 pins the acceptance length by the engine's synthetic mode; verification='fly' allows the lossy "
-    "mode of that name."
-)
 _SUBJECT_FIXTURE = "specdec_subject"
 _LEVELS = ("comparison", "curve", "measurement", "outputs")
 """Fixtures that decide what a test is about, the widest first."""
@@ -74,8 +61,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options and register the marker."""
     from pytest_specdec.redaction import Secrets
+    from pytest_specdec.suite.matrix import marker_line
 
-    config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", marker_line())
     try:
         config.stash[SETTINGS] = read_settings(config)
     except InvalidInputError as error:

@@ -68,7 +68,7 @@ class PageBuilder:
         """Compare MTP with Off wherever a run has both; where it cannot be, a remark says why."""
         for (name, engine, workload), (number, group) in self._groups.items():
             reference = self._groups.get((name, engine.off(), workload))
-            if name != run or not engine.mtp or reference is None or not over_concurrency(group):
+            if name != run or not engine.speculation.active or reference is None or not over_concurrency(group):
                 continue
             try:
                 comparison = mtp_against_off(group, reference[1])

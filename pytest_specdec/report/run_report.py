@@ -242,7 +242,7 @@ def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
             "model": engine.model,
             "precision": engine.precision,
             "parallelism": engine.parallelism,
-            "mtp": engine.mtp,
+            "mtp": engine.speculation.draft_tokens,
             "sequence": workload.sequence,
             "concurrency": measurement.cell.concurrency,
             "hardware": measurement.environment.hardware,

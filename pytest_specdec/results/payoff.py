@@ -65,9 +65,9 @@ def gains(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Workloa
     Points at a rate of requests are left out: there both sides serve what comes, whoever is faster.
     """
     found = [m for m in measurements if not m.cell.rate]
-    off = {m.cell: m for m in found if not m.cell.engine.mtp}
+    off = {m.cell: m for m in found if not m.cell.engine.speculation.active}
     curves: dict[tuple[EngineSpec, Workload], list[Gain]] = {}
-    for mtp in sorted((m for m in found if m.cell.engine.mtp), key=lambda m: m.cell):
+    for mtp in sorted((m for m in found if m.cell.engine.speculation.active), key=lambda m: m.cell):
         other = off.get(Cell(mtp.cell.engine.off(), mtp.cell.workload, mtp.cell.concurrency))
         if other is not None:
             curves.setdefault(mtp.curve_key, []).append(_gain(mtp, other))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pytest_specdec.domain.cell import LOSSLESS, EngineSpec, Workload, cell_prefix
+from pytest_specdec.domain.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import BrokenFileError, SpecdecError
@@ -104,7 +104,7 @@ def compare_modes(measurements: Iterable[Measurement]) -> tuple[list[Comparison]
     comparisons, why_not = [], []
     for (engine, workload), group in groups.items():
         reference = groups.get((engine.off(), workload))
-        if engine.mtp and reference:
+        if engine.speculation.active and reference:
             try:
                 comparisons.append(mtp_against_off(group, reference))
             except SpecdecError as error:
@@ -122,10 +122,8 @@ def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> C
     if any(m.environment.simulated for m in (*mtp, *off)):
         cautions.append("SIMULATED: no hardware was measured")
     names = mode_title(mtp[0].cell.engine), "Off"
-    if mtp[0].cell.engine.pinned_length is not None:
-        cautions.append(
-            f"acceptance length is pinned to {mtp[0].cell.engine.acceptance}: the speed of the system, not of real text"
-        )
+    if (pinned := mtp[0].cell.engine.speculation.pinned_length) is not None:
+        cautions.append(f"acceptance length is pinned to {pinned:g}: the speed of the system, not of real text")
     if all(STORED in m.notes for m in off):
         day = off[0].measured_at[:10]
         names = names[0], f"Off (stored {day})"
@@ -143,10 +141,7 @@ def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> C
 
 def mode_title(engine: EngineSpec) -> str:
     """`MTP 3`, `MTP 3 AL 2.5`, `Off`."""
-    if not engine.mtp:
-        return "Off"
-    pinned = "" if engine.pinned_length is None else f" AL {engine.acceptance}"
-    return f"MTP {engine.mtp}{pinned}{'' if engine.verification == LOSSLESS else f' {engine.verification}'}"
+    return engine.speculation.title
 
 
 def merge_swapped(first: Measurement, second: Measurement) -> Measurement:

@@ -54,9 +54,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def find(cell: Cell, acceptance: Acceptance | None, signs: Signs, tokens: TokenTruth | None) -> tuple[Finding, ...]:
     """Run every check that the evidence allows."""
     return (
-        *(_drafting(cell, acceptance, signs) if cell.engine.mtp else ()),
-        *(_counting(acceptance, signs) if cell.engine.mtp else ()),
-        *(_gauging(acceptance, signs) if cell.engine.mtp else ()),
+        *(_drafting(cell, acceptance, signs) if cell.engine.speculation.active else ()),
+        *(_counting(acceptance, signs) if cell.engine.speculation.active else ()),
+        *(_gauging(acceptance, signs) if cell.engine.speculation.active else ()),
         *_lengths(cell, signs),
         *_truth(tokens),
         *_serving(signs),
@@ -68,9 +68,9 @@ def _drafting(cell: Cell, acceptance: Acceptance | None, signs: Signs) -> Iterat
     if signs.verify_steps == 0:
         yield _broken("speculation-off", "nothing was drafted: speculation is off, whatever the configuration says")
         return
-    if acceptance is not None and cell.engine.pinned_length is None:
+    if acceptance is not None and cell.engine.speculation.pinned_length is None:
         yield from _first_position(acceptance)
-    drafts, asked = signs.drafts_per_step, cell.engine.mtp
+    drafts, asked = signs.drafts_per_step, cell.engine.speculation.draft_tokens
     if drafts is not None and drafts < asked * (1 - DRAFT_TOLERANCE):
         yield _broken("draft-tokens", f"{drafts:.2f} tokens are drafted per step and {asked} were configured")
     if signs.verify_share is not None and signs.verify_share < LEAST_VERIFY_SHARE:

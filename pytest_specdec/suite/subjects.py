@@ -1,12 +1,13 @@
-"""What a test is about: a cell, a curve, a comparison or an engine's answers; and what each needs measured."""
+"""The subject of a test: a cell, a curve, a comparison or an engine's answers, with the cells that it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pytest_specdec.domain.axes import cell_axes, engine_axes
 from pytest_specdec.domain.cell import Cell, EngineSpec
-from pytest_specdec.suite.matrix import ComparisonSubject, CurveSubject, OutputSubject, cell_axes, engine_axes
+from pytest_specdec.suite.matrix import ComparisonSubject, CurveSubject, OutputSubject
 
 Subject = Cell | CurveSubject | ComparisonSubject | OutputSubject
 Only = Sequence[tuple[str, tuple[str, ...]]]
@@ -14,21 +15,21 @@ Only = Sequence[tuple[str, tuple[str, ...]]]
 
 
 def engines_of(subject: Subject) -> tuple[EngineSpec, ...]:
-    """The engines that a subject needs, Off first."""
+    """Engines that a subject needs, Off first."""
     if isinstance(subject, OutputSubject):
         return subject.reference, subject.engine
     return tuple(dict.fromkeys(cell.engine for cell in cells_of(subject)))
 
 
 def cells_of(subject: Subject) -> tuple[Cell, ...]:
-    """The cells that a subject needs."""
+    """Cells that a subject needs; none for answers."""
     if isinstance(subject, OutputSubject):
         return ()
     return (subject,) if isinstance(subject, Cell) else subject.cells
 
 
 def narrow(subject: Subject, only: Only) -> Subject | None:
-    """Keep the chosen values of each axis; None when nothing is left. An MTP filter keeps the Off of a comparison."""
+    """Keep the chosen values of each axis; None where nothing is left. The filter leaves a comparison its reference."""
     if isinstance(subject, Cell):
         return subject if _kept(subject, only) else None
     if isinstance(subject, OutputSubject):

@@ -1,4 +1,4 @@
-"""Which tests cannot be run here, because no engine serves what they are about."""
+"""Tests that cannot run here, because no engine serves their subject."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def refusals(source: EngineSource, subjects: Sequence[Subject]) -> dict[Subject, str]:
-    """Subjects for which there is no engine, with the reason.
+    """Subjects that no engine serves, with the reason.
 
-    A comparison whose MTP side is missing stays in, and fails, when no other comparison of its workload can be
-    made: a suite that compares nothing must not look green.
+    A comparison without its candidate engine stays in, and fails, where no other comparison of its workload is
+    possible: a suite that compares nothing must not look green.
     """
     refused: dict[Subject, str] = {}
     comparable = {

@@ -198,7 +198,8 @@ def _decode(path: Path, text: bytes | msgspec.Raw, line: int) -> object:
 
 
 def _broken_json(path: Path, line: int, error: Exception) -> BrokenFileError:
-    if isinstance(error, UnicodeDecodeError):
+    # msgspec raises UnicodeDecodeError up to 0.20 and an error of its own after it.
+    if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):
         return BrokenFileError(f"{path}, line {line}: the text is not UTF-8; save the file as UTF-8")
     return BrokenFileError(f"{path}, line {line}: not JSON: {error}; {_EXPECTED}")
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pytest_specdec.domain.speculation_mode import Speculation
 from pytest_specdec.pipeline.option_values import EndpointOption, endpoint, exporter, gpus
 
+MTP3 = Speculation(draft_tokens=3)
 NO_ADDRESS = [
     "http://host:port/v1",
     "http://host:99999/v1",
@@ -50,7 +52,7 @@ def test_a_mistyped_url_is_one_sentence_without_its_secrets(read: Callable[[str]
 
 @pytest.mark.parametrize("url", ADDRESSES)
 def test_a_url_stays_as_it_was_typed(url: str) -> None:
-    assert endpoint(f"toy@mtp=3={url}") == EndpointOption(model="toy", mtp=3, url=url)
+    assert endpoint(f"toy@mtp=3={url}") == EndpointOption(model="toy", speculation=MTP3, url=url)
     assert exporter(url) == url
 
 

@@ -28,14 +28,14 @@ def test_the_axes_multiply() -> None:
 
 def test_a_closer_marker_overrides_single_arguments() -> None:
     matrix = Matrix.from_markers([{"mtp": 3}, {**FULL, "mtp": [0, 1]}], "smoke", HERE)
-    assert matrix.mtp == (3,)
-    assert matrix.concurrency == (4, 8)
+    assert matrix.axes["mtp"] == (3,)
+    assert matrix.axes["concurrency"] == (4, 8)
 
 
 @pytest.mark.parametrize(("tier", "expected"), [("smoke", (4,)), ("nightly", (4, 8)), ("release", (4, 8))])
 def test_a_tier_takes_the_values_of_the_highest_tier_at_or_below_it(tier: str, expected: tuple[int, ...]) -> None:
     matrix = Matrix.from_markers([{**FULL, "concurrency": {"smoke": 4, "nightly": [4, 8]}}], tier, HERE)
-    assert matrix.concurrency == expected
+    assert matrix.axes["concurrency"] == expected
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,12 @@ def acceptance_checks(measured: Measurement, baseline_runs: Sequence[StoredRun])
     only: a gauge is of some interval that the engine chose.
     """
     engine, acceptance = measured.cell.engine, measured.acceptance
-    if not engine.mtp or engine.pinned_length is not None or acceptance is None or acceptance.source == "gauge":
+    if (
+        not engine.speculation.active
+        or engine.speculation.pinned_length is not None
+        or acceptance is None
+        or acceptance.source == "gauge"
+    ):
         return ()
     found = _pairs(measured.by_prompt, baseline_runs)
     if isinstance(found, Pairs):
