@@ -9,10 +9,12 @@ from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.gate.evidence import Case, CellEvidence
+from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.results.decision import Decision, Evidence, FixedDecision, SuiteDecision
+from pytest_specdec.gate.ruling import Pair
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
 from pytest_specdec.results.decision import Outcome as Decided
-from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
@@ -30,10 +32,6 @@ _OUTCOMES = {
 _WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
 
 
-Pair = tuple[Measurement, Measurement]
-"""Old engine and new engine, each the mean of fresh runs beside the other's."""
-
-
 def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | None = None) -> dict[Cell, Verdict]:
     """Give each cell of a case its verdict; where fresh `pairs` were measured, the cause is read from them."""
     by_cell: dict[str, list[Decision]] = {name: [] for name in case.cells}
@@ -45,44 +43,14 @@ def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | No
     }
 
 
-def fixed_verdicts(case: Case, fixed: FixedDecision) -> dict[Cell, Verdict]:
-    """Verdicts by a fixed margin, which knows no doubt."""
-    return {evidence.cell: _fixed_verdict(name, evidence, fixed) for name, evidence in case.cells.items()}
-
-
-def _fixed_verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
-    if one.measured.client_limited:
-        return _limited_verdict(one, ())
-    stored, now = one.baseline.values(), one.measured.values
-    judged = {key: f"{name} {key}" for key in PRESETS}
-    metrics = []
-    for key in dict.fromkeys((*judged, *SHOWN)):
-        if key in stored and key in now:
-            gated = judged.get(key) in fixed.losses
-            outcome = None if not gated else Outcome.REGRESSED if judged[key] in fixed.red else Outcome.PASS
-            limit = fixed.limit if gated else None
-            loss = loss_of(key, now[key], stored[key])
-            metrics.append(
-                MetricVerdict(
-                    metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
-                )
-            )
-    missing = [key for key in PRESETS if judged[key] in fixed.missing]
-    red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
-    if missing and not red:
-        reason = f"the baseline has {', '.join(missing)}, this measurement has not"
-        return Verdict(cell=one.cell, outcome=Outcome.INCONCLUSIVE, metrics=tuple(metrics), reason=reason)
-    return Verdict(
-        cell=one.cell,
-        outcome=Outcome.REGRESSED if red else Outcome.PASS,
-        metrics=tuple(metrics),
-        diagnosis=diagnose(stored, now) if red else None,
-    )
+def judge_checks(case: Case, terms: Terms) -> dict[Cell, Verdict]:
+    """Verdicts of a suite whose client was the limit of every cell: only acceptance can be judged."""
+    return verdicts(case, conclude_checks(case.extras, terms))
 
 
 def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None) -> Verdict:
     if one.measured.client_limited:
-        return _limited_verdict(one, decisions)
+        return limited_verdict(one, decisions)
     stored, now = one.baseline.values(), one.measured.values
     of_metric = {d.metric: d for d in decisions if d.evidence is not Evidence.OWN}
     checks = tuple(d for d in decisions if d.evidence is Evidence.OWN)
@@ -120,7 +88,7 @@ def _other_version(one: CellEvidence, pair: Pair) -> str:
     return "" if beside == stored else f"the old engine beside it is version {beside!r}, the baseline is of {stored!r}"
 
 
-def _limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
+def limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
     """Of a cell whose client was the limit: which drafts are accepted is the server's doing all the same."""
     limited = f"client-limited, so the numbers are not the server's: {one.measured.client_limited}"
     fell = [check for check in checks if check.outcome is Decided.FAIL]

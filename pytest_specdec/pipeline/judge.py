@@ -18,18 +18,14 @@ from pytest_specdec.gate.dialogue import (
     Observed,
     PairBlocks,
     Request,
-    Rule,
     ScreenRuns,
-    drive,
 )
-from pytest_specdec.gate.evidence import Case, CellEvidence, build, terms_of
-from pytest_specdec.gate.fixed import decide_fixed
-from pytest_specdec.gate.judgement import conclude_checks
+from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.noise_file import load_noise, noise_file
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
+from pytest_specdec.gate.rules import RULES
+from pytest_specdec.gate.ruling import RuleOptions
 from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.decision import SuiteDecision
 from pytest_specdec.results.measurement import Measurement
@@ -66,17 +62,12 @@ def gate(session: SpecdecSession, campaign: Campaign | None) -> tuple[dict[Cell,
     if not evidence:
         return found, None
     case = build(evidence, _selftest_noise(session.settings.baselines, evidence))
-    if not case.noise.hypotheses:
-        # The client was everywhere the limit: only acceptance can be judged.
-        decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=session.settings.alpha)))
-        return found | verdicts(case, decision), None
-    session.noise_source = case.noise.source
-    if session.settings.gate == "fixed":
-        session.fixed = decide_fixed(case.noise, case.runs, session.settings.fixed_margin)
-        return found | fixed_verdicts(case, session.fixed), None
+    if case.noise.hypotheses:
+        session.noise_source = case.noise.source
     desk = _Desk(session=session, campaign=campaign, case=case)
-    decision = drive(desk.rule(), desk.answer)
-    return found | verdicts(case, decision, desk.pairs()), decision
+    ruling = RULES[session.settings.gate].judge(case, desk.options(), desk.answer, desk.pairs)
+    session.fixed = ruling.fixed
+    return found | ruling.verdicts, ruling.decision
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,22 +82,16 @@ class _Desk:
     new: dict[str, list[Measurement]] = field(default_factory=dict)
     """Runs of whole blocks, by cell."""
 
-    def rule(self) -> Rule:
-        """The rule, told of this suite."""
+    def options(self) -> RuleOptions:
+        """The user's settings and what the engines allow."""
         settings = self.session.settings
-        return decide(
-            self.case.noise,
-            terms=terms_of(
-                self.case,
-                Terms(
-                    alpha=settings.alpha,
-                    exhaustive=settings.exhaustive,
-                    improvements=settings.update == "all",
-                    restarts=all(source.restarts for source in self._sources),
-                    confirms=settings.confirm != "never",
-                ),
-            ),
-            engines=self.case.engines,
+        return RuleOptions(
+            alpha=settings.alpha,
+            exhaustive=settings.exhaustive,
+            improvements=settings.update == "all",
+            restarts=all(source.restarts for source in self._sources),
+            confirms=settings.confirm != "never",
+            fixed_margin=settings.fixed_margin,
             paired=self._paired(),
         )
 

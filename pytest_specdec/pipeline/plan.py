@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.environment import UNKNOWN
+from pytest_specdec.gate.rules import RULES
 
 if TYPE_CHECKING:
     from pytest_specdec.pipeline.invocation import SpecdecSession
@@ -80,7 +81,8 @@ def confirm_words(session: SpecdecSession) -> str:
     """What confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
     assert session.plan is not None, "unreachable because the plan is made first"
     settings = session.settings
-    if not session.wants_baseline or settings.confirm == "never" or settings.gate == "fixed" or not session.plan.cells:
+    confirms = settings.confirm != "never" and RULES[settings.gate].confirms
+    if not session.wants_baseline or not confirms or not session.plan.cells:
         return ""
     reference, source = session.reference_source(), session.source(session.subjects)
     point_s = settings.window_s[0] + settings.settle_s + source.start_s

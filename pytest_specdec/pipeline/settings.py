@@ -16,6 +16,7 @@ from pytest_specdec.domain.facts import BUNDLE, Facts, parse_facts
 from pytest_specdec.engine.provision import EndpointOption
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo
+from pytest_specdec.gate.rules import RULES
 from pytest_specdec.measure.budget import Budget
 from pytest_specdec.pipeline.option_values import API_KEY_VARIABLES, percent, positive, sessions, window
 from pytest_specdec.suite.axes import TIERS
@@ -71,7 +72,7 @@ class Settings:
     new_anchor: bool
     resume: Path | None
     gate: str
-    """`suite` or `fixed`."""
+    """Name of the gate's rule."""
     fixed_margin: float
     alpha: float
     """Chance of a false alarm in a whole suite."""
@@ -155,7 +156,7 @@ class Settings:
             reason=option.specdec_reason,
             new_anchor=option.specdec_new_anchor,
             resume=option.specdec_resume,
-            gate=_choice(config, "specdec_gate", ("suite", "fixed")),
+            gate=_choice(config, "specdec_gate", tuple(RULES)),
             fixed_margin=_read(config, "specdec_fixed_margin", percent) or 0.05,
             alpha=_read(config, "specdec_alpha", percent) or 0.01,
             required_facts=_fact_names(config),

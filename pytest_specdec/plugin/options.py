@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_specdec.gate.rules import RULES
 from pytest_specdec.pipeline.option_values import (
     API_KEY_VARIABLES,
     alias,
@@ -138,10 +139,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "--specdec-gate",
-        choices=["suite", "fixed"],
-        help="How baselines judge: suite (default) keeps one promise about false alarms over all cells and says "
-        "inconclusive where it must; fixed compares means with a fixed margin, and reports how often that is wrong "
-        "(ini: specdec_gate)",
+        choices=[*RULES],
+        help=f"How baselines judge: {'; '.join(f'{rule.name} {rule.help}' for rule in RULES.values())} "
+        f"(ini: specdec_gate, default {next(iter(RULES))})",
     )
     option(
         "--specdec-confirm",
@@ -298,7 +298,7 @@ def add_options(parser: pytest.Parser) -> None:
         ("specdec_reference_launch_command", "", "As specdec_launch_command, for the old engine"),
         ("specdec_reference_launch_stop", "", "As specdec_launch_stop, for the old engine"),
         ("specdec_sessions", "", "Sessions x runs of a new baseline (default 5x2)"),
-        ("specdec_gate", "suite", "How baselines judge: suite or fixed"),
+        ("specdec_gate", next(iter(RULES)), f"How baselines judge: {' or '.join(RULES)}"),
         ("specdec_confirm", "auto", "Whether suspects are measured again: auto or never"),
         ("specdec_fixed_margin", "5%", "Loss at which the fixed gate fails"),
         ("specdec_alpha", "1%", "Chance of a false alarm in a whole suite"),

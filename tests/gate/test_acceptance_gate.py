@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from judged_suites import judge_suite
 from measured import LATE, measured
 
 from pytest_specdec.domain.acceptance import Acceptance, acceptance_from
@@ -18,7 +19,6 @@ from pytest_specdec.gate.acceptance.check import AcceptanceCheck
 from pytest_specdec.gate.acceptance.checks import acceptance_checks
 from pytest_specdec.gate.acceptance.context_decay import context_decay
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
-from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.results.baseline import BaselinePoint, BaselineRun, baseline_run
 from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_suites import judge_suite
 from measured import ENVIRONMENT, WORKLOAD, measured
 
 from pytest_specdec.domain.environment import Environment
@@ -17,7 +18,6 @@ from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.results.baseline import BaselineFile, Baselines, load_baseline, save_baseline, significant

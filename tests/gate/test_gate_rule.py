@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
+from at_once import decide_at_once
 from gate_jobs import THROUGHPUT, ScriptedJob, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.at_once import decide_at_once
 from pytest_specdec.gate.confirm import Question, evidence_shares, levels, look_at_rows, settle, with_one_start
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,

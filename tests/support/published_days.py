@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from pytest_specdec.gate.at_once import decide_at_once
+from at_once import decide_at_once
+
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
 from pytest_specdec.gate.presets import oriented_log
 from pytest_specdec.importers.inferencex import load_inferencex
