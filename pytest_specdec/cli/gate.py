@@ -11,10 +11,9 @@ from pytest_specdec.errors import EngineError
 
 _SIMULATE = """\
 Simulate suites of 100 cells under the gate's rule, no engine involved: false alarms of clean suites, detection of
-losses, runs and GPU-hours; with --peers beside the rules of other tools. A thousand suites take about a quarter of a
-minute per row.
+losses, runs and GPU-hours. A thousand suites take about a quarter of a minute per row.
 
-  specdec simulate-gate --suites 300 --peers
+  specdec simulate-gate --suites 300
   specdec simulate-gate --noise baselines/h200/noise-vllm.json   (the noise that a selftest found)
 """
 
@@ -49,14 +48,12 @@ def add_simulate_gate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("--suites", type=int, default=300, metavar="N", help="suites per row (default: %(default)s)")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="simulate the noise of a selftest, in place of ours")
-    parser.add_argument("--peers", action="store_true", help="the rules of other tools too")
     parser.add_argument("--seed", type=int, default=0, help="of the simulation (default: %(default)s)")
     parser.set_defaults(run=_simulate_gate)
 
 
 def _simulate_gate(options: argparse.Namespace) -> None:
     from pytest_specdec.gate.noise_file import load_noise
-    from pytest_specdec.gate.study.contenders import LANDED, PEERS
     from pytest_specdec.gate.study.table import render, study
     from pytest_specdec.gate.study.world import WORLDS, world_of
 
@@ -64,7 +61,6 @@ def _simulate_gate(options: argparse.Namespace) -> None:
     rows = study(
         suites=options.suites,
         worlds=worlds,
-        rules={**LANDED, **PEERS} if options.peers else LANDED,
         seed=options.seed,
         progress=lambda row: print(row, file=sys.stderr),
     )

@@ -188,22 +188,6 @@ def findings(case: Case) -> list[Sighting]:
     return [Sighting(canary=name, quote=quote) for name, quote in seen if quote]
 
 
-def judge_canaries(
-    candidate: Sequence[Answer],
-    control: Sequence[Answer],
-    tags: Sequence[str] = (),
-    *,
-    alpha: float = ALPHA,
-    must_see: float = MUST_SEE,
-) -> OutputVerdict:
-    """Judge whether the candidate's answers show more than the control's; `tags` are those of the prompts.
-
-    Raises:
-        InvalidInputError: answers or tags are not of the same prompts.
-    """
-    return judge_groups([Group(candidate=candidate, control=control, tags=tags)], alpha=alpha, must_see=must_see)
-
-
 def judge_groups(
     groups: Sequence[Group], remarks: Sequence[Remark] = (), *, alpha: float = ALPHA, must_see: float = MUST_SEE
 ) -> OutputVerdict:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from judged_suites import judge_suite
 from measured import LATE, measured
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.acceptance import Acceptance, acceptance_from
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
@@ -25,7 +26,6 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import Outcome
 from pytest_specdec.simulator.faults.catalogue import HEALTHY_CONTROLS, find_fault
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.prompt_acceptance import acceptance_by_prompt
 
 ALPHA = 0.001

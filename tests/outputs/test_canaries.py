@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from scipy import stats
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.answer import Answer, Token
-from pytest_specdec.outputs.canaries import CANARIES, Case, findings, judge_canaries
+from pytest_specdec.outputs.canaries import CANARIES, Case, Group, findings, judge_groups
 from pytest_specdec.outputs.repetition import loop_in
 from pytest_specdec.outputs.text_signs import non_text, switched_script
-from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
 from pytest_specdec.workload.tags import tag_of
 
 PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
@@ -28,6 +29,10 @@ slow = settings(deadline=None, max_examples=40)
 
 def seen(answer: Answer, control: Answer | None = None, tag: str = "") -> dict[str, str]:
     return {one.canary: one.quote for one in findings(Case(answer=answer, control=control or answer, tag=tag))}
+
+
+def judge_canaries(candidate: Sequence[Answer], control: Sequence[Answer], tags: Sequence[str] = ()) -> OutputVerdict:
+    return judge_groups([Group(candidate=candidate, control=control, tags=tags)])
 
 
 class TestCleanTexts:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from virtual import run_closed_loop
+
 from pytest_specdec.domain.acceptance import acceptance_from
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.environment import Environment
@@ -29,7 +31,6 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.verdict import Outcome, Verdict
 from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.health import find
 from pytest_specdec.speculation.signs import signs_of
 
