@@ -14,6 +14,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy import special
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_spread
 from pytest_specdec.gate.evidence import Case, CellEvidence, terms_of
@@ -26,7 +27,7 @@ from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
 from pytest_specdec.gate.verdicts import SHOWN, judge_checks, limited_verdict
 from pytest_specdec.results.decision import FixedDecision, loss_of_log
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
+from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 _NODES = 64

@@ -8,27 +8,20 @@ from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.evidence import Case, CellEvidence
 from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.ruling import Pair
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
-from pytest_specdec.results.decision import Outcome as Decided
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
+from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")
 """Shown with every cell, gated or not."""
 _SPEED = ("total_tok_s_gpu", "interactivity_tok_s_user", "step_rate_s")
 """What a cell must be judged by, or it is not judged: a steady TTFT says nothing of how fast tokens come."""
-_OUTCOMES = {
-    Decided.PASS: Outcome.PASS,
-    Decided.IMPROVED: Outcome.IMPROVED,
-    Decided.WARN: Outcome.WARN,
-    Decided.FAIL: Outcome.REGRESSED,
-    Decided.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-}
 _WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
 
 
@@ -69,7 +62,7 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
     other = _other_version(one, pair) if pair else ""
     notes = [*like.warned, *filter(None, (other,)), *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
-    notes += [d.reason for d in checks if d.outcome is not Decided.PASS and d.reason != reason]
+    notes += [d.reason for d in checks if d.outcome is not Outcome.PASS and d.reason != reason]
     return Verdict(
         cell=one.cell,
         outcome=outcome,
@@ -91,7 +84,7 @@ def _other_version(one: CellEvidence, pair: Pair) -> str:
 def limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
     """Of a cell whose client was the limit: which drafts are accepted is the server's doing all the same."""
     limited = f"client-limited, so the numbers are not the server's: {one.measured.client_limited}"
-    fell = [check for check in checks if check.outcome is Decided.FAIL]
+    fell = [check for check in checks if check.outcome is Outcome.FAIL]
     return Verdict(
         cell=one.cell,
         outcome=Outcome.REGRESSED if fell else Outcome.INCONCLUSIVE,
@@ -114,7 +107,7 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
         measured=measured,
         loss=loss,
         tolerance=PRESETS[key].margin,
-        outcome=_OUTCOMES[decision.outcome],
+        outcome=_of_cell(decision),
         decision=decision,
     )
 
@@ -127,9 +120,9 @@ def _shown(key: str, loss: float) -> float:
 def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
     """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
     counted = [d for d in decisions if not d.advisory and not _noisy(d)]
-    if not any(d.metric in _SPEED or d.outcome is Decided.FAIL for d in counted):
+    if not any(d.metric in _SPEED or d.outcome is Outcome.FAIL for d in counted):
         return Outcome.INCONCLUSIVE, f"every metric of this cell's speed is too noisy for its margin{_seems(decisions)}"
-    found = {_OUTCOMES[d.outcome]: _said(d) for d in reversed(counted)}
+    found = {_of_cell(d): _said(d) for d in reversed(counted)}
     worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.PASS)
     if worst is Outcome.PASS and any(d.improvement for d in counted):
         return Outcome.IMPROVED, ""
@@ -155,8 +148,12 @@ def _said(decision: Decision) -> str:
     return f"{title}: {decision.reason}" if decision.reason else ""
 
 
+def _of_cell(decision: Decision) -> Outcome:
+    return Outcome.REGRESSED if decision.outcome is Outcome.FAIL else decision.outcome
+
+
 def _noisy(decision: Decision) -> bool:
-    return not decision.gateable and decision.outcome is Decided.INCONCLUSIVE
+    return not decision.gateable and decision.outcome is Outcome.INCONCLUSIVE
 
 
 def _detects(decision: Decision) -> str:

@@ -11,6 +11,7 @@ import codecs
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.paired import Background, Paired
 from pytest_specdec.outputs.repetition import loop_in
@@ -19,7 +20,6 @@ from pytest_specdec.outputs.verdict import (
     ALPHA,
     MUST_SEE,
     SUSPECT,
-    OutputOutcome,
     OutputVerdict,
     Remark,
     conclude,
@@ -230,9 +230,9 @@ def _remark(name: str, canary: Canary, counted: Paired, alpha: float, quotes: Se
         return []
     p_value = canary.background.p_value(counted)
     if p_value <= alpha or not canary.excused:
-        outcome = OutputOutcome.FAILED
+        outcome = Outcome.FAILED
     else:
-        outcome = OutputOutcome.INCONCLUSIVE if p_value <= SUSPECT else OutputOutcome.PASS
+        outcome = Outcome.INCONCLUSIVE if p_value <= SUSPECT else Outcome.PASS
     shown = [f"prompt {index}: {quote}" for index, quote in enumerate(quotes) if quote][:_QUOTES]
     chance = f"(p = {p_value:.2g})" if canary.excused else "(no excuse)"
     text = (

@@ -14,6 +14,7 @@ from measured import ENVIRONMENT, WORKLOAD, measured
 
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import CellEvidence, build
@@ -25,7 +26,7 @@ from pytest_specdec.results.baseline_update import Acceptor, update
 from pytest_specdec.results.files import write_whole
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, is_run, load_run, run_json, save_run
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="tests")
 

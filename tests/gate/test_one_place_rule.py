@@ -10,6 +10,7 @@ import pytest
 from judged_suites import rule_on
 from measured import LATE, measured
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.dialogue import PairBlocks
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.rules import RULES, GateRule
@@ -17,7 +18,7 @@ from pytest_specdec.gate.ruling import Answer, Pairs, RuleOptions, Ruling
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.baseline_update import Acceptor, update
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="tests")
 

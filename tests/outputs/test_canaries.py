@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.answer import Answer, Token
 from pytest_specdec.outputs.canaries import CANARIES, Case, Group, findings, judge_groups
 from pytest_specdec.outputs.repetition import loop_in
 from pytest_specdec.outputs.text_signs import non_text, switched_script
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.workload.tags import tag_of
 
-PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
+PASS, FAILED, INCONCLUSIVE = Outcome.PASS, Outcome.FAILED, Outcome.INCONCLUSIVE
 OWN, OTHER = tag_of(0, 1), tag_of(0, 2)
 names = st.sampled_from(sorted(CLEAN))
 slow = settings(deadline=None, max_examples=40)

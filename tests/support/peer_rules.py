@@ -105,5 +105,5 @@ PEERS: Mapping[str, Contender] = {
 
 
 if __name__ == "__main__":
-    rows = study(suites=300, rules={**LANDED, **PEERS}, progress=lambda row: print(row, file=sys.stderr))
+    rows = study(suites=300, rules={**LANDED, **PEERS}, progress=lambda row: print(row, file=sys.stderr))  # noqa: T201
     sys.stdout.write(render(rows))

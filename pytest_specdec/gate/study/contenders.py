@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.dialogue import drive
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.study.job import Cost, Job, baseline_of
 from pytest_specdec.gate.study.world import Suite
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.results.decision import Outcome, SuiteDecision
+from pytest_specdec.results.decision import SuiteDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
