@@ -139,6 +139,15 @@ class TestNonText:
         assert found is not None
         assert "decoded wrongly" in found
 
+    @pytest.mark.parametrize("text", ["an area of 45 Å² and a volume of 9 Å³", "„MENÜ“ und „CAFÉ“", "NESTLÉ® — NÃO…"])
+    def test_units_capitals_and_quotes_are_text(self, text: str) -> None:
+        assert non_text(text) is None
+
+    @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "macroman", "latin-1"])
+    def test_other_wrong_encodings_are_found(self, encoding: str) -> None:
+        found = non_text("Un café à Liège.".encode().decode(encoding))
+        assert found is not None
+
     def test_many_unassigned_characters_are_found_and_an_icon_is_not(self) -> None:
         assert non_text("Press \ue000 to go on, or \uf8ff to stop.") is None
         assert non_text("ab \ue123\ue124\ue125 cd") is not None
