@@ -17,7 +17,7 @@ from doc_commands import environment, parse, run
 from doc_generated import PARTS, glossary, remade
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.results.verdict import Outcome
+from pytest_specdec.domain.outcome import Outcome
 
 PARSED = {
     f"{page.stem}: {command.text}": command.text

@@ -10,9 +10,9 @@ from pytest_specdec.cli.verb import Verb
 
 _DESCRIPTION = """\
 Simulate suites of 100 cells under the gate's rule, without an engine: false alarms of clean suites, detection of
-losses, repeats and GPU-hours; with --peers beside the rules of other tools. A thousand suites take about 15 s per row.
+losses, repeats and GPU-hours. A thousand suites take about 15 s per row.
 
-  specdec simulate-gate --suites 300 --peers
+  specdec simulate-gate --suites 300
   specdec simulate-gate --noise baselines/h200/noise-vllm.json   (the noise that a selftest stored)
 """
 
@@ -20,13 +20,11 @@ losses, repeats and GPU-hours; with --peers beside the rules of other tools. A t
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suites", type=int, default=300, metavar="N", help="suites per row (default: %(default)s)")
     parser.add_argument("--noise", type=Path, metavar="FILE", help="noise of a selftest instead of the built-in worlds")
-    parser.add_argument("--peers", action="store_true", help="also simulate the rules of other tools")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default: %(default)s)")
 
 
 def _run(options: argparse.Namespace) -> None:
     from pytest_specdec.gate.noise_file import load_noise
-    from pytest_specdec.gate.study.contenders import LANDED, PEERS
     from pytest_specdec.gate.study.table import render, study
     from pytest_specdec.gate.study.world import WORLDS, world_of
 
@@ -34,7 +32,6 @@ def _run(options: argparse.Namespace) -> None:
     rows = study(
         suites=options.suites,
         worlds=worlds,
-        rules={**LANDED, **PEERS} if options.peers else LANDED,
         seed=options.seed,
         progress=lambda row: print(row, file=sys.stderr),
     )

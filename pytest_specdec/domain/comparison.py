@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_specdec.domain.agreement import refuse_different
 from pytest_specdec.domain.curve import Bracket, Curve, CurveIdentity, Reading
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price, cost_usd_mtok, tok_s_mw
 from pytest_specdec.domain.speculation_mode import mode_title
-from pytest_specdec.errors import NotComparableError, NotMeasuredError
+from pytest_specdec.errors import NotMeasuredError
 
 _MUST_AGREE = ("model", "hardware", "precision", "parallelism", "sequence", "workload")
 _CAUTION = ("engine", "version")
@@ -99,7 +100,9 @@ class Comparison:
         names: tuple[str, str] | None = None,
         cautions: Sequence[str] = (),
     ) -> None:
-        refuse_unlike(candidate.identity, reference.identity)
+        refuse_different(
+            (name, getattr(candidate.identity, name), getattr(reference.identity, name)) for name in _MUST_AGREE
+        )
         self.candidate = candidate
         self.reference = reference
         self.price = price
@@ -163,18 +166,6 @@ class Comparison:
         return tuple(
             sorted({p.concurrency for p in self.candidate.points} & {p.concurrency for p in self.reference.points})
         )
-
-
-def refuse_unlike(candidate: CurveIdentity, reference: CurveIdentity) -> None:
-    """Refuse to compare curves that differ in more than engine, version and mode.
-
-    Raises:
-        NotComparableError: the message names the field and both values.
-    """
-    for name in _MUST_AGREE:
-        mine, theirs = getattr(candidate, name), getattr(reference, name)
-        if mine and theirs and mine != theirs:
-            raise NotComparableError(f"not comparable: {name} differs, {mine!r} against {theirs!r}")
 
 
 def curve_names(candidate: CurveIdentity, reference: CurveIdentity) -> tuple[str, str]:

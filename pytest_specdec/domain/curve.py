@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
+from pytest_specdec.domain.agreement import refuse_different
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.errors import InvalidInputError, NotComparableError, NotMeasuredError
+from pytest_specdec.errors import InvalidInputError, NotMeasuredError
 
 WIDE_BRACKET = 2.0
 """A bracket whose concurrencies differ by more than this factor skips a step of the usual doubling grid."""
@@ -59,15 +60,9 @@ class CurveIdentity:
         Raises:
             NotComparableError: the two differ in a field that both know.
         """
-        values = {}
-        for name in _IDENTITY_FIELDS:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine and theirs and mine != theirs:
-                raise NotComparableError(
-                    f"points of one curve differ in {name}: {mine!r} and {theirs!r}; a curve never mixes them"
-                )
-            values[name] = mine or theirs
-        return CurveIdentity(**values)
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in _IDENTITY_FIELDS]
+        refuse_different(pairs, what="points of two curves")
+        return CurveIdentity(**{name: mine or theirs for name, mine, theirs in pairs})
 
     def __str__(self) -> str:
         named = (self.model, self.hardware, self.engine, self.version, self.parallelism, self.precision)

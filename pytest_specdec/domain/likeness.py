@@ -1,16 +1,18 @@
-"""Are two environments alike enough to compare? An engine upgrade may change a bundle of things, and nothing else.
+"""Comparability of two environments: an engine upgrade may change a bundle of things, and nothing else.
 
 Resolved semantics are compared, not spellings: what a flag is called belongs to the bundle, what it comes to does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_specdec.domain.agreement import differences
 from pytest_specdec.domain.environment import UNKNOWN, Environment
 from pytest_specdec.domain.facts import BUNDLE, Facts
 
+SIDES = ("measured", "baseline")
 HOST = frozenset({"driver", "gpu_clock_mhz", "power_cap_w"})
 """What belongs to the machine: another one is told, and does not refuse the comparison."""
 SEMANTICS = tuple(name for name in Facts.__struct_fields__ if name not in BUNDLE | HOST)
@@ -34,29 +36,23 @@ def likeness(now: Environment, then: Environment, required: Collection[str] = ()
 
     Facts in `required` may not be unknown, on either side.
     """
-    refused = [
-        f"{name} differs: measured {a!r}, baseline {b!r}"
-        for name, a, b in (
-            ("hardware", now.hardware, then.hardware),
-            ("engine", now.engine, then.engine),
-            ("simulated preset", now.simulated, then.simulated),
-        )
-        if a != b and UNKNOWN not in (a, b)
-    ]
-    refused += [words for name in SEMANTICS if (words := _difference(name, now, then))]
+    refused = _differences(now, then, {"hardware": "hardware", "engine": "engine", "simulated": "simulated preset"})
+    refused += _facts(now, then, SEMANTICS)
     refused += [
         f"{name} is required (specdec_required_facts) and not known of {side}; declare it with --specdec-facts"
         for name in required
         for side, environment in (("this run", now), ("the baseline", then))
         if environment.facts.get(name) is None
     ]
-    upgraded = [words for name in sorted(BUNDLE) if (words := _difference(name, now, then))]
-    if now.version != then.version and UNKNOWN not in (now.version, then.version):
-        upgraded.insert(0, f"version differs: measured {now.version!r}, baseline {then.version!r}")
-    warned = [words for name in sorted(HOST) if (words := _difference(name, now, then))]
-    return Likeness(refused=tuple(refused), upgraded=tuple(upgraded), warned=tuple(warned))
+    upgraded = _differences(now, then, {"version": "version"}) + _facts(now, then, sorted(BUNDLE))
+    return Likeness(refused=tuple(refused), upgraded=tuple(upgraded), warned=tuple(_facts(now, then, sorted(HOST))))
 
 
-def _difference(name: str, now: Environment, then: Environment) -> str:
-    a, b = now.facts.get(name), then.facts.get(name)
-    return f"{name} differs: measured {a!r}, baseline {b!r}" if None not in (a, b) and a != b else ""
+def _differences(now: Environment, then: Environment, names: Mapping[str, str]) -> list[str]:
+    fields = ((words, getattr(now, name), getattr(then, name)) for name, words in names.items())
+    return differences(fields, sides=SIDES, unknown=(UNKNOWN,))
+
+
+def _facts(now: Environment, then: Environment, names: Iterable[str]) -> list[str]:
+    fields = ((name, now.facts.get(name), then.facts.get(name)) for name in names)
+    return differences(fields, sides=SIDES, unknown=(None,))

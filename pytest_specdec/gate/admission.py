@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.results.baseline import BaselinePoint, why_not_comparable
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 
 def settled(measured: Measurement, baseline: BaselinePoint | None, required: Collection[str]) -> Verdict | None:

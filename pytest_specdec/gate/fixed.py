@@ -14,18 +14,33 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy import special
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_spread
+from pytest_specdec.gate.evidence import Case, CellEvidence, terms_of
 from pytest_specdec.gate.family import Family, family_of
 from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.ruling import Answer, Pairs, RuleOptions, Ruling
 from pytest_specdec.gate.screen import screen_values
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Array
+from pytest_specdec.gate.verdicts import SHOWN, judge_checks, limited_verdict
 from pytest_specdec.results.decision import FixedDecision, loss_of_log
+from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
+from pytest_specdec.speculation.diagnosis import diagnose
 
 _NODES = 64
 """Of the quadrature over the common shift."""
+
+
+def judge(case: Case, options: RuleOptions, answer: Answer, pairs: Pairs) -> Ruling:  # noqa: ARG001
+    """Give each cell its verdict; the rule asks for no further run."""
+    if not case.noise.hypotheses:
+        return Ruling(verdicts=judge_checks(case, terms_of(case, Terms(alpha=options.alpha))))
+    fixed = decide_fixed(case.noise, case.runs, options.fixed_margin)
+    found = {evidence.cell: _verdict(name, evidence, fixed) for name, evidence in case.cells.items()}
+    return Ruling(verdicts=found, fixed=fixed)
 
 
 def decide_fixed(
@@ -108,3 +123,33 @@ def _log_limit(limit: float) -> float:
     if not 0 < limit < 1:
         raise InvalidInputError(f"a fixed limit lies between 0 and 1 (0.05 is 5 %), not at {limit:g}")
     return -math.log1p(-limit)
+
+
+def _verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
+    if one.measured.client_limited:
+        return limited_verdict(one, ())
+    stored, now = one.baseline.values(), one.measured.values
+    judged = {key: f"{name} {key}" for key in PRESETS}
+    metrics = []
+    for key in dict.fromkeys((*judged, *SHOWN)):
+        if key in stored and key in now:
+            gated = judged.get(key) in fixed.losses
+            outcome = None if not gated else Outcome.REGRESSED if judged[key] in fixed.red else Outcome.PASS
+            limit = fixed.limit if gated else None
+            loss = loss_of(key, now[key], stored[key])
+            metrics.append(
+                MetricVerdict(
+                    metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
+                )
+            )
+    missing = [key for key in PRESETS if judged[key] in fixed.missing]
+    red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
+    if missing and not red:
+        reason = f"the baseline has {', '.join(missing)}, this measurement has not"
+        return Verdict(cell=one.cell, outcome=Outcome.INCONCLUSIVE, metrics=tuple(metrics), reason=reason)
+    return Verdict(
+        cell=one.cell,
+        outcome=Outcome.REGRESSED if red else Outcome.PASS,
+        metrics=tuple(metrics),
+        diagnosis=diagnose(stored, now) if red else None,
+    )

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy import special
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.confirm import Question
 from pytest_specdec.gate.dialogue import ExtraHypothesis
 from pytest_specdec.gate.family import Family
+from pytest_specdec.gate.holm import holm
 from pytest_specdec.gate.screen import Screened, passes
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.variances import Array
-from pytest_specdec.results.decision import (
-    CommonShift,
-    Decision,
-    Evidence,
-    Improvement,
-    Outcome,
-    SuiteDecision,
-    loss_of_log,
-)
+from pytest_specdec.results.decision import CommonShift, Decision, Evidence, Improvement, SuiteDecision, loss_of_log
 
 NOISY = 1.5
 """From this factor on the runner is called noisier than its baseline."""
@@ -208,8 +200,7 @@ def _adjusted(metric: str, loss: Question | None, common: Sequence[CommonShift],
 def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Decision]:
     if not extras:
         return []
-    holm = _holm(np.array([extra.p_loss for extra in extras]))
-    adjusted = np.minimum(holm / terms.extra_share, 1.0)
+    adjusted = [min(p / terms.extra_share, 1.0) for p in holm([extra.p_loss for extra in extras])]
     return [
         Decision(
             cell=extra.cell,
@@ -221,18 +212,9 @@ def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Deci
             else Outcome.INCONCLUSIVE,
             evidence=Evidence.OWN,
             loss=extra.loss,
-            p_adjusted=float(p),
+            p_adjusted=p,
             miss_at_margin=extra.p_margin,
             reason=extra.reason,
         )
         for extra, p in zip(extras, adjusted, strict=True)
     ]
-
-
-def _holm(p: Array) -> Array:
-    """Adjust p-values by Holm's step-down method (Scand. J. Stat. 6, 1979)."""
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(stepped)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

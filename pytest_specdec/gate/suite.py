@@ -1,45 +1,28 @@
-"""A whole suite judged by what was measured, without asking for more."""
+"""The suite rule: one promise about false alarms over all cells; suspects are confirmed before they fail."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
-from pytest_specdec.domain.cell import Cell
-from pytest_specdec.gate.admission import settled
-from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
-from pytest_specdec.gate.evidence import CellEvidence, build, terms_of
-from pytest_specdec.gate.judgement import conclude_checks
+from pytest_specdec.gate.dialogue import drive
+from pytest_specdec.gate.evidence import Case, terms_of
 from pytest_specdec.gate.rule import decide
+from pytest_specdec.gate.ruling import Answer, Pairs, RuleOptions, Ruling
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.verdicts import verdicts
-from pytest_specdec.results.baseline import BaselinePoint
-from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Verdict
+from pytest_specdec.gate.verdicts import judge_checks, verdicts
 
 
-def judge_suite(
-    pairs: Iterable[tuple[Measurement, BaselinePoint | None]], *, required: Collection[str] = ()
-) -> dict[Cell, Verdict]:
-    """Judge all cells at once, each by one run; what that does not decide is inconclusive."""
-    found: dict[Cell, Verdict] = {}
-    evidence = []
-    for measured, baseline in sorted(pairs, key=lambda pair: pair[0].cell):
-        verdict = settled(measured, baseline, required)
-        if verdict is not None or baseline is None:
-            found |= {} if verdict is None else {measured.cell: verdict}
-        else:
-            evidence.append(CellEvidence(measured=measured, runs=(measured,), baseline=baseline))
-    if not evidence:
-        return found
-    case = build(evidence)
+def judge(case: Case, options: RuleOptions, answer: Answer, pairs: Pairs) -> Ruling:
+    """Screen all cells, confirm the suspects, and give each cell its verdict."""
+    terms = terms_of(
+        case,
+        Terms(
+            alpha=options.alpha,
+            exhaustive=options.exhaustive,
+            improvements=options.improvements,
+            restarts=options.restarts,
+            confirms=options.confirms,
+        ),
+    )
     if not case.noise.hypotheses:
-        return found | verdicts(case, conclude_checks(case.extras, terms_of(case, Terms())))
-
-    def answer(request: Request) -> Observed:
-        if isinstance(request, ScreenRuns):
-            return Observed(runs=case.runs, extras=case.extras)
-        return Observed(exhausted="one run does not decide it")
-
-    rule = decide(case.noise, terms=terms_of(case, Terms()), engines=case.engines, paired=frozenset())
-    decision = drive(rule, answer)
-    return found | verdicts(case, decision)
+        return Ruling(verdicts=judge_checks(case, terms))
+    decision = drive(decide(case.noise, terms=terms, engines=case.engines, paired=options.paired), answer)
+    return Ruling(verdicts=verdicts(case, decision, pairs()), decision=decision)

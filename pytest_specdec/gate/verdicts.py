@@ -8,30 +8,21 @@ from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.evidence import Case, CellEvidence
+from pytest_specdec.gate.judgement import conclude_checks
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.results.decision import Decision, Evidence, FixedDecision, SuiteDecision
-from pytest_specdec.results.decision import Outcome as Decided
-from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
+from pytest_specdec.gate.ruling import Pair
+from pytest_specdec.gate.terms import Terms
+from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
+from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")
 """Shown with every cell, gated or not."""
 _SPEED = ("total_tok_s_gpu", "interactivity_tok_s_user", "step_rate_s")
 """What a cell must be judged by, or it is not judged: a steady TTFT says nothing of how fast tokens come."""
-_OUTCOMES = {
-    Decided.PASS: Outcome.PASS,
-    Decided.IMPROVED: Outcome.IMPROVED,
-    Decided.WARN: Outcome.WARN,
-    Decided.FAIL: Outcome.REGRESSED,
-    Decided.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-}
 _WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
-
-
-Pair = tuple[Measurement, Measurement]
-"""Old engine and new engine, each the mean of fresh runs beside the other's."""
 
 
 def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | None = None) -> dict[Cell, Verdict]:
@@ -45,44 +36,14 @@ def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | No
     }
 
 
-def fixed_verdicts(case: Case, fixed: FixedDecision) -> dict[Cell, Verdict]:
-    """Verdicts by a fixed margin, which knows no doubt."""
-    return {evidence.cell: _fixed_verdict(name, evidence, fixed) for name, evidence in case.cells.items()}
-
-
-def _fixed_verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
-    if one.measured.client_limited:
-        return _limited_verdict(one, ())
-    stored, now = one.baseline.values(), one.measured.values
-    judged = {key: f"{name} {key}" for key in PRESETS}
-    metrics = []
-    for key in dict.fromkeys((*judged, *SHOWN)):
-        if key in stored and key in now:
-            gated = judged.get(key) in fixed.losses
-            outcome = None if not gated else Outcome.REGRESSED if judged[key] in fixed.red else Outcome.PASS
-            limit = fixed.limit if gated else None
-            loss = loss_of(key, now[key], stored[key])
-            metrics.append(
-                MetricVerdict(
-                    metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
-                )
-            )
-    missing = [key for key in PRESETS if judged[key] in fixed.missing]
-    red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
-    if missing and not red:
-        reason = f"the baseline has {', '.join(missing)}, this measurement has not"
-        return Verdict(cell=one.cell, outcome=Outcome.INCONCLUSIVE, metrics=tuple(metrics), reason=reason)
-    return Verdict(
-        cell=one.cell,
-        outcome=Outcome.REGRESSED if red else Outcome.PASS,
-        metrics=tuple(metrics),
-        diagnosis=diagnose(stored, now) if red else None,
-    )
+def judge_checks(case: Case, terms: Terms) -> dict[Cell, Verdict]:
+    """Verdicts of a suite whose client was the limit of every cell: only acceptance can be judged."""
+    return verdicts(case, conclude_checks(case.extras, terms))
 
 
 def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None) -> Verdict:
     if one.measured.client_limited:
-        return _limited_verdict(one, decisions)
+        return limited_verdict(one, decisions)
     stored, now = one.baseline.values(), one.measured.values
     of_metric = {d.metric: d for d in decisions if d.evidence is not Evidence.OWN}
     checks = tuple(d for d in decisions if d.evidence is Evidence.OWN)
@@ -101,7 +62,7 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     noisy = [f"{METRICS[d.metric].title} {_detects(d)}" for d in of_metric.values() if _noisy(d) and not d.advisory]
     other = _other_version(one, pair) if pair else ""
     notes = [*like.warned, *filter(None, (other,)), *([f"too noisy to gate: {', '.join(noisy)}"] if noisy else [])]
-    notes += [d.reason for d in checks if d.outcome is not Decided.PASS and d.reason != reason]
+    notes += [d.reason for d in checks if d.outcome is not Outcome.PASS and d.reason != reason]
     return Verdict(
         cell=one.cell,
         outcome=outcome,
@@ -120,10 +81,10 @@ def _other_version(one: CellEvidence, pair: Pair) -> str:
     return "" if beside == stored else f"the old engine beside it is version {beside!r}, the baseline is of {stored!r}"
 
 
-def _limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
+def limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
     """Of a cell whose client was the limit: which drafts are accepted is the server's doing all the same."""
     limited = f"client-limited, so the numbers are not the server's: {one.measured.client_limited}"
-    fell = [check for check in checks if check.outcome is Decided.FAIL]
+    fell = [check for check in checks if check.outcome is Outcome.FAIL]
     return Verdict(
         cell=one.cell,
         outcome=Outcome.REGRESSED if fell else Outcome.INCONCLUSIVE,
@@ -146,7 +107,7 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
         measured=measured,
         loss=loss,
         tolerance=PRESETS[key].margin,
-        outcome=_OUTCOMES[decision.outcome],
+        outcome=_of_cell(decision),
         decision=decision,
     )
 
@@ -159,9 +120,9 @@ def _shown(key: str, loss: float) -> float:
 def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
     """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
     counted = [d for d in decisions if not d.advisory and not _noisy(d)]
-    if not any(d.metric in _SPEED or d.outcome is Decided.FAIL for d in counted):
+    if not any(d.metric in _SPEED or d.outcome is Outcome.FAIL for d in counted):
         return Outcome.INCONCLUSIVE, f"every metric of this cell's speed is too noisy for its margin{_seems(decisions)}"
-    found = {_OUTCOMES[d.outcome]: _said(d) for d in reversed(counted)}
+    found = {_of_cell(d): _said(d) for d in reversed(counted)}
     worst = next((outcome for outcome in _WORST_FIRST if outcome in found), Outcome.PASS)
     if worst is Outcome.PASS and any(d.improvement for d in counted):
         return Outcome.IMPROVED, ""
@@ -187,8 +148,12 @@ def _said(decision: Decision) -> str:
     return f"{title}: {decision.reason}" if decision.reason else ""
 
 
+def _of_cell(decision: Decision) -> Outcome:
+    return Outcome.REGRESSED if decision.outcome is Outcome.FAIL else decision.outcome
+
+
 def _noisy(decision: Decision) -> bool:
-    return not decision.gateable and decision.outcome is Decided.INCONCLUSIVE
+    return not decision.gateable and decision.outcome is Outcome.INCONCLUSIVE
 
 
 def _detects(decision: Decision) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pytest_specdec.domain.agreement import refuse_different
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.speculation_mode import Speculation
-from pytest_specdec.errors import InvalidInputError, NotComparableError
+from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.importers.definitions import Meaning, refuse_other_tool
 from pytest_specdec.importers.result import READINGS, PeerResult
 from pytest_specdec.results.merge import mean
@@ -93,17 +94,12 @@ def compare_peers(old: PeerCurve, new: PeerCurve, price: Price | None = None) ->
         NotComparableError: they were made by two tools, or of two workloads; the message says in what they differ.
     """
     refuse_other_tool(old.meaning, new.meaning)
-    for name, words in _MUST_AGREE.items():
-        mine, theirs = getattr(new.results[0], name), getattr(old.results[0], name)
-        if mine != theirs:
-            raise NotComparableError(f"not comparable: {words} differs, {mine!r} against {theirs!r}")
-    if old.gpus != new.gpus:
-        raise NotComparableError(f"not comparable: number of GPUs differs, {new.gpus} against {old.gpus}")
-    for words, mine, theirs in (("input", new.isl, old.isl), ("output", new.osl, old.osl)):
-        if _apart(mine, theirs) > _SAME_LENGTH:
-            raise NotComparableError(
-                f"not comparable: {words} tokens per request differ, {mine:.1f} against {theirs:.1f} on average"
-            )
+    fields = [
+        *_fields(new.results[0], old.results[0], _MUST_AGREE),
+        ("number of GPUs", new.gpus, old.gpus),
+        *_lengths(new, old),
+    ]
+    refuse_different(fields, unknown=())
     # Lengths that agree within the bound are one workload, whatever their means round to.
     candidate = Curve(new.curve.points, replace(new.curve.identity, sequence=old.curve.identity.sequence))
     return Comparison(candidate, old.curve, price=price, names=_names(old, new), cautions=_cautions(old, new))
@@ -126,18 +122,22 @@ def _distinct(results: Iterable[PeerResult]) -> list[PeerResult]:
 
 
 def _refuse_mixture(one: PeerResult, other: PeerResult) -> None:
-    pairs: dict[str, tuple[object, object]] = {"tool": (one.meaning.tool, other.meaning.tool)}
-    for name, words in (_MUST_AGREE | _ONE_CURVE).items():
-        pairs[words] = getattr(one, name), getattr(other, name)
-    for name in ("isl", "osl"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        if _apart(mine, theirs) > _SAME_LENGTH:
-            pairs[f"mean {name.upper()}"] = round(mine, 1), round(theirs, 1)
-    for words, (mine, theirs) in pairs.items():
-        if mine != theirs:
-            raise NotComparableError(
-                f"{one.source} and {other.source} are of two curves: {words} differs, {mine!r} and {theirs!r}"
-            )
+    fields = [
+        ("tool", one.meaning.tool, other.meaning.tool),
+        *_fields(one, other, _MUST_AGREE | _ONE_CURVE),
+        *_lengths(one, other),
+    ]
+    refuse_different(fields, unknown=(), what=f"{one.source} and {other.source} are of two curves")
+
+
+def _fields(one: PeerResult, other: PeerResult, names: Mapping[str, str]) -> list[tuple[str, object, object]]:
+    return [(words, getattr(one, name), getattr(other, name)) for name, words in names.items()]
+
+
+def _lengths(one: PeerResult | PeerCurve, other: PeerResult | PeerCurve) -> list[tuple[str, object, object]]:
+    """Mean lengths that are not the same within 5 %."""
+    pairs = (("mean ISL", one.isl, other.isl), ("mean OSL", one.osl, other.osl))
+    return [(name, round(a, 1), round(b, 1)) for name, a, b in pairs if _apart(a, b) > _SAME_LENGTH]
 
 
 def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.measure.interview import Answers
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.canaries import Group, judge_groups
@@ -12,7 +13,7 @@ from pytest_specdec.outputs.losslessness import judge_losslessness
 from pytest_specdec.outputs.questions import Questions, make_questions
 from pytest_specdec.outputs.structured import judge_structured
 from pytest_specdec.outputs.task_accuracy import judge_accuracy
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict, Remark
+from pytest_specdec.outputs.verdict import OutputVerdict, Remark
 
 
 def judge_answers(off: Answers, mtp: Answers, questions: Questions | None = None) -> Outputs:
@@ -51,9 +52,9 @@ def _turns(off: Answers, mtp: Answers, asked: Questions) -> Iterator[tuple[Answe
 def _missing(off: Answers, mtp: Answers) -> list[Remark]:
     """What could not be asked: as good as nothing where both refuse it, suspect where MTP alone does."""
     if mtp.refused and not off.refused:
-        return [(OutputOutcome.INCONCLUSIVE, f"MTP refuses what Off answers: {mtp.refused}")]
+        return [(Outcome.INCONCLUSIVE, f"MTP refuses what Off answers: {mtp.refused}")]
     refused = off.refused or mtp.refused
-    return [(OutputOutcome.PASS, f"long contexts were not looked at in full: {refused}")] if refused else []
+    return [(Outcome.PASS, f"long contexts were not looked at in full: {refused}")] if refused else []
 
 
 def _structure(off: Answers, mtp: Answers, asked: Questions) -> OutputVerdict:

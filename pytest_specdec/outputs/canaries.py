@@ -11,6 +11,7 @@ import codecs
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.paired import Background, Paired
 from pytest_specdec.outputs.repetition import loop_in
@@ -19,7 +20,6 @@ from pytest_specdec.outputs.verdict import (
     ALPHA,
     MUST_SEE,
     SUSPECT,
-    OutputOutcome,
     OutputVerdict,
     Remark,
     conclude,
@@ -188,22 +188,6 @@ def findings(case: Case) -> list[Sighting]:
     return [Sighting(canary=name, quote=quote) for name, quote in seen if quote]
 
 
-def judge_canaries(
-    candidate: Sequence[Answer],
-    control: Sequence[Answer],
-    tags: Sequence[str] = (),
-    *,
-    alpha: float = ALPHA,
-    must_see: float = MUST_SEE,
-) -> OutputVerdict:
-    """Judge whether the candidate's answers show more than the control's; `tags` are those of the prompts.
-
-    Raises:
-        InvalidInputError: answers or tags are not of the same prompts.
-    """
-    return judge_groups([Group(candidate=candidate, control=control, tags=tags)], alpha=alpha, must_see=must_see)
-
-
 def judge_groups(
     groups: Sequence[Group], remarks: Sequence[Remark] = (), *, alpha: float = ALPHA, must_see: float = MUST_SEE
 ) -> OutputVerdict:
@@ -246,9 +230,9 @@ def _remark(name: str, canary: Canary, counted: Paired, alpha: float, quotes: Se
         return []
     p_value = canary.background.p_value(counted)
     if p_value <= alpha or not canary.excused:
-        outcome = OutputOutcome.FAILED
+        outcome = Outcome.FAILED
     else:
-        outcome = OutputOutcome.INCONCLUSIVE if p_value <= SUSPECT else OutputOutcome.PASS
+        outcome = Outcome.INCONCLUSIVE if p_value <= SUSPECT else Outcome.PASS
     shown = [f"prompt {index}: {quote}" for index, quote in enumerate(quotes) if quote][:_QUOTES]
     chance = f"(p = {p_value:.2g})" if canary.excused else "(no excuse)"
     text = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InconclusiveError
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,9 @@ class Judgement:
         Raises:
             InconclusiveError: the answers do not decide it.
         """
-        if self.verdict.outcome is OutputOutcome.INCONCLUSIVE:
+        if self.verdict.outcome is Outcome.INCONCLUSIVE:
             raise InconclusiveError(str(self))
-        return self.verdict.outcome is OutputOutcome.PASS
+        return self.verdict.outcome is Outcome.PASS
 
     def __str__(self) -> str:
         return f"{self.verdict.check}: {self.verdict.outcome.value}: {'; '.join(self.verdict.reasons)}"

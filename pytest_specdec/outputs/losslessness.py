@@ -16,18 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.outputs.answer import NEAR_TIE_NATS, Answer, Divergence, Fork, divergence
 from pytest_specdec.outputs.paired import Background, Paired
-from pytest_specdec.outputs.verdict import (
-    ALPHA,
-    OutputOutcome,
-    OutputVerdict,
-    Remark,
-    conclude,
-    same_length,
-    share_of,
-    sight,
-)
+from pytest_specdec.outputs.verdict import ALPHA, OutputVerdict, Remark, conclude, same_length, share_of, sight
 
 CHECK = "losslessness"
 SELDOM_HARD = Background(found=5, seen=500)
@@ -94,7 +86,7 @@ def judge_losslessness(
 
 def _more(counted: Paired, what: str, tolerance: float, alpha: float) -> Remark:
     p_value = counted.p_value(tolerance)
-    outcome = OutputOutcome.FAILED if p_value <= alpha else OutputOutcome.PASS
+    outcome = Outcome.FAILED if p_value <= alpha else Outcome.PASS
     return outcome, (
         f"{what}: {counted.candidate} of {counted.prompts} with MTP, {counted.control} of Off against itself; "
         f"{counted.only_candidate} only with MTP, {counted.only_control} only in the control "
@@ -110,9 +102,9 @@ def _hard(
         return []
     p_value = limits.hard.p_value(counted)
     if p_value <= alpha:
-        outcome = OutputOutcome.FAILED
+        outcome = Outcome.FAILED
     else:  # rounding does not explain even one, so none beyond the control is passed over
-        outcome = OutputOutcome.INCONCLUSIVE if counted.candidate > counted.control else OutputOutcome.PASS
+        outcome = Outcome.INCONCLUSIVE if counted.candidate > counted.control else Outcome.PASS
     hard = [
         f"prompt {index} at {one.unit[:-1]} {one.position}: {one.quote} ({one.gap_nats:.2g} nats)"
         for index, one in enumerate(found)
@@ -134,7 +126,7 @@ def _unknown(found: Sequence[Divergence], control: Sequence[Divergence]) -> list
         f"{counted.candidate} divergences with MTP ({counted.control} in the control) cannot be told from near-ties: "
         "ask the engine for logprobs with more top_logprobs, or judge task accuracy instead"
     )
-    return [(OutputOutcome.INCONCLUSIVE, text)]
+    return [(Outcome.INCONCLUSIVE, text)]
 
 
 def _noisy(diverging: Paired, limits: LosslessnessLimits) -> list[Remark]:
@@ -145,7 +137,7 @@ def _noisy(diverging: Paired, limits: LosslessnessLimits) -> list[Remark]:
         f"Off diverges from itself on {share:.0%} of the prompts, so agreement shows nothing: ask for fewer tokens, or "
         "start the engine in its deterministic mode (VLLM_BATCH_INVARIANT=1, --enable-deterministic-inference)"
     )
-    return [(OutputOutcome.INCONCLUSIVE, text)]
+    return [(Outcome.INCONCLUSIVE, text)]
 
 
 def _count(found: Sequence[Divergence], control: Sequence[Divergence], kinds: frozenset[Fork]) -> Paired:

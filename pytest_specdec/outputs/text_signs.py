@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+import ftfy
+
 REPLACEMENT = "\ufffd"
 ODD_SHARE = 0.01
 """Share of unassigned and private-use characters from which a text is none: new emoji and icon fonts have a few."""
@@ -24,13 +26,8 @@ _AROUND = 20
 # Tab, line feed, vertical tab, form feed, carriage return are text.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
-# The bytes 0x80 to 0xBF as Windows-1252 shows them. Without the quotes and dashes of `_AMBIGUOUS`, which may follow a
-# capital in proper text (German „MENÜ“), and without the no-break space.
-_HIGH = bytes(range(0x80, 0xC0)).decode("cp1252", errors="ignore")
-_AMBIGUOUS = "“”\u2018\u2019\u201a„\u2039\u203a«»…\u2013—™®°·¹²³ªº\xa0"
-_SURE = re.escape("".join(sign for sign in _HIGH if sign not in _AMBIGUOUS))
-_MOJIBAKE = re.compile(rf"â€.|ðŸ.|ï»¿|ï¿½|[ÃÂ][{_SURE}]")
-_FOREIGN_RUN = re.compile(rf"[{re.escape(_HIGH)}\xc0-\xff]{{4,}}")
+# ftfy reads square and cubic ångströms as another character.
+_ANGSTROMS = re.compile("Å[²³]")
 
 _SCRIPTS = {"HIRAGANA": "KANA", "KATAKANA": "KANA", "CJK": "HAN", "FULLWIDTH": "LATIN", "HALFWIDTH": "KANA"}
 _NO_SCRIPT = {"MATHEMATICAL", "MODIFIER", "SCRIPT", "DOUBLE-STRUCK", "BLACK-LETTER", "SUPERSCRIPT", "FEMININE"}
@@ -88,16 +85,12 @@ def switched_script(text: str, control: str) -> str | None:
 
 
 def _mojibake(text: str) -> str | None:
-    found = _MOJIBAKE.search(text)
-    if found:
-        return f"text decoded wrongly: {_around(text, found.start())}"
-    for run in _FOREIGN_RUN.finditer(text):
-        try:
-            decoded = run[0].encode("cp1252").decode()
-        except UnicodeError:
-            continue
-        return f"text decoded wrongly, {decoded!r} as {run[0]!r}"
-    return None
+    text = _ANGSTROMS.sub("", text)
+    decoded = ftfy.fix_encoding(text)
+    if decoded == text:
+        return None
+    at = next((at for at, (a, b) in enumerate(zip(text, decoded, strict=False)) if a != b), len(decoded))
+    return f"text decoded wrongly: {decoded[at : at + _AROUND]!r} as {_around(text, at)}"
 
 
 def _scripts(text: str) -> Counter[str]:

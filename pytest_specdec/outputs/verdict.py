@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 
 import msgspec
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.paired import POWER, Paired
 
@@ -20,22 +20,14 @@ _CONTROL_FAILS = 0.5
 """Where even the control fails so often, too little is left to lose."""
 
 
-class OutputOutcome(StrEnum):
-    """What a check came to."""
-
-    FAILED = "failed"
-    INCONCLUSIVE = "inconclusive"
-    PASS = "pass"  # noqa: S105 - not a password
-
-
-Remark = tuple[OutputOutcome, str]
+Remark = tuple[Outcome, str]
 
 
 class OutputVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Does speculation change what the model says? One check's answer."""
 
     check: str
-    outcome: OutputOutcome
+    outcome: Outcome
     reasons: tuple[str, ...]
     """Whole sentences, those that decide first."""
     numbers: Mapping[str, float]
@@ -44,11 +36,11 @@ class OutputVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def conclude(check: str, remarks: Iterable[Remark], numbers: Mapping[str, float | None]) -> OutputVerdict:
     """The worst remark decides: evidence of a failure stands, however little else could be seen."""
-    worst_first = list(OutputOutcome)
+    worst_first = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASS)
     ordered = sorted(remarks, key=lambda remark: worst_first.index(remark[0]))
     return OutputVerdict(
         check=check,
-        outcome=ordered[0][0] if ordered else OutputOutcome.PASS,
+        outcome=ordered[0][0] if ordered else Outcome.PASS,
         reasons=tuple(text for _, text in ordered),
         numbers={name: value for name, value in numbers.items() if value is not None},
     )
@@ -57,11 +49,11 @@ def conclude(check: str, remarks: Iterable[Remark], numbers: Mapping[str, float 
 def sight(smallest: float | None, prompts: int, must_see: float, what: str) -> Remark:
     """State the smallest difference that could have been seen, and whether that is small enough."""
     if smallest is None:
-        return OutputOutcome.INCONCLUSIVE, f"{prompts} prompts are too few to see any difference in {what}"
+        return Outcome.INCONCLUSIVE, f"{prompts} prompts are too few to see any difference in {what}"
     text = f"the smallest excess that {prompts} prompts show in {POWER:.0%} of cases is {smallest:.0%} in {what}"
     if smallest > must_see:
-        return OutputOutcome.INCONCLUSIVE, f"too few prompts: {text}, and {must_see:.0%} must be visible"
-    return OutputOutcome.PASS, text
+        return Outcome.INCONCLUSIVE, f"too few prompts: {text}, and {must_see:.0%} must be visible"
+    return Outcome.PASS, text
 
 
 def judge_losses(
@@ -75,10 +67,10 @@ def judge_losses(
         f"{what}: {counted.candidate} of {counted.prompts} with MTP, {counted.control} without; "
         f"{counted.only_candidate} only with MTP, {counted.only_control} only without (p = {p_value:.2g})"
     )
-    remarks = [(OutputOutcome.FAILED if failed else OutputOutcome.PASS, text)]
+    remarks = [(Outcome.FAILED if failed else Outcome.PASS, text)]
     if counted.prompts and counted.control > _CONTROL_FAILS * counted.prompts:
         share = counted.control / counted.prompts
-        remarks.append((OutputOutcome.INCONCLUSIVE, f"{what}: {share:.0%} even without MTP, so little is left to lose"))
+        remarks.append((Outcome.INCONCLUSIVE, f"{what}: {share:.0%} even without MTP, so little is left to lose"))
     smallest = counted.smallest_visible(alpha)
     remarks.append(sight(smallest, counted.prompts, must_see, what))
     return conclude(

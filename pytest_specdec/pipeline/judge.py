@@ -19,16 +19,13 @@ from pytest_specdec.gate.dialogue import (
     PairBlocks,
     Request,
     ScreenRuns,
-    drive,
 )
-from pytest_specdec.gate.evidence import Case, CellEvidence, build, terms_of
-from pytest_specdec.gate.fixed import decide_fixed
-from pytest_specdec.gate.judgement import conclude_checks
+from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.noise_file import load_noise, noise_file
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.verdicts import fixed_verdicts, verdicts
+from pytest_specdec.gate.rules import RULES
+from pytest_specdec.gate.ruling import RuleOptions
 from pytest_specdec.measure.campaign import Campaign
 from pytest_specdec.measure.measured import Measured
 from pytest_specdec.pipeline.settings import GateSettings
@@ -102,29 +99,26 @@ def judge(  # noqa: PLR0913 - cells, both sides and the user's terms
     if not evidence:
         return Judgement(verdicts=found)
     case = build(evidence, _selftest_noise(baselines.folder, evidence))
-    if not case.noise.hypotheses:
-        # All points are client-limited: only acceptance can be judged.
-        decision = conclude_checks(case.extras, terms_of(case, Terms(alpha=settings.alpha)))
-        return Judgement(verdicts=found | verdicts(case, decision))
-    if settings.rule == "fixed":
-        fixed = decide_fixed(case.noise, case.runs, settings.fixed_margin)
-        return Judgement(verdicts=found | fixed_verdicts(case, fixed), noise_source=case.noise.source, fixed=fixed)
-    if again is None or settings.confirm == "never":
-        desk: _Desk = _AsMeasured(case, INTERRUPTED if again is None else _NEVER)
-        paired: frozenset[str] = frozenset()
-    else:
+    desk: _Desk = _AsMeasured(case, INTERRUPTED if again is None else _NEVER)
+    paired: frozenset[str] = frozenset()
+    if again is not None and settings.confirm != "never":
         desk = _Confirming(case=case, again=again)
         paired = frozenset(name for name, one in case.cells.items() if again.can_pair(one.cell.engine))
-    terms = Terms(
+    options = RuleOptions(
         alpha=settings.alpha,
         exhaustive=settings.exhaustive,
         improvements=improvements,
         restarts=again is None or all(again.campaign.restarts.values()),
         confirms=settings.confirm != "never",
+        fixed_margin=settings.fixed_margin,
+        paired=paired,
     )
-    decision = drive(decide(case.noise, terms=terms_of(case, terms), engines=case.engines, paired=paired), desk.answer)
+    ruling = RULES[settings.rule].judge(case, options, desk.answer, desk.pairs)
     return Judgement(
-        verdicts=found | verdicts(case, decision, desk.pairs()), decision=decision, noise_source=case.noise.source
+        verdicts=found | ruling.verdicts,
+        decision=ruling.decision,
+        noise_source=case.noise.source if case.noise.hypotheses else "",
+        fixed=ruling.fixed,
     )
 
 

@@ -8,6 +8,7 @@ from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.price import Price
 from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.gate.rules import RULES
 from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.judge import screening_runs
 from pytest_specdec.pipeline.measure import price_of
@@ -125,7 +126,7 @@ def plan_words(demand: Demand, declared: Declared, engines: Engines, settings: S
 def confirm_words(demand: Demand, engines: Engines, settings: Settings) -> str:
     """Sum up what confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
     gate, measure = settings.gate, settings.measure
-    if not demand.judged or gate.confirm == "never" or gate.rule == "fixed" or not demand.plan.cells:
+    if not demand.judged or gate.confirm == "never" or not RULES[gate.rule].confirms or not demand.plan.cells:
         return ""
     source = engines.candidate.source
     point_s = measure.window_s[0] + measure.settle_s + source.start_s

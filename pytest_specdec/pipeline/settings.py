@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.estimators.slo import Slo
+from pytest_specdec.gate.rules import RULES
 from pytest_specdec.measure.budget import Budget
 from pytest_specdec.pipeline.option import option
 from pytest_specdec.pipeline.option_values import (
@@ -348,12 +349,11 @@ class GateSettings:
 
     rule: str = option(
         str,
-        default="suite",
+        default=next(iter(RULES)),
         flag="--specdec-gate",
         ini="specdec_gate",
-        choices=("suite", "fixed"),
-        help="Gate rule. suite: bound the chance of a false alarm over all cells and report inconclusive where the "
-        "data do not decide; fixed: compare means with a fixed margin, and report how often that is wrong",
+        choices=tuple(RULES),
+        help=f"Gate rule. {'; '.join(f'{rule.name}: {rule.help}' for rule in RULES.values())}",
     )
     fixed_margin: float = option(
         percent,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InconclusiveError, NotComparableError
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 
 class LossWarning(UserWarning):

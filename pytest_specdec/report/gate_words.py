@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.results.decision import CommonShift, Evidence, FixedDecision, Outcome, SuiteDecision
+from pytest_specdec.domain.outcome import Outcome
+from pytest_specdec.results.decision import CommonShift, Evidence, FixedDecision, SuiteDecision
 
 _NOISE = {
     "measured": "noise from the baseline's own sessions",

@@ -1,4 +1,4 @@
-"""Two sweeps by another tool, side by side; and the tables of what its numbers mean."""
+"""Two sweeps by another tool, side by side."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.errors import NotComparableError
 from pytest_specdec.importers.curves import PeerCurve, speculation
-from pytest_specdec.importers.definitions import MEANINGS, QUANTITIES, Meaning, refuse_other_tool
+from pytest_specdec.importers.definitions import QUANTITIES
 from pytest_specdec.report.comparison_table import matched_tables
 from pytest_specdec.report.render import Table, with_uncertainty
 
@@ -49,27 +48,6 @@ def provenance_table(old: PeerCurve, new: PeerCurve) -> Table:
     meaning = old.meaning
     notes = [f"{words}: {getattr(meaning, name)}" for name, words in QUANTITIES.items() if name != "output_tokens"]
     return Table(title="where the numbers come from", headers=("field", "old side", "new side"), rows=rows, notes=notes)
-
-
-def meaning_table() -> Table:
-    """What each tool's numbers mean."""
-    rows = [[meaning.tool, *(getattr(meaning, name) for name in QUANTITIES)] for meaning in MEANINGS]
-    headers = ("tool", *QUANTITIES.values())
-    return Table(title="what the numbers mean", headers=headers, rows=rows)
-
-
-def comparable_table() -> Table:
-    """Which results may be compared with which."""
-    rows = [[one.tool, *("yes" if _comparable(one, other) else "no" for other in MEANINGS)] for one in MEANINGS]
-    return Table(title="what may be compared", headers=("", *(meaning.tool for meaning in MEANINGS)), rows=rows)
-
-
-def _comparable(one: Meaning, other: Meaning) -> bool:
-    try:
-        refuse_other_tool(one, other)
-    except NotComparableError:
-        return False
-    return True
 
 
 def _words(name: str) -> str:

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 
 from pytest_specdec.domain.comparison import Comparison, Level
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.outputs.verdict import OutputOutcome
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
-from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.results.verdict import MetricVerdict, Verdict
 
 COMMENT_BYTES = 65_536
 """What GitHub takes as the text of one comment."""
@@ -76,7 +75,7 @@ def headline(run: Run, failed_tests: int = 0, *, accepted: bool = False) -> str:
     else:
         said.append(f"{_count(len(run.measurements), 'point')} measured, none judged against a baseline")
     told = [", ".join(said)]
-    broken = [v for found in run.outputs.values() for v in found if v.outcome is OutputOutcome.FAILED]
+    broken = [v for found in run.outputs.values() for v in found if v.outcome is Outcome.FAILED]
     told += [f"{_count(len(broken), 'output check')} failed"] * bool(broken)
     told += [f"{_count(len(run.not_measured), 'cell')} not measured"] * bool(run.not_measured)
     told += [f"{_count(failed_tests, 'test')} failed"] * bool(failed_tests)
@@ -131,7 +130,7 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _why(verdict: Verdict) -> list[str]:
     """What stands behind a verdict beside its metrics."""
-    checks = [f"{c.metric}: {c.outcome.value}: {c.reason}" for c in verdict.checks if c.outcome is not Decided.PASS]
+    checks = [f"{c.metric}: {c.outcome.value}: {c.reason}" for c in verdict.checks if c.outcome is not Outcome.PASS]
     why = [] if verdict.diagnosis is None else [f"output {verdict.diagnosis.sentence}"]
     return [*why, *checks, *verdict.notes]
 
@@ -177,7 +176,7 @@ def _outputs(run: Run) -> list[str]:
         f"- {escaped(subject)}: {verdict.check} {verdict.outcome.value}: {_reason('; '.join(verdict.reasons))}"
         for subject, verdicts in run.outputs.items()
         for verdict in verdicts
-        if verdict.outcome is not OutputOutcome.PASS
+        if verdict.outcome is not Outcome.PASS
     ]
     return ["### What MTP says against Off", "\n".join(said[:_MOST_ROWS])] if said else []
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.prediction import Reach, reach_sentences
 from pytest_specdec.report.render import Table
-from pytest_specdec.results.decision import Evidence, Outcome, SuiteDecision
+from pytest_specdec.results.decision import Evidence, SuiteDecision
 
 
 def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, run_s: float) -> Table:

@@ -16,10 +16,11 @@ from typing import TypeVar
 import msgspec
 
 from pytest_specdec.domain.acceptance import Acceptance
+from pytest_specdec.domain.agreement import differences
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model, workload_words
 from pytest_specdec.domain.environment import UNKNOWN, Environment
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.likeness import likeness
+from pytest_specdec.domain.likeness import SIDES, likeness
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.traffic import RequestCounts
@@ -200,7 +201,7 @@ def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required:
         ("workload", workload_words(measured.cell.workload), workload_words(stored.workload)),
         ("estimator", measured.estimator, baseline.estimator),
     )
-    unlike = [f"{name} differs: measured {now!r}, baseline {then!r}" for name, now, then in fields if now != then]
+    unlike = differences(fields, sides=SIDES, unknown=())
     unlike += likeness(measured.environment, baseline.environment, required).refused
     return unlike[0] if unlike else ""
 

@@ -11,6 +11,7 @@ import msgspec
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.results.baseline import (
@@ -29,7 +30,7 @@ from pytest_specdec.results.baseline import (
     why_not_comparable,
 )
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 How = Literal["new", "all", "merge"]
 """`new`: points that have none. `all`: replace. `merge`: further sessions beside the stored ones."""

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from pytest_specdec.domain.outcome import Outcome
+
 
 class Hypothesis(NamedTuple):
     """One metric of one cell: what is tested."""
@@ -17,21 +19,6 @@ class Hypothesis(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.cell} {self.metric}"
-
-
-class Outcome(StrEnum):
-    """What a hypothesis, or the suite, came to."""
-
-    PASS = "pass"  # noqa: S105 - not a password
-    """The loss is smaller than the margin."""
-    IMPROVED = "improved"
-    """The gain is larger than the tolerance, shown by fresh pairs."""
-    WARN = "warn"
-    """The loss lies between tolerance and margin; or it is a loss of something that is advisory."""
-    FAIL = "fail"
-    """The loss is larger than the tolerance, shown under the suite-wide promise."""
-    INCONCLUSIVE = "inconclusive"
-    """Neither is shown."""
 
 
 Improvement = Literal["", "suspected", "confirmed"]

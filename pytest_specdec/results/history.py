@@ -18,10 +18,10 @@ from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, load_run
-from pytest_specdec.results.verdict import Outcome
 
 OF_PRICE = frozenset({"cost_usd_mtok", "cost_usd_mtok_output", "tok_s_mw", "j_tok"})
 """Metrics made of price or provisioned power: comparable at one price only."""

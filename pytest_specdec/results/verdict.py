@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Literal
-
 import msgspec
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.results.decision import Decision
 from pytest_specdec.speculation.diagnosis import Diagnosis
-
-Grade = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "INVALID"]
-
-
-class Outcome(StrEnum):
-    """What a comparison with a baseline came to."""
-
-    PASS = "pass"  # noqa: S105 - not a password
-    IMPROVED = "improved"
-    WARN = "warn"
-    """A loss that is proven, and smaller than the margin."""
-    REGRESSED = "regressed"
-    UNHEALTHY = "unhealthy"
-    """Speculation is broken, off, or not what was asked: wrong by itself, whatever the baseline says."""
-    INCONCLUSIVE = "inconclusive"
-    NOT_COMPARABLE = "not comparable"
-    NO_BASELINE = "no baseline"
-
-    @property
-    def grade(self) -> Grade:
-        """The five words that a reader of many suites needs."""
-        return _GRADES[self]
-
-
-_GRADES: dict[Outcome, Grade] = {
-    Outcome.PASS: "PASS",
-    Outcome.IMPROVED: "PASS",
-    Outcome.WARN: "WARN",
-    Outcome.REGRESSED: "FAIL",
-    Outcome.UNHEALTHY: "FAIL",
-    Outcome.NO_BASELINE: "FAIL",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
-    Outcome.NOT_COMPARABLE: "INVALID",
-}
 
 
 class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

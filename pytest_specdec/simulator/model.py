@@ -1,4 +1,4 @@
-"""How long a step takes and how many drafts are accepted, and the closed form that follows for a closed loop.
+"""How long a step takes and how many drafts are accepted.
 
 Decode step of B sequences with K drafts, T = B (K + 1) tokens to verify:
 
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.domain.cell import Workload
 from pytest_specdec.errors import InvalidInputError
 
 
@@ -137,38 +136,7 @@ class Preset:
     max_context: int = 32768
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What the closed form says of one cell."""
-
-    total_tok_s_gpu: float
-    tpot_s: float
-    decoding: float
-    """Mean number of sequences in a decode step."""
-
-
 @functools.lru_cache(maxsize=4096)
 def _normal(prompt: int) -> float:
     """A standard normal number that belongs to a prompt."""
     return float(np.random.default_rng([prompt]).standard_normal())
-
-
-def closed_form(preset: Preset, workload: Workload, concurrency: int, mtp: int) -> Prediction:
-    """Steady state of a closed loop of C requests.
-
-    With request rate X, prefill share rho = X tp and TPOT = t(B, K) / (AL (1 - rho)), a request spends
-    (osl - 1) TPOT decoding and waits one step in flight plus its own prefill before: B = C - X (t + tp).
-    """
-    isl, osl = (nominal * (1 + workload.shortest) / 2 for nominal in (workload.isl, workload.osl))
-    length = preset.acceptance.length(mtp)
-    prefill_s = preset.steps.prefill_s(isl)
-    decoding = float(concurrency)
-    rate = step_s = 0.0
-    for _ in range(500):
-        step_s = preset.steps.decode_s(decoding, mtp, decoding * (isl + osl / 2))
-        # X (osl - 1) = B AL (1 - X tp) / t, solved for X.
-        speed = decoding * length / step_s
-        rate = speed / (osl - 1 + speed * prefill_s)
-        decoding += 0.5 * (max(concurrency - rate * (step_s + prefill_s), 0.01) - decoding)
-    tpot_s = step_s / (length * (1 - rate * prefill_s))
-    return Prediction(total_tok_s_gpu=rate * (isl + osl) / preset.gpus, tpot_s=tpot_s, decoding=decoding)

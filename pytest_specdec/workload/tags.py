@@ -1,9 +1,8 @@
 """Tags that tell whose text an answer is.
 
 Each prompt begins with its own tag, such as `7KQ2-M4XD`: no prefix cache knows the prompt then, and an answer that
-shows another prompt's tag has seen another request's text. Tags of one seed never repeat, the number of the prompt can
-be read back from them, and two check characters keep a miscopied tag, or a part number of the model's invention, from
-looking like somebody's.
+shows another prompt's tag has seen another request's text. Tags of one seed never repeat, and two check characters keep
+a miscopied tag, or a part number of the model's invention, from looking like another prompt's.
 """
 
 from __future__ import annotations
@@ -43,14 +42,6 @@ def tags_in(text: str) -> Iterator[tuple[str, int]]:
         letters = match[1] + match[2]
         if _check(letters[:6]) == letters[6:]:
             yield match[0], match.start()
-
-
-def number_of(seed: int, tag: str) -> int:
-    """The number of the prompt whose tag this is, if it is of this seed."""
-    value = 0
-    for letter in tag.replace("-", "")[:6]:
-        value = (value << _BITS) | _ALPHABET.index(letter)
-    return (value - _offset(seed)) * pow(_FACTOR, -1, MOST_PROMPTS) % MOST_PROMPTS
 
 
 def _offset(seed: int) -> int:

@@ -14,6 +14,7 @@ import argparse
 import heapq
 import math
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ from pytest_specdec.estimators.summary import Speeds, speeds
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.workload.schedule import closed_loop_requests
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from virtual import run_closed_loop
 
 PRESET = find_preset("h200-qwen3.5-397b-fp8")
 GPUS = 8

@@ -130,7 +130,7 @@ def test_a_curve_never_mixes_engines_versions_or_parallelisms(
         return
     code, said = failure(capsys, "compare", file)
     assert code == EXIT_NOT_COMPARABLE
-    assert f"points of one curve differ in {field}" in said
+    assert f"points of two curves: {field} differs" in said
 
 
 def test_zero_overlap_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ def test_a_bracket_that_skips_a_doubling_is_wide_and_says_so() -> None:
 
 
 def test_points_of_two_engines_are_refused_naming_the_field() -> None:
-    with pytest.raises(NotComparableError, match=r"differ in engine: 'vllm' and 'sglang'"):
+    with pytest.raises(NotComparableError, match=r"engine differs, 'vllm' against 'sglang'"):
         CurveIdentity(engine="vllm").merged(CurveIdentity(engine="sglang"))
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from live import HERE, MODEL, PYTHON, engine, serving
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.target import Target
 from pytest_specdec.measure import interview as asking
 from pytest_specdec.measure.interview import Answers, ask_all
 from pytest_specdec.measure.judge_answers import judge_answers
-from pytest_specdec.outputs.verdict import OutputOutcome
 
 ROOM = 4096
 """Tokens. The tiny tokenizer makes a token of two or three characters: prompts of real size need more than it was made
@@ -50,7 +50,7 @@ def test_speculation_does_not_change_the_text_and_other_weights_do(
             answers[name] = ask(endpoint, spec.model, spec.mtp)
     assert answers["off"].texts[0].tokens, "vLLM gives log-probabilities"
     healthy = judge_answers(answers["off"], answers["mtp"])
-    assert healthy.same_text.verdict.outcome is OutputOutcome.PASS, healthy.same_text
-    assert healthy.clean.verdict.outcome is OutputOutcome.PASS, healthy.clean
+    assert healthy.same_text.verdict.outcome is Outcome.PASS, healthy.same_text
+    assert healthy.clean.verdict.outcome is Outcome.PASS, healthy.clean
     changed = judge_answers(answers["off"], answers["other"])
-    assert changed.same_text.verdict.outcome is OutputOutcome.FAILED, changed.same_text
+    assert changed.same_text.verdict.outcome is Outcome.FAILED, changed.same_text

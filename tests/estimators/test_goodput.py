@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Status, Traffic
@@ -19,7 +20,6 @@ from pytest_specdec.errors import InconclusiveError, InvalidInputError
 from pytest_specdec.estimators.goodput import goodput, is_good
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 
 LOOSE = Slo(e2e_ms=1e9)
 

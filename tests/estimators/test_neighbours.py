@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from closed_form import closed_form
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.curve import Point
@@ -14,9 +16,7 @@ from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimators.neighbours import Wanted, next_concurrency, next_wanted, probe_s, reading_precision
 from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
 from pytest_specdec.estimators.window import Aim, StopRule
-from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 
 
 def refine(start: dict[int, float], truth: dict[int, float], target: float, most: int) -> dict[int, float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, acceptance_from
 from pytest_specdec.domain.cell import Workload
@@ -20,7 +21,6 @@ from pytest_specdec.errors import EngineError, NotMeasuredError
 from pytest_specdec.estimators.steady import batch_mean, median_estimate
 from pytest_specdec.estimators.summary import acceptance_length, speeds, summarize
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.workload.schedule import closed_loop_requests
 
 PRICE = Price(usd_per_gpu_hour=1.0, kw_per_gpu=1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
@@ -15,7 +16,6 @@ from pytest_specdec.estimators.steady import PARTS, Batches, trend
 from pytest_specdec.estimators.summary import speeds
 from pytest_specdec.estimators.window import FLAT, Aim, Review, Reviewer, StopRule, is_flat, median_gap_s
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 
 PRESET = find_preset("h200-qwen3.5-397b-fp8")
 RULE = StopRule(floor_s=10.0, ceiling_s=60.0, precision=0.01)

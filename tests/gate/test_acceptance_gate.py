@@ -9,23 +9,22 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from judged_suites import judge_suite
 from measured import LATE, measured
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.acceptance import Acceptance, acceptance_from
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.acceptance.check import AcceptanceCheck
 from pytest_specdec.gate.acceptance.checks import acceptance_checks
 from pytest_specdec.gate.acceptance.context_decay import context_decay
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
-from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.results.baseline import BaselinePoint, BaselineRun, baseline_run
-from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome
 from pytest_specdec.simulator.faults.catalogue import HEALTHY_CONTROLS, find_fault
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.prompt_acceptance import acceptance_by_prompt
 
 ALPHA = 0.001
@@ -208,7 +207,7 @@ def test_the_verdict_says_that_the_loss_came_with_the_context() -> None:
     verdict = judge_suite(pairs)[pairs[1][0].cell]
     assert verdict.outcome is Outcome.REGRESSED
     (told,) = [check for check in verdict.checks if check.metric == "acceptance_over_sequences"]
-    assert told.outcome is Decided.FAIL
+    assert told.outcome is Outcome.FAIL
     assert "at 8192 tokens of input against 1024" in told.reason
 
 

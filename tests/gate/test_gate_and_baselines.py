@@ -9,15 +9,16 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_suites import judge_suite
 from measured import ENVIRONMENT, WORKLOAD, measured
 
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.rule import decide
-from pytest_specdec.gate.suite import judge_suite
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.report.run_report import verdict_lines
 from pytest_specdec.results.baseline import BaselineFile, Baselines, load_baseline, save_baseline, significant
@@ -25,7 +26,7 @@ from pytest_specdec.results.baseline_update import Acceptor, update
 from pytest_specdec.results.files import write_whole
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, is_run, load_run, run_json, save_run
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="tests")
 

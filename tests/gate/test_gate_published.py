@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from published_days import REPEATS, against_the_others, days, steps, tables
 
-from pytest_specdec.results.decision import Outcome
+from pytest_specdec.domain.outcome import Outcome
 
 RUNS, VERSIONS = days()
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
+from at_once import decide_at_once
 from gate_jobs import THROUGHPUT, ScriptedJob, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.at_once import decide_at_once
 from pytest_specdec.gate.confirm import Question, evidence_shares, levels, look_at_rows, settle, with_one_start
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,
@@ -31,7 +32,7 @@ from pytest_specdec.gate.noise import fit_noise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.terms import Terms, spent_at
-from pytest_specdec.results.decision import Decision, Evidence, Outcome, SuiteDecision
+from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
 
 THOROUGH = Terms(exhaustive=True, improvements=True)
 losses = st.dictionaries(st.sampled_from(sorted(cells(8))), st.floats(-0.25, 0.25), max_size=8)

@@ -8,12 +8,13 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from peer_rules import PEERS
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.fixed import decide_fixed, detection_of_fixed, false_alarm_of_fixed
 from pytest_specdec.gate.noise import CommonNoise, HypothesisNoise, SuiteNoise
-from pytest_specdec.gate.study.contenders import LANDED, OURS, PEERS, landed
+from pytest_specdec.gate.study.contenders import LANDED, OURS, landed
 from pytest_specdec.gate.study.job import Job, baseline_of
 from pytest_specdec.gate.study.table import CLEAN, Effect, lower_bound, render, study, upper_bound
 from pytest_specdec.gate.study.world import METRIC, REALISTIC, WORLDS, Suite, world_of

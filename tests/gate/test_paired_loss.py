@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_specdec.gate.acceptance.check import BOUNDS, LENGTH, TREND
-from pytest_specdec.gate.acceptance.loss import Bounds, Loss, holm, paired_loss, paired_trend, unpaired_loss
+from pytest_specdec.gate.acceptance.loss import Bounds, Loss, paired_loss, paired_trend, unpaired_loss
+from pytest_specdec.gate.holm import holm
 
 ALPHA = 0.01
 PROMPTS = 80

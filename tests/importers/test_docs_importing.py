@@ -9,9 +9,9 @@ import pytest
 from peer_files import DATA
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.importers.definitions import IMPORTED, MEANINGS
+from pytest_specdec.errors import NotComparableError
+from pytest_specdec.importers.definitions import IMPORTED, MEANINGS, QUANTITIES, Meaning, refuse_other_tool
 from pytest_specdec.importers.detect import load_peers
-from pytest_specdec.report.peer_report import comparable_table, meaning_table
 from pytest_specdec.report.render import Table, markdown
 
 DOCS = (Path(__file__).parents[2] / "docs" / "importing.md").read_text()
@@ -20,6 +20,27 @@ PLAIN = {
     "SGLang bench_serving": "sglang_py_result.jsonl",
     "AIPerf": "aiperf_profile_export.json",
 }
+
+
+def meaning_table() -> Table:
+    """What each tool's numbers mean."""
+    rows = [[meaning.tool, *(getattr(meaning, name) for name in QUANTITIES)] for meaning in MEANINGS]
+    headers = ("tool", *QUANTITIES.values())
+    return Table(title="what the numbers mean", headers=headers, rows=rows)
+
+
+def comparable_table() -> Table:
+    """Which results may be compared with which."""
+    rows = [[one.tool, *("yes" if _comparable(one, other) else "no" for other in MEANINGS)] for one in MEANINGS]
+    return Table(title="what may be compared", headers=("", *(meaning.tool for meaning in MEANINGS)), rows=rows)
+
+
+def _comparable(one: Meaning, other: Meaning) -> bool:
+    try:
+        refuse_other_tool(one, other)
+    except NotComparableError:
+        return False
+    return True
 
 
 def grid(table: Table) -> str:

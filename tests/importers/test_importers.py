@@ -223,7 +223,7 @@ def test_a_sweep_over_settings_of_the_server_is_no_curve(tmp_path: Path, capsys:
         write(folder / "run=0.json", sample("vllm_base_c4.json") | {"run_number": 0, "max_num_seqs": seqs})
     code, said = failure(capsys, tmp_path, tmp_path, "--gpus", "1")
     assert code == EXIT_NOT_COMPARABLE
-    assert "setting of the server differs, 'max_num_seqs=32' and 'max_num_seqs=64'" in said
+    assert "setting of the server differs, 'max_num_seqs=32' against 'max_num_seqs=64'" in said
     assert main(["compare", *(f"{tmp_path}/SERVE*={seqs}-*" for seqs in (32, 64)), "--gpus", "1"]) == 0
     assert re.search(r"settings +max_num_seqs=32 +max_num_seqs=64\n", capsys.readouterr().out)
 

@@ -129,12 +129,12 @@ def test_a_ratio_of_two_sweeps_depends_on_no_gpu_count(factor: float, gpus: int)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"meaning": AIPERF}, "tool differs, 'vllm bench serve' and 'AIPerf'"),
+        ({"meaning": AIPERF}, "tool differs, 'vllm bench serve' against 'AIPerf'"),
         ({"backend": "openai"}, "backend differs"),
         ({"token_source": "tokenizer"}, "source of the token counts differs"),
-        ({"draft_tokens": 3}, "draft tokens differs, None and 3"),
+        ({"draft_tokens": 3}, "draft tokens differs, None against 3"),
         ({"tool_version": "2"}, "version of the tool differs"),
-        ({"osl": 200}, "mean OSL differs, 100.0 and 200.0"),
+        ({"osl": 200}, "mean OSL differs, 100.0 against 200.0"),
     ],
 )
 def test_a_curve_never_mixes(changes: dict[str, Any], words: str) -> None:
@@ -149,7 +149,7 @@ def test_a_curve_never_mixes(changes: dict[str, Any], words: str) -> None:
         ({"token_source": "tokenizer"}, "source of the token counts differs"),
         ({"model": "b"}, "model differs, 'b' against 'a'"),
         ({"workload": "random"}, "workload differs"),
-        ({"osl": 120}, "output tokens per request differ, 120.0 against 100.0"),
+        ({"osl": 120}, "mean OSL differs, 120.0 against 100.0"),
         ({"meaning": AIPERF}, "vllm bench serve against AIPerf"),
     ],
 )

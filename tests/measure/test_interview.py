@@ -9,6 +9,7 @@ import pytest
 from answers import plain
 from spoken import Spoken, judged, off, questions, said
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import EngineError
 from pytest_specdec.load.response import Answer as Received
 from pytest_specdec.measure.interview import MOST_LATE
@@ -16,13 +17,12 @@ from pytest_specdec.measure.judge_answers import judge_answers
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.canaries import Group, judge_groups
 from pytest_specdec.outputs.questions import CONVERSATIONS, LONG_TEXTS, TASKS, TEXTS, TURNS, make_questions
-from pytest_specdec.outputs.verdict import OutputOutcome
 from pytest_specdec.simulator.faults.catalogue import find_fault
 from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.text import count_tokens
 from pytest_specdec.workload.tags import tag_of
 
-PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
+PASS, FAILED, INCONCLUSIVE = Outcome.PASS, Outcome.FAILED, Outcome.INCONCLUSIVE
 OWN, EARLIER, OTHER = (tag_of(0, number) for number in range(3))
 
 
@@ -87,7 +87,7 @@ class TestConversations:
         assert clean.reasons[0].startswith("conversations: repetition loop: 30 of 40 answers with MTP, 0 without")
 
     def test_a_tag_of_an_earlier_turn_is_no_other_request_s(self) -> None:
-        def judge(earlier: frozenset[str]) -> OutputOutcome:
+        def judge(earlier: frozenset[str]) -> Outcome:
             answers = [plain(f"[{OWN}] as I said under {EARLIER}")] * 40
             group = Group(candidate=answers, control=answers, tags=[OWN] * 40, earlier=[earlier] * 40)
             return judge_groups([group]).outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.answer import Answer, Token
-from pytest_specdec.outputs.canaries import CANARIES, Case, findings, judge_canaries
+from pytest_specdec.outputs.canaries import CANARIES, Case, Group, findings, judge_groups
 from pytest_specdec.outputs.repetition import loop_in
 from pytest_specdec.outputs.text_signs import non_text, switched_script
-from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.workload.tags import tag_of
 
-PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
+PASS, FAILED, INCONCLUSIVE = Outcome.PASS, Outcome.FAILED, Outcome.INCONCLUSIVE
 OWN, OTHER = tag_of(0, 1), tag_of(0, 2)
 names = st.sampled_from(sorted(CLEAN))
 slow = settings(deadline=None, max_examples=40)
@@ -28,6 +30,10 @@ slow = settings(deadline=None, max_examples=40)
 
 def seen(answer: Answer, control: Answer | None = None, tag: str = "") -> dict[str, str]:
     return {one.canary: one.quote for one in findings(Case(answer=answer, control=control or answer, tag=tag))}
+
+
+def judge_canaries(candidate: Sequence[Answer], control: Sequence[Answer], tags: Sequence[str] = ()) -> OutputVerdict:
+    return judge_groups([Group(candidate=candidate, control=control, tags=tags)])
 
 
 class TestCleanTexts:
@@ -132,6 +138,15 @@ class TestNonText:
         found = non_text(text)
         assert found is not None
         assert "decoded wrongly" in found
+
+    @pytest.mark.parametrize("text", ["an area of 45 Å² and a volume of 9 Å³", "„MENÜ“ und „CAFÉ“", "NESTLÉ® — NÃO…"])
+    def test_units_capitals_and_quotes_are_text(self, text: str) -> None:
+        assert non_text(text) is None
+
+    @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "macroman", "latin-1"])
+    def test_other_wrong_encodings_are_found(self, encoding: str) -> None:
+        found = non_text("Un café à Liège.".encode().decode(encoding))
+        assert found is not None
 
     def test_many_unassigned_characters_are_found_and_an_icon_is_not(self) -> None:
         assert non_text("Press \ue000 to go on, or \uf8ff to stop.") is None

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.answer import Answer
 from pytest_specdec.outputs.losslessness import LosslessnessLimits, judge_losslessness
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 
 LENGTH = 8
 WORDS = [f"w{i}" for i in range(LENGTH)]
@@ -24,7 +25,7 @@ OFF = answer(WORDS)
 # An answer is the reference up to a position, and then another token: a near-tie (primed) or one far behind.
 NEAR = [answer([*WORDS[:at], WORDS[at] + "'", *"xyz"]) for at in range(LENGTH)]
 HARD = [answer([*WORDS[:at], WORDS[at] + "?", *"xyz"]) for at in range(LENGTH)]
-PASS, FAILED, INCONCLUSIVE = OutputOutcome.PASS, OutputOutcome.FAILED, OutputOutcome.INCONCLUSIVE
+PASS, FAILED, INCONCLUSIVE = Outcome.PASS, Outcome.FAILED, Outcome.INCONCLUSIVE
 
 
 def judge(prompts: int, mtp: Sequence[Answer] = (), control: Sequence[Answer] = ()) -> OutputVerdict:
@@ -132,10 +133,10 @@ def outcomes(  # noqa: PLR0913 - a world is all of these
     hard_mtp: float | None = None,
     trials: int = TRIALS,
     limits: LosslessnessLimits | None = None,
-) -> dict[OutputOutcome, int]:
+) -> dict[Outcome, int]:
     """Simulate: prompts differ in how easily they diverge, at a position of their own or any."""
     rng = np.random.default_rng(11)
-    counted = dict.fromkeys(OutputOutcome, 0)
+    counted = dict.fromkeys(Outcome, 0)
     for _ in range(trials):
         ease = rng.beta(0.5, 0.5 / control - 0.5, prompts)
         sets = []

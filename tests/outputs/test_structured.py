@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.structured import (
     Cluster,
@@ -22,7 +23,6 @@ from pytest_specdec.outputs.structured import (
     judge_structured,
     why_invalid,
 )
-from pytest_specdec.outputs.verdict import OutputOutcome
 
 GOOD: dict[type[msgspec.Struct], dict[str, Any]] = {
     Person: {"name": "Ada", "age": 36, "city": "Oslo", "email": None},
@@ -88,11 +88,11 @@ def test_the_response_format_has_a_schema_on_its_own(task: JsonTask) -> None:
 
 def test_equal_rates_pass_more_invalid_answers_fail_and_few_tasks_prove_nothing() -> None:
     broken = ["{"] * 10 + VALID[10:]
-    assert judge_structured(TASKS, VALID, VALID).outcome is OutputOutcome.PASS
+    assert judge_structured(TASKS, VALID, VALID).outcome is Outcome.PASS
     verdict = judge_structured(TASKS, VALID, broken)
-    assert verdict.outcome is OutputOutcome.FAILED
+    assert verdict.outcome is Outcome.FAILED
     assert "invalid JSON: 10 of 60 with MTP, 0 without" in verdict.reasons[0]
-    assert judge_structured(TASKS, broken, VALID).outcome is not OutputOutcome.FAILED
-    assert judge_structured(TASKS[:8], VALID[:8], VALID[:8]).outcome is OutputOutcome.INCONCLUSIVE
+    assert judge_structured(TASKS, broken, VALID).outcome is not Outcome.FAILED
+    assert judge_structured(TASKS[:8], VALID[:8], VALID[:8]).outcome is Outcome.INCONCLUSIVE
     with pytest.raises(InvalidInputError, match="numbers differ"):
         judge_structured(TASKS, VALID[:1], VALID)

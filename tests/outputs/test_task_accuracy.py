@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.outputs.task_accuracy import extract, judge_accuracy, solved
 from pytest_specdec.outputs.tasks import CLOSING, Form, Task, make_tasks
-from pytest_specdec.outputs.verdict import OutputOutcome
 
 TASKS = make_tasks(0)
 RIGHT = [f"Answer: {task.answer}" for task in TASKS]
@@ -143,26 +143,26 @@ class TestReading:
 class TestVerdict:
     def test_equal_answers_pass_and_the_smallest_visible_drop_is_stated(self) -> None:
         verdict = judge_accuracy(TASKS, RIGHT, RIGHT)
-        assert verdict.outcome is OutputOutcome.PASS
+        assert verdict.outcome is Outcome.PASS
         assert 0.1 < verdict.numbers["smallest_visible"] < 0.2
         assert "unsolved tasks: 0 of 60 with MTP, 0 without" in verdict.reasons[0]
 
     def test_a_broken_engine_fails(self) -> None:
         verdict = judge_accuracy(TASKS, RIGHT, [WRONG] * 12 + RIGHT[12:])
-        assert verdict.outcome is OutputOutcome.FAILED
+        assert verdict.outcome is Outcome.FAILED
         assert verdict.numbers["wrong_mtp"] == pytest.approx(0.2)
 
     def test_improvements_never_fail(self) -> None:
-        assert judge_accuracy(TASKS, [WRONG] * 25 + RIGHT[25:], RIGHT).outcome is not OutputOutcome.FAILED
+        assert judge_accuracy(TASKS, [WRONG] * 25 + RIGHT[25:], RIGHT).outcome is not Outcome.FAILED
 
     def test_a_model_that_solves_nothing_has_nothing_to_lose(self) -> None:
         verdict = judge_accuracy(TASKS, [WRONG] * 60, [WRONG] * 60)
-        assert verdict.outcome is OutputOutcome.INCONCLUSIVE
+        assert verdict.outcome is Outcome.INCONCLUSIVE
         assert "100% even without MTP" in verdict.reasons[0]
 
     def test_few_tasks_prove_nothing(self) -> None:
         verdict = judge_accuracy(TASKS[:10], RIGHT[:10], RIGHT[:10])
-        assert verdict.outcome is OutputOutcome.INCONCLUSIVE
+        assert verdict.outcome is Outcome.INCONCLUSIVE
 
     def test_the_order_of_tasks_changes_nothing(self) -> None:
         rows = list(zip(TASKS, RIGHT, [WRONG] * 9 + RIGHT[9:], strict=True))
@@ -183,7 +183,7 @@ class TestVerdict:
             ours, theirs = (
                 [RIGHT[i] if hit else WRONG for i, hit in enumerate(rng.random(24) < accuracy)] for _ in range(2)
             )
-            failed += judge_accuracy(tasks, theirs, ours).outcome is OutputOutcome.FAILED
+            failed += judge_accuracy(tasks, theirs, ours).outcome is Outcome.FAILED
         assert failed <= stats.binom.ppf(0.999, trials, 0.01)
 
     def test_a_fall_from_95_to_75_percent_is_found(self) -> None:
@@ -193,5 +193,5 @@ class TestVerdict:
             off, mtp = (
                 [RIGHT[i] if hit else WRONG for i, hit in enumerate(rng.random(60) < share)] for share in (0.95, 0.75)
             )
-            failed += judge_accuracy(TASKS, off, mtp).outcome is OutputOutcome.FAILED
+            failed += judge_accuracy(TASKS, off, mtp).outcome is Outcome.FAILED
         assert failed > 0.6 * 200

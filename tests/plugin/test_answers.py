@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 from small_suite import Suite
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.load.target import Target
 from pytest_specdec.measure import interview as asking
 from pytest_specdec.measure import judge_answers as answers
 from pytest_specdec.measure import runner as carry_out
 from pytest_specdec.outputs.checks import Judgement, Outputs
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 
 Serve = Callable[..., str]
 SAYS = """
@@ -118,7 +119,7 @@ def interviews(monkeypatch: pytest.MonkeyPatch) -> list[Said]:
 
     def judge_answers(off: Said, mtp: Said) -> Outputs:
         failed = off[0] != 0 or off[1] != mtp[1]
-        outcome = OutputOutcome.FAILED if failed else OutputOutcome.PASS
+        outcome = Outcome.FAILED if failed else Outcome.PASS
         verdict = OutputVerdict(check="kind", outcome=outcome, reasons=(f"{off} {mtp}",), numbers={})
         one = Judgement(verdict)
         return Outputs(same_text=one, clean=one, solves_as_much=one, keeps_structure=one)
@@ -145,7 +146,7 @@ def test_suites_that_share_an_off_engine_have_its_answers_in_their_own_way_of_th
 def test_answers_that_failed_are_not_hidden_by_those_of_an_engine_with_the_same_name(
     suite: Suite, interviews: list[Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged = iter([OutputOutcome.FAILED, OutputOutcome.PASS])
+    judged = iter([Outcome.FAILED, Outcome.PASS])
 
     def judge_answers(_off: Said, _mtp: Said) -> Outputs:
         one = Judgement(OutputVerdict(check="kind", outcome=next(judged), reasons=(), numbers={}))

@@ -14,6 +14,7 @@ from measured import PRICE, measured
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, main
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.domain.price import Price, cost_usd_mtok
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.report.history_page import drawing, history_page
@@ -31,7 +32,7 @@ from pytest_specdec.results.history import (
 )
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, save_run
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CELL = measured().cell

@@ -14,7 +14,8 @@ from measured import measured
 from pytest_specdec.domain.cell import Cell, EngineSpec
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.domain.outcome import Outcome
+from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.report.mermaid import frontier_chart
 from pytest_specdec.report.pull_request import COMMENT_BYTES, headline, pull_request_page
 from pytest_specdec.report.render import Table, escaped, markdown
@@ -22,10 +23,9 @@ from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.step_summary import LIMIT_BYTES, append_step_summary
 from pytest_specdec.results.cost import Cost
 from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
-from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import RawRun, Run, compare_modes
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.results.verdict import MetricVerdict, Verdict
 from pytest_specdec.speculation.diagnosis import diagnose
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -99,16 +99,16 @@ def own_check() -> Decision:
     return Decision(
         cell="a",
         metric="acceptance by prompt",
-        outcome=Decided.FAIL,
+        outcome=Outcome.FAIL,
         evidence=Evidence.OWN,
         reason="fewer drafts are accepted on 88 of 96 prompts",
     )
 
 
 def decision() -> SuiteDecision:
-    passed = Decision(cell="a", metric="total_tok_s_gpu", outcome=Decided.PASS, evidence=Evidence.SCREEN, high=0.023)
+    passed = Decision(cell="a", metric="total_tok_s_gpu", outcome=Outcome.PASS, evidence=Evidence.SCREEN, high=0.023)
     return SuiteDecision(
-        outcome=Decided.FAIL,
+        outcome=Outcome.FAIL,
         decisions=(passed,),
         alpha=0.01,
         alpha_spent=0.01,
@@ -128,7 +128,7 @@ def passing() -> Run:
 def confirmed(verdict: Verdict) -> Verdict:
     """The same, with throughput decided by pairs."""
     by_pairs = Decision(
-        cell="a", metric="total_tok_s_gpu", outcome=Decided.FAIL, evidence=Evidence.PAIRS, loss=0.12, pairs=8
+        cell="a", metric="total_tok_s_gpu", outcome=Outcome.FAIL, evidence=Evidence.PAIRS, loss=0.12, pairs=8
     )
     first, *others = verdict.metrics
     return msgspec.structs.replace(verdict, metrics=(msgspec.structs.replace(first, decision=by_pairs), *others))
@@ -150,9 +150,7 @@ def failing() -> Run:
         verdict(found[4], Outcome.IMPROVED, change=1.2),
         verdict(found[5], Outcome.UNHEALTHY, broken),
     )
-    asked = OutputVerdict(
-        check="same text", outcome=OutputOutcome.FAILED, reasons=("9 of 220 texts part hard",), numbers={}
-    )
+    asked = OutputVerdict(check="same text", outcome=Outcome.FAILED, reasons=("9 of 220 texts part hard",), numbers={})
     old = in_environment(found[3], version="0.20.0")
     return a_run(
         found,

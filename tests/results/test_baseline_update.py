@@ -10,15 +10,15 @@ from measured import ENVIRONMENT, LATE, measured
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.naming import unique_names
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.pipeline import accept as accepting
 from pytest_specdec.results.baseline import Baselines, load_baseline
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update
 from pytest_specdec.results.decision import Decision, Evidence
-from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.merge import merge_runs, usable
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.results.verdict import MetricVerdict, Verdict
 from pytest_specdec.speculation.health import Finding
 
 BY = Acceptor(when="2026-11-24T10:00:00+00:00", who="ada")
@@ -123,7 +123,7 @@ def test_a_loss_that_nobody_has_confirmed_needs_a_reason(
     decision = Decision(
         cell="a",
         metric="total_tok_s_gpu",
-        outcome=Decided.INCONCLUSIVE,
+        outcome=Outcome.INCONCLUSIVE,
         evidence=Evidence.SCREEN,
         low=low,
         high=0.06,

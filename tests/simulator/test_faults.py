@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unseen import UNSEEN
+from virtual import VirtualRun, run_closed_loop
 
 from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, acceptance_from
 from pytest_specdec.domain.cell import Workload
@@ -27,12 +29,11 @@ from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, QUANTITIES, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, QUANTITIES, find_fault
 from pytest_specdec.simulator.faults.fault import HEALTHY, Cause, Fault, Timing
 from pytest_specdec.simulator.json_example import example
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.server import SimulatorOptions, start
-from pytest_specdec.simulator.virtual import VirtualRun, run_closed_loop
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 TINY = find_preset("tiny")

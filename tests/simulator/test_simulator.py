@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
+from closed_form import closed_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual import run_closed_loop
 from whole_stream import parse_stream
 
 from pytest_specdec.domain.acceptance import acceptance_from
@@ -22,11 +24,9 @@ from pytest_specdec.engine.vllm import Vllm
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.model import closed_form
 from pytest_specdec.simulator.presets import PRESETS, find_preset, preset_for_model
 from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.simulator.text import count_tokens, output_text
-from pytest_specdec.simulator.virtual import run_closed_loop
 
 QWEN = find_preset("h200-qwen3.5-397b-fp8")
 TINY = find_preset("tiny")

@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual import run_closed_loop
 
 from pytest_specdec.domain.acceptance import acceptance_from
 from pytest_specdec.domain.cell import Workload
@@ -14,7 +15,6 @@ from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.price import Price
 from pytest_specdec.estimators.summary import summarize
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.diagnosis import Cause, diagnose
 
 HEALTHY = {

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from virtual import run_closed_loop
+
 from pytest_specdec.domain.acceptance import acceptance_from
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.environment import Environment
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.token_check import token_truth
 from pytest_specdec.domain.traffic import RequestSample
@@ -26,10 +29,9 @@ from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms
 from pytest_specdec.gate.verdicts import verdicts
 from pytest_specdec.results.baseline import BaselinePoint, BaselineRun
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.presets import find_preset
-from pytest_specdec.simulator.virtual import run_closed_loop
 from pytest_specdec.speculation.health import find
 from pytest_specdec.speculation.signs import signs_of
 

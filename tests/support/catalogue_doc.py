@@ -18,8 +18,9 @@ import catalogue_text
 from catalogue import Caught
 from expected import SPEED, START, TEXT, TEXT_CONTROLS, Expected
 from tabulate import tabulate
+from unseen import UNSEEN
 
-from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, UNSEEN, find_fault
+from pytest_specdec.simulator.faults.catalogue import FAULTS, HEALTHY_CONTROLS, find_fault
 from pytest_specdec.simulator.faults.fault import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "regressions.md"

@@ -7,8 +7,9 @@ import re
 from catalogue import Caught
 from spoken import judged
 
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.outputs.checks import Outputs
-from pytest_specdec.outputs.verdict import OutputOutcome, OutputVerdict
+from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.simulator.faults.fault import Fault
 
 _MOST_TELLING = ("canaries", "structured output", "losslessness", "task accuracy")
@@ -23,14 +24,14 @@ def catch(fault: Fault, seed: int) -> Caught:
 
 def caught(outputs: Outputs) -> Caught:
     """Which checks fail, and what the most telling of them names."""
-    failed = {v.check: v for v in outputs.verdicts if v.outcome is OutputOutcome.FAILED}
+    failed = {v.check: v for v in outputs.verdicts if v.outcome is Outcome.FAILED}
     first = next((failed[check] for check in _MOST_TELLING if check in failed), None)
     return Caught(tuple(failed), _cause(first) if first else "", failed=bool(failed))
 
 
 def alarms(outputs: Outputs) -> list[str]:
     """Checks that do not pass."""
-    return [v.check for v in outputs.verdicts if v.outcome is not OutputOutcome.PASS]
+    return [v.check for v in outputs.verdicts if v.outcome is not Outcome.PASS]
 
 
 def _cause(verdict: OutputVerdict) -> str:

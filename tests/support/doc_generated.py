@@ -8,9 +8,10 @@ from pathlib import Path
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.report.render import escaped
 from pytest_specdec.report.run_report import verdict_lines
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict, loss_of
+from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.domain.price import Price, cost_usd_mtok
 from pytest_specdec.domain.traffic import RequestCounts
 from pytest_specdec.results.measurement import Certainty, Measurement, ServerTtft
 from pytest_specdec.results.run import Run
-from pytest_specdec.results.verdict import Outcome, Verdict
+from pytest_specdec.results.verdict import Verdict
 
 _ENGINE = EngineSpec(model="Qwen/Qwen3.5-397B-A17B-FP8", precision="fp8", parallelism="tp8ep8")
 _WORKLOAD = Workload(isl=1024, osl=1024)

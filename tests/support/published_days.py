@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from pytest_specdec.gate.at_once import decide_at_once
+from at_once import decide_at_once
+
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
 from pytest_specdec.gate.presets import oriented_log
 from pytest_specdec.importers.inferencex import load_inferencex
-from pytest_specdec.results.decision import Outcome, SuiteDecision
+from pytest_specdec.results.decision import SuiteDecision
 
 ROWS = Path(__file__).parent.parent / "data" / "inferencex" / "benchmarks.json"
 REPEATS = tuple(f"2025-12-{day}" for day in range(10, 16))

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.domain.price import Price
 from pytest_specdec.domain.traffic import RequestCounts
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
-from pytest_specdec.results.verdict import MetricVerdict, Outcome, Verdict
+from pytest_specdec.results.verdict import MetricVerdict, Verdict
 
 ENVIRONMENT = Environment(hardware="h200", engine="vllm", version="0.20.0", endpoint="http://a:8000/v1")
 PRICE = Price(usd_per_gpu_hour=1.41, kw_per_gpu=1.73, source="a list")

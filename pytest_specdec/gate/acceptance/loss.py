@@ -102,14 +102,5 @@ def loss_of(mean: float, error: float, degrees: float, bounds: Bounds) -> Loss:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of one family, adjusted so that the chance of any false one stays what it was (Holm 1979)."""
-    adjusted, most = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        most = max(most, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = most
-    return adjusted
-
-
 def _relative(logarithmic: float) -> float:
     return -math.expm1(-logarithmic)

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from pytest_specdec.gate.acceptance.check import LENGTH, POSITION, TREND, AcceptanceCheck, tested
-from pytest_specdec.gate.acceptance.loss import Floats, holm, paired_loss, paired_trend
+from pytest_specdec.gate.acceptance.loss import Floats, paired_loss, paired_trend
+from pytest_specdec.gate.holm import holm
 from pytest_specdec.speculation.prompt_acceptance import Pairs
 
 _CONTEXT_SPREAD = 1.5

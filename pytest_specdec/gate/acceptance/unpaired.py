@@ -14,7 +14,8 @@ import numpy as np
 
 from pytest_specdec.domain.acceptance import Acceptance
 from pytest_specdec.gate.acceptance.check import LENGTH, POSITION, AcceptanceCheck, CheckName, tested, untested
-from pytest_specdec.gate.acceptance.loss import holm, unpaired_loss
+from pytest_specdec.gate.acceptance.loss import unpaired_loss
+from pytest_specdec.gate.holm import holm
 
 FEWEST_SESSIONS = 3
 """Of fewer, the scatter says nothing."""

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from pytest_specdec.gate.study.contenders import LANDED, OURS, PEERS, Contender, Trial
+from pytest_specdec.gate.study.contenders import LANDED, OURS, Contender, Trial
 from pytest_specdec.gate.study.world import REALISTIC, WORLDS, Suite, World
 
 Scope = Literal["none", "one", "all"]
@@ -90,12 +90,12 @@ def study(  # noqa: PLR0913 - a study is all of these
     Args:
         suites: Of each rule, world and effect. A thousand take about a quarter of a minute with our rule.
         worlds: By name.
-        rules: By name; ours with its variants and the peers' without it.
+        rules: By name; ours with its variants without it.
         prices: For GPU-hours.
         seed: Equal seeds give equal tables.
         progress: Told of every row that is begun.
     """
-    rules = rules or {**LANDED, **PEERS}
+    rules = rules or LANDED
     prices = prices or Prices()
     plan = [
         (world, rule, effect)
