@@ -11,7 +11,7 @@ from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import CHART_GROUPS, METRICS, keys_as
 from pytest_specdec.domain.price import PRICE_BOOKS, TIERS, Price, list_price
 from pytest_specdec.domain.published import published_for
 from pytest_specdec.errors import InvalidInputError, NotMeasuredError, SpecdecError
@@ -112,6 +112,8 @@ class PageBuilder:
             title=models,
             simulated=any(curve.simulated for curve in self.curves),
             metrics=tuple(_metric(key) for key in keys),
+            x_axes=keys_as("x axis"),
+            y_axes={group: keys_as(group) for group in CHART_GROUPS},
             curves=tuple(_labelled(self.curves)),
             points=tuple(points),
             comparisons=tuple(self.comparisons),
@@ -183,7 +185,7 @@ class PageBuilder:
 
 
 _PLACE = {key: place for place, key in enumerate(METRICS)}
-_DERIVED = frozenset({"cost_usd_mtok", "cost_usd_mtok_output", "tok_s_mw", "j_tok"})
+_DERIVED = frozenset(key for key, metric in METRICS.items() if metric.needs == "price")
 """What the page computes from throughput at the price that its reader chooses."""
 _ALWAYS = _DERIVED | {"interactivity_tok_s_user", "total_tok_s_gpu"}
 """Metrics of the page's own axes, also where nothing was measured."""

@@ -127,6 +127,10 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Version, date and command of each run."""
     simulated: bool
     metrics: tuple[PageMetric, ...]
+    x_axes: tuple[str, ...]
+    """Metrics that the menu of horizontal axes offers, of those that any point has."""
+    y_axes: dict[str, tuple[str, ...]]
+    """Group of the menu of vertical axes -> metrics, likewise."""
     curves: tuple[PageCurve, ...]
     points: tuple[PagePoint, ...]
     comparisons: tuple[PageComparison, ...]

@@ -10,7 +10,7 @@ import pandas as pd
 from pytest_specdec.domain.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.facts import Facts
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import METRICS, keys_as, metrics_as
 from pytest_specdec.domain.published import published_for
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.report.comparison_table import against_published, matched_tables
@@ -21,16 +21,7 @@ from pytest_specdec.results.payoff import Gain, best_draft_tokens, gains, limit
 from pytest_specdec.results.run import Run, compare_modes, mode_title
 from pytest_specdec.results.verdict import Verdict
 
-_POINT_METRICS = {
-    "interactivity_tok_s_user": "tok/s/user",
-    "total_tok_s_gpu": "tok/s/GPU",
-    "ttft_p50_ms": "TTFT p50 ms",
-    "cost_usd_mtok": "$/M tok",
-    "acceptance_length": "accept. length",
-}
-_HEADLINE = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length")
-_OPTIONAL_METRICS = {"goodput_req_s": "goodput req/s", "measured_j_tok": "GPU J/tok"}
-"""Shown where they were measured at all."""
+_HEADLINE = keys_as("headline")
 
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
@@ -168,14 +159,16 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
     """Every measured point with what it rests on."""
     rows = []
     both_ttft = any(m.server_ttft is not None for m in measurements)
-    shown = _POINT_METRICS | {
-        key: title for key, title in _OPTIONAL_METRICS.items() if any(key in m.values for m in measurements)
-    }
+    shown = [
+        metric
+        for metric in metrics_as("point")
+        if metric.needs not in ("SLO", "GPU sensors") or any(metric.key in m.values for m in measurements)
+    ]
     for measurement in sorted(measurements, key=lambda m: m.cell):
         row = [str(measurement.cell)]
-        for key in shown:
-            estimate = measurement.values.get(key)
-            row.append("" if estimate is None else with_uncertainty(estimate, METRICS[key].digits))
+        for metric in shown:
+            estimate = measurement.values.get(metric.key)
+            row.append("" if estimate is None else with_uncertainty(estimate, metric.digits))
         counts = measurement.requests
         if both_ttft:
             row.append(_both_ttft(measurement))
@@ -187,7 +180,7 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
         title="measured points (± is the half-width of the 95 % interval within the run)",
         headers=(
             "cell",
-            *shown.values(),
+            *(metric.heading for metric in shown),
             *(["mean TTFT here / by server"] if both_ttft else []),
             *("window s", "sure to", "streams", "failed"),
         ),

@@ -11,26 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.metric import METRICS, Better
+from pytest_specdec.domain.metric import Better, metrics_as
 from pytest_specdec.report.flat import SIMULATED, series
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
-
-CHARTED = (
-    "total_tok_s_gpu",
-    "output_tok_s_gpu",
-    "interactivity_tok_s_user",
-    "acceptance_length",
-    "step_rate_s",
-    "goodput_req_s",
-    "tpot_p50_ms",
-    "ttft_p50_ms",
-    "ttft_p99_ms",
-    "e2e_p50_ms",
-    "cost_usd_mtok",
-    "measured_j_tok",
-)
-"""Metrics for github-action-benchmark, which draws a chart for each of them and each cell. Bencher gets them all."""
 
 
 class GithubRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,8 +64,8 @@ def tracker_for(name: str) -> Callable[[Run], str] | None:
 
 def _github_rows(run: Run, better: Better) -> Iterator[GithubRow]:
     for measurement in run.measurements:
-        for key in CHARTED:
-            estimate, metric = measurement.values.get(key), METRICS[key]
+        for metric in metrics_as("tracker"):
+            estimate = measurement.values.get(metric.key)
             if estimate is None or metric.better != better:
                 continue
             half = estimate.half_width

@@ -14,7 +14,7 @@ from pytest_specdec.__main__ import main
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.flat import series
-from pytest_specdec.report.trackers import CHARTED, TRACKERS, bencher, github_bigger, github_smaller, tracker_for
+from pytest_specdec.report.trackers import TRACKERS, bencher, github_bigger, github_smaller, tracker_for
 from pytest_specdec.results.run import Run, save_run
 
 SIMULATED = msgspec.structs.replace(ENVIRONMENT, hardware="simulated-h200", engine="simulated", simulated="tiny")
@@ -95,10 +95,6 @@ def test_unlike_workloads_share_no_series_and_versions_of_the_engine_do() -> Non
     assert len(names) == 6
     newer = msgspec.structs.replace(ENVIRONMENT, version="0.21.0")
     assert series(measured(4, environment=newer)) == series(usual)
-
-
-def test_every_charted_metric_exists_and_has_a_direction() -> None:
-    assert all(METRICS[key].better is not None for key in CHARTED)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,6 @@ const COLOURS = 8;
 const SHAPE_NAMES = ["circle", "triangle", "square", "star"];
 const STEP_PX = 6;
 
-const X_AXES = [X, "ttft_p50_ms", "ttft_p90_ms", "ttft_p99_ms", "e2e_p50_ms", "e2e_p90_ms", "tpot_p50_ms", "concurrency"];
-const Y_AXES = {
-  Throughput: [Y, "output_tok_s_gpu", "input_tok_s_gpu", "goodput_req_s"],
-  Cost: ["cost_usd_mtok", "cost_usd_mtok_output"],
-  "Power and energy": ["tok_s_mw", "j_tok", "measured_j_tok"],
-  Speculation: ["acceptance_length", "acceptance_rate", "step_time_ms"],
-  Latency: ["ttft_p50_ms", "ttft_p99_ms", "e2e_p50_ms", "tpot_p50_ms", "itl_p99_ms"],
-};
-
 // Curves know their points; a point's values are by key of its metric.
 function modelOf(doc) {
   const metrics = Object.fromEntries(doc.metrics.map((metric) => [metric.key, metric]));

@@ -123,8 +123,8 @@ function fillMenus() {
   }
   const anyPoint = (key) => DERIVED[key] || key === "concurrency" || model.doc.points.some((p) => p.values[model.doc.metrics.findIndex((m) => m.key === key)]);
   const entry = (key) => [key, axisTitle(model.metrics[key])];
-  options(byId("x"), X_AXES.filter((key) => model.metrics[key] && anyPoint(key)).map(entry), state.x);
-  const groups = Object.entries(Y_AXES).map(([name, keys]) => {
+  options(byId("x"), [...model.doc.x_axes, "concurrency"].filter((key) => model.metrics[key] && anyPoint(key)).map(entry), state.x);
+  const groups = Object.entries(model.doc.y_axes).map(([name, keys]) => {
     const found = keys.filter((key) => model.metrics[key] && anyPoint(key));
     return found.length ? make("optgroup", { label: name }, ...found.map((key) => make("option", { value: key }, axisTitle(model.metrics[key])))) : null;
   });
