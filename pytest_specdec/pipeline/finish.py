@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.pipeline.accept import accept, stored_reach
-from pytest_specdec.report.export import frame_csv
-from pytest_specdec.report.pull_request import pull_request_page
+from pytest_specdec.report.formats import Session, format_of
+from pytest_specdec.report.pull_request import of_run
 from pytest_specdec.report.render import screen_width, terminal
-from pytest_specdec.report.run_report import point_frame
 from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
-from pytest_specdec.report.trackers import tracker_for
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.run import Run, run_json
 
 if TYPE_CHECKING:
     from pytest_specdec.pipeline.invocation import SpecdecSession
@@ -71,24 +67,11 @@ def _write_reports(session: SpecdecSession, failed_tests: int) -> None:
     run = session.run()
     summary = os.environ.get(VARIABLE)
     stored = any(text.startswith(_WRITTEN) for text, _ in session.ending)
-    page = partial(pull_request_page, run, session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
+    told = Session(levels=session.settings.levels or None, failed_tests=failed_tests, accepted=stored)
     if summary:
-        session.ending.append((append_step_summary(page(), Path(summary)), {}))
+        session.ending.append((append_step_summary(of_run(run, told), Path(summary)), {}))
     for path in session.settings.reports:
-        tracker = tracker_for(path.name)
-        levels = session.settings.levels
-        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
+        form = format_of(path.name)
+        assert form is not None, "unreachable because the option takes known endings only"
+        write_whole(path, form.of_run(run, told))
         session.ending.append((f"report written: {path}", {}))
-
-
-def _rendered(run: Run, suffix: str, levels: tuple[float, ...], pull_request: Callable[[], str]) -> str:
-    if suffix == ".json":
-        return run_json(run)
-    if suffix == ".csv":
-        return frame_csv(point_frame(run.measurements))
-    if suffix == ".html":
-        # Only who asks for the page pays for it.
-        from pytest_specdec.report.html import page  # noqa: PLC0415
-
-        return page(run, levels or None)
-    return pull_request()

@@ -23,6 +23,7 @@ from pytest_specdec.pipeline.option_values import (
     slo,
     window,
 )
+from pytest_specdec.report.formats import FORMATS
 from pytest_specdec.suite.axes import AXES, TIERS
 
 LAUNCHERS = ("vllm", "sglang", "trtllm")
@@ -232,9 +233,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=[],
         type=report,
         metavar="FILE",
-        help="Write a report; the format follows the name: .html (a page that opens offline), .md, .json (the whole "
-        "run), .csv, and for trackers .bmf.json (Bencher), .bigger.json and .smaller.json (github-action-benchmark). "
-        "Repeat for several.",
+        help="Write a report; the format follows the name: "
+        + ", ".join(f"{one.suffix} ({one.about})" for one in FORMATS)
+        + ". Repeat for several.",
     )
     option(
         "--specdec-inconclusive",

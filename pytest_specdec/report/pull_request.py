@@ -14,8 +14,9 @@ from pytest_specdec.domain.comparison import Comparison, Level
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.outputs.verdict import OutputOutcome
+from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.mermaid import frontier_chart
-from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
+from pytest_specdec.report.render import Table, escaped, markdown, markdown_page, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
 from pytest_specdec.results.decision import Outcome as Decided
 from pytest_specdec.results.measurement import Measurement
@@ -65,6 +66,18 @@ def pull_request_page(
     if remarks:
         rest.append(_details("remarks", "\n".join(f"- {escaped(remark)}" for remark in remarks)))
     return _fitting([part for part in parts if part], [part for part in rest if part])
+
+
+def of_run(run: Run, session: Session) -> str:
+    """The page of a pytest session."""
+    return pull_request_page(run, session.levels, failed_tests=session.failed_tests, accepted=session.accepted)
+
+
+def of_compared(compared: Compared) -> str:
+    """The page of one run; of anything else all tables and remarks."""
+    if compared.run is not None and compared.before is None:
+        return pull_request_page(compared.run, compared.levels)
+    return markdown_page(compared.tables, compared.remarks)
 
 
 def headline(run: Run, failed_tests: int = 0, *, accepted: bool = False) -> str:

@@ -67,6 +67,11 @@ def markdown(table: Table) -> str:
     return "\n".join([f"### {escaped(table.title)}", "", _grid(table, "github"), *([""] if lines else []), *lines, ""])
 
 
+def markdown_page(tables: Sequence[Table], remarks: Sequence[str]) -> str:
+    """All tables, then the remarks that belong to none of them."""
+    return "\n".join([*(markdown(table) for table in tables), *(f"- {remark}" for remark in remarks)]).rstrip() + "\n"
+
+
 def with_uncertainty(estimate: Estimate, digits: int) -> str:
     """`457.7 ± 3.1`, or the value alone when its uncertainty is unknown."""
     if estimate.half_width is None:

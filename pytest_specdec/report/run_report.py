@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-import pandas as pd
-
 from pytest_specdec.domain.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.facts import Facts
@@ -217,47 +214,3 @@ def _not_measured(run: Run) -> list[str]:
     for cell, reason in run.not_measured.items():
         cells.setdefault(reason, []).append(cell)
     return [f"not measured: {', '.join(names)}: {reason}" for reason, names in cells.items()]
-
-
-_BESIDE = {
-    "client": ("clock", "arrival_lag_p99_ms", "send_lag_p99_ms", "lost_load", "loop_lag_p99_ms", "cpu_share"),
-    "gpu": ("source", "mean_power_w", "sm_clock_mean_mhz", "temperature_max_c", "energy_j"),
-}
-"""Columns of the client's health and of the GPUs' sensors."""
-
-
-def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """Tidy rows, one per measured point, every metric with its half-width; a missing number stays empty."""
-    rows = []
-    for measurement in sorted(measurements, key=lambda m: m.cell):
-        engine, workload = measurement.cell.engine, measurement.cell.workload
-        row: dict[str, object] = {
-            "model": engine.model,
-            "precision": engine.precision,
-            "parallelism": engine.parallelism,
-            "mtp": engine.mtp,
-            "sequence": workload.sequence,
-            "concurrency": measurement.cell.concurrency,
-            "hardware": measurement.environment.hardware,
-            "engine": measurement.environment.engine,
-            "version": measurement.environment.version,
-            "simulated": bool(measurement.environment.simulated),
-            "measured_at": measurement.measured_at,
-            "window_s": measurement.window_s,
-            "requests_finished": measurement.requests.finished,
-            "requests_failed": measurement.requests.failed,
-            "rate_req_s": measurement.cell.rate or None,
-            "slo": measurement.slo,
-            "precision_reached": measurement.certainty.reached if measurement.certainty else None,
-            "client_limited": measurement.client_limited,
-        }
-        for prefix, record in (("client", measurement.client), ("gpu", measurement.gpu)):
-            found = {} if record is None else msgspec.structs.asdict(record)
-            row |= {f"{prefix}_{key}": found.get(key) for key in _BESIDE[prefix]}
-        for key in METRICS:
-            estimate = measurement.values.get(key)
-            row[key] = None if estimate is None else estimate.value
-            row[f"{key}_half_width"] = None if estimate is None else estimate.half_width
-        row["notes"] = "; ".join(measurement.notes)
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -12,8 +12,7 @@ import pytest
 from golden_run import golden_run
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.report.export import markdown_page
-from pytest_specdec.report.render import terminal
+from pytest_specdec.report.render import markdown_page, terminal
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.trackers import bencher, github_bigger
 from pytest_specdec.results.run import save_run
