@@ -106,9 +106,6 @@ class Metric:
         return change if self.better == "lower" else -change
 
 
-BASE_MARGIN = 0.05
-"""Margin of throughput: what the assumed noise is stated for."""
-
 _E2E = (
     "over whole requests of last token's arrival - request start; missing where fewer than five ended in the window, "
     "or it is shorter than the slowest of them or of those under way"
@@ -145,7 +142,7 @@ _TABLE = (
         formula="(input + output tokens) / window / GPUs; a request's input is credited pro rata with its output",
         column="tok/s/GPU",
         roles={"headline": 1, "verdict": 1, "point": 2, "tracker": 1, "Throughput": 1},
-        gate=Limits(margin=BASE_MARGIN, tolerance=0.01, speed=True, place=1),
+        gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=1),
     ),
     Metric(
         key="output_tok_s_gpu",
@@ -174,7 +171,7 @@ _TABLE = (
         formula="1 / median TPOT",
         column="tok/s/user",
         roles={"headline": 2, "verdict": 2, "point": 1, "tracker": 3, "x axis": 1},
-        gate=Limits(margin=BASE_MARGIN, tolerance=0.01, speed=True, place=2),
+        gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=2),
     ),
     Metric(
         key="tpot_p50_ms",
@@ -317,7 +314,7 @@ _TABLE = (
         digits=1,
         formula="output tokens / window / acceptance length, summed over sequences",
         roles={"tracker": 5},
-        gate=Limits(margin=BASE_MARGIN, tolerance=0.01, speed=True, place=3),
+        gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=3),
     ),
     Metric(
         key="step_time_ms",
@@ -341,12 +338,6 @@ _TABLE = (
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in _TABLE}
 """Every metric by its key, in the order in which reports show them."""
-LIMITS: dict[str, Limits] = {
-    metric.key: metric.gate
-    for metric in sorted(METRICS.values(), key=lambda metric: metric.gate.place if metric.gate else 0)
-    if metric.gate is not None
-}
-"""What is gated. TPOT is gated as interactivity, its inverse; cost follows from throughput and is not tested twice."""
 
 
 def metrics_as(role: Role) -> tuple[Metric, ...]:

@@ -174,8 +174,7 @@ class Surfaces:
         if self._html is not None and self.session.plan is not None:
             header = list(self._html.table_header)
             header[_AFTER:_AFTER] = [
-                f'<th class="sortable" data-column-type="{name}">{title}</th>'
-                for name, (title, _) in _columns().items()
+                f'<th class="sortable" data-column-type="{name}">{title}</th>' for name, (title, _) in columns().items()
             ]
             self._html.table_header = header
 
@@ -188,7 +187,7 @@ class Surfaces:
 
         found = dict(getattr(report, "user_properties", ()))
         cells[_AFTER:_AFTER] = [
-            f'<td class="col-{name}">{escape(_shown(found, key))}</td>' for name, (_, key) in _columns().items()
+            f'<td class="col-{name}">{escape(_shown(found, key))}</td>' for name, (_, key) in columns().items()
         ]
 
     @pytest.hookimpl(optionalhook=True)
@@ -211,7 +210,7 @@ class Surfaces:
             )
 
 
-def _columns() -> dict[str, tuple[str, str]]:
+def columns() -> dict[str, tuple[str, str]]:
     """Columns of pytest-html: name for sorting -> heading, property."""
     from pytest_specdec.domain.metric import metrics_as
 

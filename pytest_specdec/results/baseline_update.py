@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model
-from pytest_specdec.domain.metric import LIMITS, metrics_as
+from pytest_specdec.domain.metric import METRICS, metrics_as
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.results.baseline import (
     Accepted,
@@ -149,9 +149,11 @@ def _luck_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequen
 def _looks_lost(verdict: Verdict) -> bool:
     """Whether an undecided metric has lost more than its tolerance: noise alone may be stored, and says nothing."""
     return any(
-        decision.low is not None and decision.low > LIMITS[metric.metric].tolerance and not decision.advisory
+        decision.low is not None and decision.low > limits.tolerance and not decision.advisory
         for metric in verdict.metrics
-        if metric.outcome is Outcome.INCONCLUSIVE and (decision := metric.decision) is not None
+        if metric.outcome is Outcome.INCONCLUSIVE
+        and (decision := metric.decision) is not None
+        and (limits := METRICS[metric.metric].gate) is not None
     )
 
 
