@@ -32,7 +32,7 @@ x axis: offered as horizontal axis of the page.
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate promises of a metric, as fractions of the baseline.
+    """Limits of a gated metric, as fractions of the baseline.
 
     Two limits, not one: with a single threshold a loss of exactly that size is never decided.
     """

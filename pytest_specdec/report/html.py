@@ -52,7 +52,7 @@ def comparisons_page(
 
 def render_page(document: PageDocument) -> str:
     """Put the document into the page."""
-    # Only who asks for a page pays for the template engine.
+    # Imported here: only a page needs the template engine.
     import jinja2  # noqa: PLC0415
 
     script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, _SCRIPTS)) + "\n})();\n"

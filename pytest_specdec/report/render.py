@@ -38,9 +38,9 @@ class Table:
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str] = ()
-    """What the table says, in words."""
+    """Findings, in words."""
     notes: Sequence[str] = ()
-    """What a reader must know to trust it."""
+    """Caveats."""
     starts: Sequence[int] = ()
     """Columns that begin a group which a narrow terminal must not cut; empty where every column may."""
 
@@ -79,6 +79,11 @@ def with_uncertainty(estimate: Estimate, digits: int) -> str:
     return f"{estimate.value:.{digits}f} ± {estimate.half_width:.{digits}f}"
 
 
+def plural(number: int, thing: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _filled(table: Table) -> list[list[str]]:
     return [[*row, *[""] * (len(table.headers) - len(row))] for row in table.rows]
 
@@ -92,6 +97,6 @@ def _grid(table: Table, style: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text from a server or a file opens no tag, ends no table cell, loads no image and calls nobody in Markdown."""
+    """Escape foreign text: in Markdown it opens no tag, ends no table cell, loads no image and mentions no user."""
     text = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace("@", "@&#8203;")
     return re.sub(r"([|`\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""A run -> its tables: MTP against Off, beside what was published, verdicts, points."""
+"""A run -> its tables: MTP against Off, beside published values, verdicts, points."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
         tables.append(point_table(run.measurements))
     remarks += run_remarks(run)
     if run.cost is not None:
-        remarks.append(f"it took {run.cost.words()}{' (what real GPUs would have cost)' if run.simulated else ''}")
+        remarks.append(f"cost of the run: {run.cost.words()}{' (at the price of real GPUs)' if run.simulated else ''}")
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -60,13 +60,13 @@ def mode_tables(
 
 
 def wanted_levels(comparison: Comparison, levels: Sequence[float] | None) -> Sequence[float] | None:
-    """Levels to read a comparison at: those that were asked for, else the published table's, else None."""
+    """Interactivity levels of a comparison: the given ones, else those of the published table, else None."""
     published = published_for(comparison.candidate.identity)
     return levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
 
 
 def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) -> Table:
-    """One row per cell with its headline metrics and what is not well; below, what the gate says of the suite."""
+    """One row per cell with its headline metrics and problems; below, the sentences of the gate on the suite."""
     rows = []
     for verdict in verdicts:
         changes = [
@@ -84,7 +84,7 @@ def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) ->
 
 
 def paying_tables(measurements: Iterable[Measurement]) -> list[Table]:
-    """Where MTP pays, at matched concurrency: one table per model and workload."""
+    """Gain by MTP over Off at matched concurrency, one table per model and workload."""
     curves = gains(measurements)
     groups: dict[tuple[EngineSpec, Workload], list[list[Gain]]] = {}
     for (engine, workload), points in curves.items():
@@ -118,13 +118,13 @@ def _paying_table(engine: EngineSpec, workload: Workload, curves: Sequence[Seque
 
 
 def output_table(outputs: Mapping[str, Sequence[OutputVerdict]]) -> Table:
-    """What the answers came to, with the reason that decided."""
+    """Verdicts of the output checks, each with its deciding reason."""
     rows = [
         [subject, verdict.check, verdict.outcome.value, verdict.reasons[0] if verdict.reasons else ""]
         for subject, verdicts in outputs.items()
         for verdict in verdicts
     ]
-    return Table(title="what MTP says against Off", headers=("engine", "check", "verdict", "why"), rows=rows)
+    return Table(title="outputs of MTP against Off", headers=("engine", "check", "verdict", "why"), rows=rows)
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
@@ -137,8 +137,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     lines = [f"{summary}: {len(bad)} of {len(gated)} gated metrics{f'; {verdict.reason}' if verdict.reason else ''}"]
     for metric in verdict.metrics:
         info = METRICS[metric.metric]
-        limit = "not gated" if metric.tolerance is None else f"may lose {metric.tolerance:.0%}"
-        limit += f"; {metric.pairs} pairs of old and new" if metric.pairs else ""
+        limit = "not gated" if metric.tolerance is None else f"margin {metric.tolerance:.0%}"
+        limit += f"; {metric.pairs} pairs" if metric.pairs else ""
         change = metric.measured.value / metric.baseline.value - 1
         half = metric.loss.half_width
         spread = "" if half is None else f" ± {half:.1%}"
@@ -153,7 +153,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 
 def point_table(measurements: Sequence[Measurement]) -> Table:
-    """Every measured point with what it rests on."""
+    """Every measured point with its window and its requests."""
     rows = []
     both_ttft = any(m.server_ttft is not None for m in measurements)
     shown = [
@@ -179,7 +179,7 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
             "cell",
             *(metric.heading for metric in shown),
             *(["mean TTFT here / by server"] if both_ttft else []),
-            *("window s", "sure to", "streams", "failed"),
+            *("window s", "95 % CI", "streams", "failed"),
         ),
         rows=rows,
         notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
@@ -192,7 +192,7 @@ def _both_ttft(measurement: Measurement) -> str:
 
 
 def run_remarks(run: Run) -> list[str]:
-    """What is missing from a run, and why; what was tried more than once."""
+    """Cells that were not measured and the reasons, reruns, and unknown facts."""
     return _not_measured(run) + _reruns(run) + _unknown_facts(run)
 
 
@@ -202,10 +202,12 @@ def _reruns(run: Run) -> list[str]:
 
 
 def _unknown_facts(run: Run) -> list[str]:
-    """What nobody knows of the real engines of a run; a simulated one has no such facts."""
+    """Facts that no server stated and no user declared; a simulated engine has none."""
     real = [m.environment.facts for m in run.measurements if not m.environment.simulated]
     unknown = [name for name in Facts.__struct_fields__ if any(name not in facts for facts in real)]
-    return [f"not known of the engines (declare it with --specdec-facts): {', '.join(unknown)}"] if unknown else []
+    return (
+        [f"unknown facts of the engines (declare them with --specdec-facts): {', '.join(unknown)}"] if unknown else []
+    )
 
 
 def _not_measured(run: Run) -> list[str]:

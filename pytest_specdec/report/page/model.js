@@ -1,4 +1,4 @@
-// The document of the page -> curves with points and frontiers, what a reader has chosen -> the chart's description.
+// The document of the page -> curves with points and frontiers; the reader's selection -> the chart's description.
 
 const COLOURS = 8;
 const SHAPE_NAMES = ["circle", "triangle", "square", "star"];
@@ -33,7 +33,7 @@ function modelOf(doc) {
   return { doc, metrics, curves, comparisons: doc.comparisons.map((c, number) => ({ ...c, number })) };
 }
 
-// What two runs share of a curve; it has one colour in both.
+// A curve's identity across two runs: it has one colour in both.
 const familyOf = (curve) =>
   [curve.model, curve.precision, curve.sequence, curve.hardware, curve.parallelism, curve.mode].join("|");
 
@@ -44,7 +44,7 @@ function priceOf(model, state, curve) {
   return model.doc.prices[state.price]?.[curve.hardware] ?? null;
 }
 
-// In the menus' choice, whether or not the legend has it switched off.
+// Selected by the menus; the legend may still hide it.
 function chosen(state, curve) {
   return (
     ["model", "sequence", "precision"].every((field) => state[field] === "" || state[field] === curve[field]) &&

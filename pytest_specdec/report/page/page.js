@@ -1,4 +1,4 @@
-// What the reader does -> state -> what is shown.
+// Input of the reader -> state -> display.
 
 const model = modelOf(JSON.parse(byId("data").textContent));
 const state = {
@@ -87,7 +87,7 @@ function refreshComparison() {
   const box = byId("comparison");
   const comparison = model.comparisons[state.comparison];
   if (!comparison) {
-    box.replaceChildren(make("p", { class: "hint" }, "Nothing that is shown can be compared: MTP and Off, or two runs, of one model, sequence and precision."));
+    box.replaceChildren(make("p", { class: "hint" }, "Nothing to compare among the curves shown: it takes MTP and Off, or two runs, of one model, sequence and precision."));
     return;
   }
   const onLevels = (change) => {
@@ -112,7 +112,7 @@ function options(select, entries, chosenValue) {
 function fillMenus() {
   for (const field of ["model", "sequence", "precision"]) {
     const values = [...new Set(model.curves.map((curve) => curve[field]))];
-    // Unlike things are not on one chart unless the reader wants them there.
+    // Different models and sequences share a chart only when the reader selects "all".
     state[field] = values.length === 1 || field !== "precision" ? (values[0] ?? "") : "";
     options(byId(field), [...(values.length > 1 ? [["", "all"]] : []), ...values.map((v) => [v, v || "unknown"])], state[field]);
     byId(field).disabled = values.length < 2;
