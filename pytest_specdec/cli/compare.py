@@ -10,6 +10,7 @@ from pytest_specdec.cli.output import add_outputs, emit
 from pytest_specdec.cli.verb import Verb
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.pipeline.option_values import count, positive
+from pytest_specdec.report.formats import FORMATS, Compared
 
 if TYPE_CHECKING:
     from pytest_specdec.domain.price import Price
@@ -62,7 +63,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the engine, for load generators' results")
     parser.add_argument("--gpu-hour-usd", type=positive, metavar="USD", help="price per GPU-hour (with --gpu-kw)")
     parser.add_argument("--gpu-kw", type=positive, metavar="KW", help="all-in kW per GPU (with --gpu-hour-usd)")
-    add_outputs(parser)
+    add_outputs(parser, [one for one in FORMATS if one.compared])
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -87,19 +88,17 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _compare_runs(options: argparse.Namespace) -> None:
-    from pytest_specdec.report.html import page
     from pytest_specdec.report.two_runs import compare_runs
     from pytest_specdec.results.run import load_run
 
     old, new = (load_run(path) for path in options.files)
-    emit(options, *compare_runs(old, new, options.at), page=lambda: page(new, options.at, old))
+    emit(options, Compared(*compare_runs(old, new, options.at), options.at, new, old))
 
 
 def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) -> None:
     from pytest_specdec.importers.curves import compare_peers, join
     from pytest_specdec.importers.definitions import refuse_other_tool
     from pytest_specdec.importers.detect import load_peers
-    from pytest_specdec.report.html import comparisons_page
     from pytest_specdec.report.peer_report import peer_report
 
     if len(options.files) != 2:
@@ -113,21 +112,22 @@ def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) 
     sides = [load_peers(path) if meaning is None else [] for path, meaning in zip(options.files, meanings, strict=True)]
     refuse_other_tool(*(meaning or side[0].meaning for meaning, side in zip(meanings, sides, strict=True)))
     old, new = (join(side, options.gpus) for side in sides)
-    comparisons, tables, remarks = peer_report(compare_peers(old, new, _price(options)), old, new, options.at)
-    emit(options, comparisons, tables, remarks, page=lambda: comparisons_page(comparisons, options.at, remarks))
+    emit(
+        options,
+        Compared(*peer_report(compare_peers(old, new, _price(options)), old, new, options.at), options.at),
+    )
 
 
 def _compare_published(options: argparse.Namespace) -> None:
     from pytest_specdec.importers.inferencex import load_inferencex
     from pytest_specdec.importers.selection import published_comparisons
     from pytest_specdec.report.comparison_table import comparison_table
-    from pytest_specdec.report.html import comparisons_page
 
     points: list[PublishedPoint] = [point for path in options.files for point in load_inferencex(path)]
     comparisons, one_sided = published_comparisons(points, _selection(options), _price(options))
     tables = [comparison_table(comparison, options.at) for comparison in comparisons]
     remarks = [f"not compared: {reason}" for reason in one_sided]
-    emit(options, comparisons, tables, remarks, page=lambda: comparisons_page(comparisons, options.at, remarks))
+    emit(options, Compared(comparisons, tables, remarks, options.at))
 
 
 def _selection(options: argparse.Namespace) -> Selection:

@@ -1,40 +1,29 @@
-"""Tables of a verb: printed, and written to files."""
+"""Output shared by the verbs of `specdec`: tables on the terminal, and files in every format."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pytest_specdec.domain.comparison import Comparison
-    from pytest_specdec.report.render import Table
+from pytest_specdec.report.formats import FORMATS, Compared, Format
 
 
-def add_outputs(parser: argparse.ArgumentParser) -> None:
-    """Add the options that write tables to files."""
-    for suffix, what in (("html", "a page that opens offline"), ("md", "Markdown"), ("csv", "CSV"), ("json", "JSON")):
-        parser.add_argument(f"--{suffix}", type=Path, metavar="FILE", help=f"also write {what}")
+def add_outputs(parser: argparse.ArgumentParser, formats: Iterable[Format]) -> None:
+    """Add an option per format that writes a file."""
+    for one in formats:
+        parser.add_argument(f"--{one.name}", type=Path, metavar="FILE", help=f"also write {one.about}")
 
 
-def emit(
-    options: argparse.Namespace,
-    comparisons: list[Comparison],
-    tables: list[Table],
-    remarks: list[str],
-    page: Callable[[], str],
-) -> None:
-    """Print tables and remarks, and write the files that the options name; `page` makes the HTML page."""
-    from pytest_specdec.report.export import write_outputs
+def emit(options: argparse.Namespace, compared: Compared) -> None:
+    """Print tables and remarks, and write the files that the options name."""
     from pytest_specdec.report.render import screen_width, terminal
     from pytest_specdec.results.files import write_whole
 
     width = screen_width()
-    print("\n\n".join([*(terminal(table, width) for table in tables), *remarks]))
-    outputs = {suffix: path for suffix in ("md", "csv", "json") if (path := getattr(options, suffix)) is not None}
-    for path in write_outputs(outputs, comparisons, tables, remarks, options.at):
-        print(f"wrote {path}")
-    if options.html is not None:
-        write_whole(options.html, page())
-        print(f"wrote {options.html}")
+    print("\n\n".join([*(terminal(table, width) for table in compared.tables), *compared.remarks]))
+    for one in FORMATS:
+        path: Path | None = getattr(options, one.name, None)
+        if path is not None:
+            write_whole(path, one.of_compared(compared))
+            print(f"wrote {path}")

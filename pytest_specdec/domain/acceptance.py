@@ -59,7 +59,7 @@ class SpecCounters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many draft tokens were accepted, always together with K and where the numbers come from."""
+    """Acceptance of draft tokens, always together with K and the source of the counters."""
 
     length: float
     """AL = 1 + A/S, tokens per verify step, the bonus token included."""
@@ -71,7 +71,7 @@ class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """K, as the engine counts positions."""
     steps: float
     source: Source = "counters"
-    """Where the numbers come from, see `Source`."""
+    """Source of the counters, see `Source`."""
 
 
 def counters_of_histogram(histogram: Sequence[int], draft_tokens: int) -> SpecCounters:

@@ -1,14 +1,14 @@
-"""Did the client keep up? What it knows of itself, and when its numbers are its own rather than the server's."""
+"""Health of the client, and the bounds beyond which its measurements show the client instead of the server."""
 
 from __future__ import annotations
 
 import msgspec
 
 MOST_LOST_LOAD = 0.01
-"""Share of the load that late sends may take away."""
+"""Share of the load that may be lost to late sends."""
 MOST_LAG_MS = 50.0
-"""How late (99th percentile) this process may look at what has come: a reader so slow holds the server back, and what
-merges into one read meanwhile has the arrival of its last part.
+"""Delay (99th percentile) from the arrival of data to its read: a slower reader holds the server back, and chunks that
+merge into one read get the arrival time of the last one.
 """
 MOST_BLUR_MS = 20.0
 """The same where arrivals are stamped by this process itself: the lag is in every latency then."""
@@ -19,20 +19,20 @@ MOST_CPU_WAIT_SHARE = 0.15
 
 
 class ClientHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the client did during the window; None where the operating system does not tell."""
+    """State of the client during the window; None where the operating system does not provide it."""
 
     clock: str
     """`kernel`: arrivals are stamped by the kernel; `process`: by this process (TLS, or no such stamps)."""
     arrival_lag_p99_ms: float | None
-    """How long what had arrived waited for this process, by the kernel's stamps."""
+    """Delay from arrival to read, by the kernel's time stamps."""
     arrival_lag_max_ms: float | None
     send_lag_p99_ms: float
-    """How late requests were sent: after the answer before them had ended, or after their time had come."""
+    """Delay of sends, after the end of the previous answer or after the scheduled time."""
     send_lag_max_ms: float
     lost_load: float
-    """Share of the asked load that late sends took away."""
+    """Share of the requested load lost to late sends."""
     loop_lag_p99_ms: float
-    """How late a ticker of the event loop was."""
+    """Delay of a periodic timer of the event loop."""
     loop_lag_max_ms: float
     cpu_share: float
     """Own CPU seconds per second."""
@@ -41,12 +41,12 @@ class ClientHealth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def client_limited(health: ClientHealth) -> str:
-    """Say by what the client, and not the server, was the limit; empty when it kept up."""
+    """Name the limits that the client hit; empty when it kept up."""
     reasons = []
     if health.lost_load > MOST_LOST_LOAD:
-        reasons.append(f"late sends took {health.lost_load:.1%} of the load away")
+        reasons.append(f"late sends lost {health.lost_load:.1%} of the load")
     if health.arrival_lag_p99_ms is not None and health.arrival_lag_p99_ms > MOST_LAG_MS:
-        reasons.append(f"what had arrived waited {health.arrival_lag_p99_ms:.0f} ms (p99) to be read")
+        reasons.append(f"received data waited {health.arrival_lag_p99_ms:.0f} ms (p99) to be read")
     elif health.arrival_lag_p99_ms is None and health.loop_lag_p99_ms > MOST_BLUR_MS:
         reasons.append(f"arrivals are stamped up to {health.loop_lag_p99_ms:.0f} ms (p99) late")
     elif health.loop_lag_p99_ms > MOST_LAG_MS:

@@ -30,7 +30,7 @@ class Level:
     candidate: Reading
     reference: Reading
     names: tuple[str, str]
-    """How to call candidate and reference, such as MTP 3 and Off."""
+    """Names of candidate and reference, such as MTP 3 and Off."""
     price: Price | None
 
     @property
@@ -58,7 +58,7 @@ class Level:
 
     @property
     def wide(self) -> bool:
-        """Whether one side was interpolated across a missing point."""
+        """True if one side was interpolated across a missing point."""
         return self.candidate.bracket.wide or self.reference.bracket.wide
 
     def cost(self, side: Reading) -> Estimate | None:
@@ -70,7 +70,7 @@ class Level:
         return None if self.price is None else tok_s_mw(self.price, side.throughput)
 
     def sentence(self) -> str:
-        """Say who wins by how much: ratio and saving, each for what it is."""
+        """State the winner and its advantage, as ratio and as saving."""
         candidate, reference = self.names
         where = f"{self.level:g} tok/s/user" if self.matched_by == "interactivity" else f"concurrency {self.level:g}"
         ratio = self.throughput_ratio
@@ -89,7 +89,7 @@ class Level:
 
 
 class Comparison:
-    """Two curves that may be compared, and how."""
+    """Two comparable curves, with the price and the cautions of their comparison."""
 
     def __init__(
         self,

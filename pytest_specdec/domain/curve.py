@@ -39,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveIdentity:
-    """What the points of one curve share; an empty string is unknown and conflicts with nothing."""
+    """Fields shared by the points of one curve; an empty string is unknown and conflicts with nothing."""
 
     model: str = ""
     hardware: str = ""
@@ -49,7 +49,7 @@ class CurveIdentity:
     engine: str = ""
     version: str = ""
     mode: str = ""
-    """`off`, `mtpK`, or `mtp` when the source does not tell K."""
+    """`off`, `mtpK`, or `mtp` when the source does not state K."""
     workload: str = ""
     """Regime and version of the workload, in words."""
     date: str = ""
@@ -82,7 +82,7 @@ class Bracket:
 
     @property
     def measured(self) -> bool:
-        """Whether the value is a measured point's own."""
+        """True if the value is that of a measured point."""
         return self.lower is self.upper
 
     @property
@@ -93,7 +93,7 @@ class Bracket:
 
     @property
     def wide(self) -> bool:
-        """Whether a point is missing in between by the usual doubling grid."""
+        """True if the usual doubling grid has a point in between that is missing."""
         return self.factor > WIDE_BRACKET
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class Bracket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a curve says at one interactivity."""
+    """Values of a curve at one interactivity."""
 
     interactivity: float
     throughput: Estimate

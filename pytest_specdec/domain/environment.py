@@ -8,7 +8,7 @@ UNKNOWN = "unknown"
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a measurement was taken: observed by asking the endpoint, or declared by the suite, or unknown."""
+    """Server, engine and hardware of a measurement: stated by the endpoint, declared by the suite, or unknown."""
 
     hardware: str = UNKNOWN
     """GPU name, `simulated-` before it when no GPU was involved."""
@@ -21,6 +21,6 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     simulated: str = ""
     """Name of the simulated preset; empty for a real engine."""
     facts: dict[str, str] = {}
-    """What is known of the engine's configuration, by the fields of `facts.Facts`; what is absent is unknown."""
+    """Known configuration of the engine, by the fields of `facts.Facts`; an absent field is unknown."""
     declared: tuple[str, ...] = ()
-    """Facts that the user declared and the endpoint does not tell."""
+    """Facts declared by the user, which the endpoint does not state."""

@@ -14,7 +14,7 @@ from pytest_specdec.errors import InconclusiveError
 
 
 class Estimate(msgspec.Struct, frozen=True, array_like=True):
-    """A value and the half-width of its 95 % confidence interval, in the same unit; None when nothing is known of it.
+    """A value and the half-width of its 95 % confidence interval, in the same unit; None when it is unknown.
 
     An estimate of unknown uncertainty (a published single run) is compared by its value alone.
     In files it is the pair `[value, half_width]`.
@@ -56,19 +56,19 @@ class Estimate(msgspec.Struct, frozen=True, array_like=True):
         return Estimate(value, abs(value) * math.hypot(*known) if known else None)
 
     def __gt__(self, bound: float) -> bool:
-        """Whether the value exceeds `bound`."""
+        """True if the value exceeds `bound`."""
         return self._decide(">", bound, yes=self.low > bound, no=self.high <= bound)
 
     def __ge__(self, bound: float) -> bool:
-        """Whether the value is at least `bound`."""
+        """True if the value is at least `bound`."""
         return self._decide(">=", bound, yes=self.low >= bound, no=self.high < bound)
 
     def __lt__(self, bound: float) -> bool:
-        """Whether the value is below `bound`."""
+        """True if the value is below `bound`."""
         return self._decide("<", bound, yes=self.high < bound, no=self.low >= bound)
 
     def __le__(self, bound: float) -> bool:
-        """Whether the value is at most `bound`."""
+        """True if the value is at most `bound`."""
         return self._decide("<=", bound, yes=self.high <= bound, no=self.low > bound)
 
     def __float__(self) -> float:

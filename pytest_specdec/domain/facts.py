@@ -1,4 +1,4 @@
-"""Facts of how an engine is configured: observed by asking it, declared by its user, or unknown."""
+"""Configuration of an engine: stated by the server, declared by the user, or unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_specdec.domain.speculation_mode import LOSSLESS, NATURAL, Speculatio
 from pytest_specdec.errors import InvalidInputError
 
 BUNDLE = frozenset({"image", "torch", "cuda"})
-"""What an engine upgrade may bring with its version."""
+"""Facts that an upgrade of the engine may change."""
 _PIN_TOLERANCE = 0.005
 _LOSSLESS_NAMES = frozenset({"lossless", "standard", "strict", "block", "exact", "rejection", "probabilistic"})
 """Names under which engines accept a draft only with the probability that keeps the target's distribution.
@@ -46,7 +46,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     prefix_cache: bool | None = None
     stream_interval: int | None = None
     """Engine steps per chunk of a stream."""
-    # What no endpoint tells over HTTP.
+    # Not available over HTTP.
     driver: str | None = None
     cuda: str | None = None
     torch: str | None = None
@@ -55,7 +55,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     power_cap_w: int | None = None
 
     def words(self) -> dict[str, str]:
-        """What is known, as text for files and tables."""
+        """Known facts as text for files and tables."""
         return {name: _word(value) for name, value in msgspec.structs.asdict(self).items() if value is not None}
 
     def without(self, names: Collection[str]) -> Facts:
@@ -85,7 +85,7 @@ def canonical_verification(name: str | None) -> str | None:
 
 
 def contradictions(engine: EngineSpec, facts: Facts) -> list[str]:
-    """Name both values wherever an endpoint says otherwise than a cell; what is unknown contradicts nothing."""
+    """List the contradictions between endpoint and cell, with both values; an unknown fact contradicts nothing."""
     found = _contradicted_mode(engine.speculation, facts)
     wanted = parallel_degrees(engine.parallelism)
     for short, name in (
@@ -164,7 +164,7 @@ def parse_facts(text: str) -> dict[str, Facts]:
 
 
 def facts_for(declared: Mapping[str, Facts], engine: EngineSpec) -> Facts:
-    """What is declared for an engine: its mode's table before the top of the file."""
+    """Facts declared for an engine; the table of its mode overrides the top of the file."""
     top, own = (msgspec.structs.asdict(declared.get(name, Facts())) for name in ("", engine.mode))
     return Facts(**{name: value if own[name] is None else own[name] for name, value in top.items()})
 

@@ -1,6 +1,6 @@
-"""Comparability of two environments: an engine upgrade may change a bundle of things, and nothing else.
+"""Comparability of two environments: an engine upgrade may change its bundle of versions, and nothing else.
 
-Resolved semantics are compared, not spellings: what a flag is called belongs to the bundle, what it comes to does not.
+Resolved settings are compared, not flags: an upgrade may rename a flag, but must not change the setting.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pytest_specdec.domain.facts import BUNDLE, Facts
 
 SIDES = ("measured", "baseline")
 HOST = frozenset({"driver", "gpu_clock_mhz", "power_cap_w"})
-"""What belongs to the machine: another one is told, and does not refuse the comparison."""
+"""Facts of the machine: a difference is reported and does not prevent the comparison."""
 SEMANTICS = tuple(name for name in Facts.__struct_fields__ if name not in BUNDLE | HOST)
-"""What must resolve to the same, or it is not the engine's upgrade that is measured."""
+"""Facts that must be equal: otherwise the comparison measures more than the upgrade of the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likeness:
-    """What differs between two environments, sorted by what it means for a comparison."""
+    """Differences of two environments, by their consequence for a comparison."""
 
     refused: tuple[str, ...] = ()
     """Differences that make the comparison invalid."""
     upgraded: tuple[str, ...] = ()
-    """Differences of the bundle: what the comparison is about."""
+    """Differences of the bundle: the subject of the comparison."""
     warned: tuple[str, ...] = ()
     """Differences of the host."""
 

@@ -1,4 +1,4 @@
-"""Price and power per GPU, and what follows from throughput.
+"""Price and power per GPU, and the metrics that follow from throughput.
 
 A price belongs to a measurement and is stored with it: one H200 cost $1.41 per GPU-hour at 1.73 kW when the published
 Qwen3.5 table was made and $1.22 at 1.37 kW a month later. Cost, tok/s/MW and J/token are always derived from
@@ -16,7 +16,7 @@ _SECONDS_PER_HOUR_PER_MILLION = 0.0036
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a GPU costs and draws; a measurement keeps the price it was reported with."""
+    """Price and power of a GPU; a measurement keeps the price it was reported with."""
 
     usd_per_gpu_hour: float
     kw_per_gpu: float

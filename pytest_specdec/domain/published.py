@@ -1,4 +1,4 @@
-"""Published comparison tables that come with the package, to print measured numbers beside."""
+"""Published comparison tables that come with the package, to print beside measured numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_specdec.domain.price import Price
 
 
 class PublishedSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a published table says of one mode at one level."""
+    """Published values of one mode at one level."""
 
     total_tok_s_gpu: float
     cost_usd_mtok: float

@@ -1,9 +1,9 @@
-"""Token truth: what our requests were told they got, against what the server counted meanwhile.
+"""Token truth: the `usage` of our requests against the server's own counters over the same time.
 
-The server is idle before and after, so both sides count the same requests, unless somebody else uses the server or
-tokens are lost. Streams that were cut leave a range: the server works on a little until it notices. An engine that does
-not count such streams at all gets none (`Adapter.counts_cut_streams`). Accepted drafts are no part of it: engines count
-those before `max_tokens` cuts a request off, so requests + verify steps + accepted drafts only bound the generated
+The server is idle before and after, so both sides count the same requests, unless another client uses the server or
+tokens are lost. Cut streams leave a range: the server generates on for a while until it notices. An engine that does
+not count such streams at all gets no range (`Adapter.counts_cut_streams`). Accepted drafts are left out: engines count
+them before `max_tokens` cuts a request off, so requests + verify steps + accepted drafts only bound the generated
 tokens from above.
 """
 
@@ -31,7 +31,7 @@ class TokenTruth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unfinished: int
     """Streams that were cut or failed: their last tokens are not known."""
     reason: str = ""
-    """Why the two sides do not agree; empty when they do."""
+    """Disagreement of the two sides; empty when they agree."""
 
 
 def token_truth(
@@ -59,10 +59,10 @@ def _disagreement(kind: str, ours: int, more: float, server: float | None) -> st
     if server is None:
         return METRICS_OFF
     if server < ours:
-        return f"the server counted {ours - server:.0f} {kind} tokens less than its answers said: it lost count"
+        return f"server counters fall short of our usage by {ours - server:.0f} {kind} tokens: the server lost count"
     if server > ours + more:
         return (
-            f"the server counted {server - ours - more:.0f} {kind} tokens more than our requests can have had: "
-            "somebody else uses it"
+            f"server counters exceed our usage by {server - ours - more:.0f} {kind} tokens: "
+            "another client is using this endpoint"
         )
     return ""

@@ -1,4 +1,4 @@
-"""What the load produces: facts about requests, no statistics."""
+"""Facts about the requests of a load, without statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["ok", "failed", "cut"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRequest:
-    """One request as the schedule wants it."""
+    """One request of the schedule."""
 
     index: int
     """Position in the closed loop, from 0."""
@@ -29,7 +29,7 @@ class PlannedRequest:
     isl: int
     """Input tokens to send; 0 when the prompt is a file's and as long as it is."""
     osl: int
-    """Output tokens to ask for."""
+    """Output tokens to request."""
     skipped: int = 0
     """Output tokens that a stationary start pretends were produced already; they are part of `isl` then."""
     due_s: float | None = None
@@ -71,7 +71,7 @@ class Traffic:
 
 
 class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many requests a measurement rests on."""
+    """Number of requests behind a measurement."""
 
     finished: int
     failed: int

@@ -31,7 +31,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goodput:
-    """How one point meets one SLO."""
+    """Goodput of one point under one SLO."""
 
     slo: Slo
     share: Estimate
@@ -78,7 +78,7 @@ def goodput(traffic: Traffic, slo: Slo) -> Goodput | None:
 
 
 def is_good(sample: RequestSample, slo: Slo) -> bool:
-    """Whether a request has finished and met every bound."""
+    """True if a request has finished and met every bound."""
     if sample.status != "ok" or not len(sample.chunk_s):
         return False
     ttft_s = float(sample.chunk_s[0]) - sample.start_s

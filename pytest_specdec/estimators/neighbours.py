@@ -1,4 +1,4 @@
-"""Which concurrency to measure next, and how surely, so that a value read at an interactivity is sure enough.
+"""The concurrency to measure next, and its precision, so that a reading at an interactivity is precise enough.
 
 A level lies between two neighbouring whole concurrencies, and near it interactivity falls as c^-a. From one of them to
 the next, throughput then rises by 1/a - 1 of what interactivity falls. A window that was lucky by s shows both too high
@@ -28,13 +28,13 @@ _LOOK_S = 1.5
 _FAR = 2.0
 """A level is searched for until it lies between two known concurrencies that differ by no more than this factor."""
 _STRICTEST = 0.6
-"""What a first neighbour was unlucky by, the second one makes good down to this share of its own allowance."""
+"""A second neighbour makes good the bad luck of the first one, down to this share of its own allowance."""
 _APART = 1.3
 """Concurrencies that differ by this factor tell how steeply interactivity falls; neighbours' noise would not."""
 _STEEPNESS = (0.2, 1.0)
 """Range of a: an engine that shares one budget among its streams has 1."""
 _SURER = 0.7
-"""Output throughput is surer than the median TPOT by about this factor, when the window ends."""
+"""Half-width of output throughput over that of the median TPOT when the window ends, about."""
 _AIM = 0.9
 """Neighbours are measured to a little less than what is asked: where the level lies is only known afterwards."""
 _LOOSEST = 1.5
@@ -49,12 +49,12 @@ class Wanted:
 
     concurrency: int
     precision: float | None
-    """Relative half-width of throughput and TPOT; None for a probe that only tells where a level lies."""
+    """Relative half-width of throughput and TPOT; None for a probe that only locates a level."""
     aim: Aim | None = None
-    """The reading, where the other neighbour is there already: as soon as it is sure, so is this one enough."""
+    """The reading, where the other neighbour is measured: once it is precise enough, this point is finished."""
 
     def rule(self, rule: StopRule) -> StopRule:
-        """How long to measure it, where a point of the plan is measured by `rule`."""
+        """Stopping rule for it, where a point of the plan is measured by `rule`."""
         if self.precision is None or rule.floor_s == rule.ceiling_s:
             return rule
         # Two are read together: half of the floor for each.
@@ -69,9 +69,9 @@ def probe_s(rule: StopRule) -> float:
 def next_wanted(
     points: Iterable[Point], probed: Mapping[int, float], level: float, *, precision: float, most: int
 ) -> Wanted | None:
-    """What to measure next for a level (tok/s/user); None when both neighbours are measured or it is out of reach.
+    """Next concurrency to measure for a level (tok/s/user); None: both neighbours are measured, or it is out of reach.
 
-    `probed` has rough interactivities by concurrency, of probes.
+    `probed` has rough interactivities by concurrency, from probes.
     """
     measured = {point.concurrency: point for point in points}
     known = {**probed, **{c: point.interactivity.value for c, point in measured.items()}}
@@ -203,7 +203,7 @@ def _near(known: Mapping[int, float], level: float) -> bool:
 
 
 def _between(known: Mapping[int, float], low: int, high: int, level: float) -> float:
-    """Where the power law through two known points has the level; the geometric middle where it does not fall."""
+    """Concurrency of the level on the power law through two known points; the geometric mean where it does not fall."""
     ratio = known[low] / known[high]
     share = math.log(known[low] / level) / math.log(ratio) if ratio > 1 else 0.5
     return math.exp(math.log(low) + share * math.log(high / low))

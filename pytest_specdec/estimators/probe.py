@@ -1,4 +1,4 @@
-"""A probe of a concurrency: too rough for a result, enough to know where an interactivity level lies."""
+"""A probe of a concurrency: too rough for a result, precise enough to locate an interactivity level."""
 
 from __future__ import annotations
 

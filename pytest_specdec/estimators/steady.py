@@ -1,7 +1,7 @@
 """Long-run rates of a closed loop from a short window.
 
-What makes two short windows of one steady stream differ is, most of all, how many prefills happened to fall into them:
-each stops or slows every other stream for a moment. Yet the long run is known exactly: one prefill per E[OSL] output
+Two short windows of one steady stream differ mostly by the number of prefills that happen to fall into them: each
+prefill stops or slows every other stream for a moment. Yet the long run is known exactly: one prefill per E[OSL] output
 tokens. So tokens per part of the window are regressed on the prefill work in it, and the regression is read where both
 agree,
 

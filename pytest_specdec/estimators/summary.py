@@ -45,7 +45,7 @@ _MAX_FAILED_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speeds:
-    """What the steady window says of speed."""
+    """Speed in the steady window."""
 
     output: Estimate
     """Output tokens per second of the whole engine."""
@@ -129,7 +129,7 @@ def summarize(
     if acceptance is not None and acceptance.source != "gauge":
         length = acceptance_length(acceptance)
         values["acceptance_length"] = length
-        # The rate is (length - 1) times a constant: of a small one the same error is a larger share.
+        # The rate is (length - 1) times a constant: of a small length the same error is a larger share.
         drafted = max(length.value - 1, 1e-9)
         half = None if length.half_width is None else acceptance.rate * length.half_width / drafted
         values["acceptance_rate"] = Estimate(acceptance.rate, half)
@@ -139,7 +139,7 @@ def summarize(
 
 
 def _factors(found: Speeds, length: Estimate | None) -> dict[str, Estimate]:
-    """What the output rate is made of, see `diagnosis`: their quotient is the rate, exactly."""
+    """Factors of the output rate, see `diagnosis`: their quotient is the rate, exactly."""
     step = found.mean_tpot.scaled(1000)
     if length is not None:
         known = [e.relative for e in (step, length) if e.relative is not None]

@@ -1,4 +1,4 @@
-"""When has a point been measured for long enough? When it is steady and sure, between a floor and a ceiling."""
+"""Stopping rule of a point: it ends when it is steady and precise enough, between a floor and a ceiling."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pytest_specdec.estimators.steady import Floats, trend
 from pytest_specdec.estimators.summary import speeds
 
 FLAT = 0.03
-"""Two slices whose step times are so near are of one steady state."""
+"""Relative difference of step times within one steady state."""
 _DROPPED = 0.25
 """Share of a window that is dropped from its beginning when it drifts."""
 _NOTHING_S = 0.05
-"""Time left that is not worth another look."""
+"""Remaining time too short for another interim analysis."""
 _SOONEST, _LATEST = 0.1, 0.5
-"""The next look comes after so much of the window's length."""
+"""Range of the wait for the next interim analysis, as share of the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopRule:
-    """How long to measure."""
+    """Length of the measurement of a point."""
 
     floor_s: float
     ceiling_s: float
@@ -34,15 +34,15 @@ class StopRule:
     precision: float
     """Relative half-width of the 95 % interval that output throughput and TPOT must reach."""
     aim: Aim | None = None
-    """Something else to be sure of, which is enough as well; None: nothing else."""
+    """Another value whose precision suffices as well; None: only the point's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """What a point is measured for, where that is not the point itself."""
+    """Purpose of a point that is measured for another value."""
 
     precision: float
-    """Relative half-width that is asked for."""
+    """Requested relative half-width."""
     loosest: float
     """Of the point itself, whatever the aim: below it is no measurement."""
     reached: Callable[[Estimate, Estimate], float | None]
@@ -51,23 +51,23 @@ class Aim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What a look at the traffic so far says."""
+    """Result of an interim analysis of the traffic so far."""
 
     window_start_s: float
-    """Where the window begins; later than it did when its beginning was not steady."""
+    """Beginning of the window; moved later when its beginning was not steady."""
     done: bool
     wait_s: float = 0.0
-    """Until the next look."""
+    """Until the next interim analysis."""
     precision: float | None = None
     """Relative half-width that output throughput and TPOT have both reached; None while there is none."""
     drift: float = 0.0
     """Change of output throughput across the window where it is a trend, else 0."""
     aimed: bool = False
-    """Whether the rule's aim was reached, and so was enough."""
+    """True if the rule's aim was reached."""
 
 
 class Reviewer:
-    """Looks at one point again and again."""
+    """Repeated interim analyses of one point."""
 
     def __init__(self, rule: StopRule, workload: Workload) -> None:
         self.rule = rule
@@ -108,13 +108,13 @@ class Reviewer:
 
 
 def _ahead(output: Estimate, tpot: Estimate, aim: Aim | None) -> float | None:
-    """How many times the asked half-width of the aim there still is; None without an aim, or while that is unknown."""
+    """Half-width of the aim over the requested one; None without an aim, or while it is unknown."""
     reached = None if aim is None else aim.reached(output, tpot)
     return None if aim is None or reached is None else reached / aim.precision
 
 
 def _aimed(ahead: float | None, precision: float | None, aim: Aim | None) -> bool:
-    """Whether the aim is reached, and the point is a measurement by itself."""
+    """True if the aim is reached and the point is a valid measurement by itself."""
     return aim is not None and ahead is not None and ahead <= 1 and precision is not None and precision <= aim.loosest
 
 
@@ -129,7 +129,7 @@ def median_gap_s(traffic: Traffic) -> float | None:
 
 
 def is_flat(earlier: float | None, now: float | None) -> bool:
-    """Whether two step times are of one steady state."""
+    """True if two step times belong to one steady state."""
     if earlier is None or now is None:
         return False
     return abs(now - earlier) <= FLAT * max(earlier, now)

@@ -26,7 +26,7 @@ from pytest_specdec.gate.noise import (
     SuiteNoise,
     fit_noise,
 )
-from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset, oriented_log
+from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, oriented_log
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.baseline import BaselinePoint, by_session
 from pytest_specdec.results.measurement import Measurement
@@ -160,18 +160,18 @@ def _logs(values: Mapping[str, Estimate]) -> Run:
 
 def _prior(cells: Sequence[CellEvidence], selftest: SuiteNoise | None) -> SuiteNoise:
     """What to think of a cell that was not repeated: a selftest's noise, else what its own windows claim."""
-    return SuiteNoise(hypotheses=(), common=tuple(_prior_of(preset, cells, selftest) for preset in PRESETS.values()))
+    return SuiteNoise(hypotheses=(), common=tuple(_prior_of(key, cells, selftest) for key in PRESETS))
 
 
-def _prior_of(preset: Preset, cells: Sequence[CellEvidence], selftest: SuiteNoise | None) -> CommonNoise:
-    known = selftest.common_of(preset.metric) if selftest else None
+def _prior_of(metric: str, cells: Sequence[CellEvidence], selftest: SuiteNoise | None) -> CommonNoise:
+    known = selftest.common_of(metric) if selftest else None
     if known is not None:
         return known
-    scale = preset.margin / BASE_MARGIN
-    claimed = [sd for one in cells for run in one.baseline.runs if (sd := window_sd(run.values.get(preset.metric)))]
+    scale = PRESETS[metric].margin / BASE_MARGIN
+    claimed = [sd for one in cells for run in one.baseline.runs if (sd := window_sd(run.values.get(metric)))]
     typical = float(np.sqrt(np.mean(np.square(claimed)))) if claimed else 0.0
     return CommonNoise(
-        metric=preset.metric,
+        metric=metric,
         common_sd=ASSUMED_COMMON_SD * scale,
         freedom=2 * ASSUMED_FREEDOM,
         sessions=0,

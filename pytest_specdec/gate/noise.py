@@ -129,7 +129,7 @@ def fit_noise(
     """
     there = {metric for of_cell in sessions.values() for runs in of_cell.values() for run in runs for metric in run}
     fitted = [
-        _fit_metric(metric, sessions, _assumed(preset, prior), requests or {}, source)
+        _fit_metric(metric, sessions, _assumed(metric, preset.margin, prior), requests or {}, source)
         for metric, preset in presets.items()
         if metric in there
     ]
@@ -148,8 +148,8 @@ class _Assumed:
     source: Source
 
 
-def _assumed(preset: Preset, prior: SuiteNoise | None) -> _Assumed:
-    known = prior.common_of(preset.metric) if prior else None
+def _assumed(metric: str, margin: float, prior: SuiteNoise | None) -> _Assumed:
+    known = prior.common_of(metric) if prior else None
     if known is not None:
         return _Assumed(
             run_sd=known.run_sd,
@@ -158,7 +158,7 @@ def _assumed(preset: Preset, prior: SuiteNoise | None) -> _Assumed:
             freedom=max(ASSUMED_FREEDOM, known.freedom),
             source="assumed" if known.source == "assumed" else "selftest",
         )
-    scale = preset.margin / BASE_MARGIN
+    scale = margin / BASE_MARGIN
     return _Assumed(
         run_sd=ASSUMED_RUN_SD * scale,
         session_sd=ASSUMED_SESSION_SD * scale,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.likeness import likeness
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import METRICS, keys_as
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.gate.evidence import Case, CellEvidence
 from pytest_specdec.gate.judgement import conclude_checks
@@ -18,10 +18,9 @@ from pytest_specdec.results.decision import Decision, Evidence, SuiteDecision
 from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
-SHOWN = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length", "ttft_p50_ms", "cost_usd_mtok")
+SHOWN = keys_as("verdict")
 """Shown with every cell, gated or not."""
-_SPEED = ("total_tok_s_gpu", "interactivity_tok_s_user", "step_rate_s")
-"""What a cell must be judged by, or it is not judged: a steady TTFT says nothing of how fast tokens come."""
+_SPEED = frozenset(key for key, limits in PRESETS.items() if limits.speed)
 _WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
 
 

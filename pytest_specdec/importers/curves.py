@@ -108,7 +108,7 @@ def compare_peers(old: PeerCurve, new: PeerCurve, price: Price | None = None) ->
 def speculation(draft_tokens: int | None) -> str:
     """How to call what a file says of speculation."""
     if draft_tokens is None:
-        return "not told"
+        return "not stated"
     return f"K={draft_tokens}" if draft_tokens else "Off"
 
 

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_specdec.domain.estimate import Estimate
+from pytest_specdec.domain.metric import keys_as
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.importers.definitions import Meaning
 
-READINGS = (
-    *("tpot_p90_ms", "ttft_p50_ms", "ttft_p90_ms", "ttft_p99_ms", "e2e_p50_ms", "e2e_p90_ms"),
-    *("acceptance_length", "acceptance_rate"),
-)
-"""What is imported beside the axes, by key of METRICS, where a file has it."""
+READINGS = keys_as("peer")
+"""Metrics that are imported beside the axes, where a file has them."""
 _ROUNDING = 0.02
 _SLACK = 2.0
 _SKEW = 3.0

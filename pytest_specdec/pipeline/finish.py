@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +15,13 @@ from pytest_specdec.pipeline.accept import accept, stored_reach
 from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.record import Record
 from pytest_specdec.pipeline.settings import Settings
-from pytest_specdec.report.export import frame_csv
-from pytest_specdec.report.pull_request import pull_request_page
+from pytest_specdec.report.formats import Session, format_of
+from pytest_specdec.report.pull_request import of_run
 from pytest_specdec.report.render import screen_width, terminal
-from pytest_specdec.report.run_report import point_frame
 from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
-from pytest_specdec.report.trackers import tracker_for
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.files import write_whole
-from pytest_specdec.results.run import Run, run_json, save_run
+from pytest_specdec.results.run import Run, save_run
 from pytest_specdec.suite.demand import Declared
 
 
@@ -104,24 +101,10 @@ def _accepted(written: Mapping[Path, Sequence[Cell]], baselines: Baselines) -> I
 
 
 def _reports(run: Run, settings: Settings, *, failed_tests: int, accepted: bool) -> Iterator[Line]:
-    levels = settings.measure.levels or None
-    page = partial(pull_request_page, run, levels, failed_tests=failed_tests, accepted=accepted)
+    session = Session(levels=settings.measure.levels or None, failed_tests=failed_tests, accepted=accepted)
     if summary := os.environ.get(VARIABLE):
-        yield Line(append_step_summary(page(), Path(summary)))
+        yield Line(append_step_summary(of_run(run, session), Path(summary)))
     for path in settings.reports.files:
-        tracker = tracker_for(path.name)
-        write_whole(path, tracker(run) if tracker else _rendered(run, path.suffix, levels, page))
-        yield Line(f"report written: {path}")
-
-
-def _rendered(run: Run, suffix: str, levels: tuple[float, ...] | None, pull_request: partial[str]) -> str:
-    if suffix == ".json":
-        return run_json(run)
-    if suffix == ".csv":
-        return frame_csv(point_frame(run.measurements))
-    if suffix == ".html":
-        # Only those who ask for the page pay for the import.
-        from pytest_specdec.report.html import page  # noqa: PLC0415
-
-        return page(run, levels)
-    return pull_request()
+        if (form := format_of(path.name)) is not None:
+            write_whole(path, form.of_run(run, session))
+            yield Line(f"report written: {path}")

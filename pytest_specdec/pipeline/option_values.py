@@ -17,9 +17,8 @@ from pytest_specdec.domain.speculation_mode import Speculation
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
+from pytest_specdec.report.formats import FORMATS, format_of
 from pytest_specdec.suite.axes import AXES
-
-REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
 
 _ENDPOINT = re.compile(r"(?:(?P<model>[^=@]+)@)?(?:(?P<mode>[^@\s]+?)=)?(?P<url>https?://[^\s]+)")
 _NUMBERS = re.compile(r"\d+(?:\.\d+){3}")
@@ -148,8 +147,9 @@ def levels(text: str) -> tuple[float, ...]:
 def report(text: str) -> Path:
     """Read the name of a report file; its suffix selects the format."""
     path = Path(text)
-    if path.suffix not in REPORT_SUFFIXES:
-        raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {', '.join(REPORT_SUFFIXES)}")
+    if format_of(path.name) is None:
+        endings = ", ".join(one.suffix for one in FORMATS)
+        raise argparse.ArgumentTypeError(f"{text!r}: the name must end in one of {endings}")
     return path
 
 

@@ -36,6 +36,7 @@ from pytest_specdec.pipeline.option_values import (
     slo,
     window,
 )
+from pytest_specdec.report.formats import FORMATS
 from pytest_specdec.suite.axes import AXES, TIERS
 
 if TYPE_CHECKING:
@@ -467,9 +468,8 @@ class ReportSettings:
         flag="--specdec-report",
         gather=tuple,
         metavar="FILE",
-        help="Write a report; its format follows the name: .html (a page that opens offline), .md, .json (the whole "
-        "run), .csv, and for trackers .bmf.json (Bencher), .bigger.json and .smaller.json (github-action-benchmark). "
-        "Repeat the option for several.",
+        help="Write a report; its format follows the name: "
+        f"{', '.join(f'{one.suffix} ({one.about})' for one in FORMATS)}. Repeat the option for several.",
     )
 
 

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
     from pytest_specdec.results.run import Run
 
-_COLUMNS: Mapping[str, tuple[str, str]] = {
-    "specdecVerdict": ("Verdict", "verdict"),
-    "specdecThroughput": ("tok/s/GPU", "total_tok_s_gpu"),
-    "specdecInteractivity": ("tok/s/user", "interactivity_tok_s_user"),
-    "specdecAcceptance": ("Acceptance length", "acceptance_length"),
-}
-"""Columns of pytest-html: name for sorting -> heading, property."""
 _AFTER = 2
 """Result and Test stand before them."""
 _MIN_SHOWN_S = 0.005
@@ -176,7 +169,7 @@ class Surfaces:
         if self._html is not None and DEMAND in self.config.stash:
             header = list(self._html.table_header)
             header[_AFTER:_AFTER] = [
-                f'<th class="sortable" data-column-type="{name}">{title}</th>' for name, (title, _) in _COLUMNS.items()
+                f'<th class="sortable" data-column-type="{name}">{title}</th>' for name, (title, _) in columns().items()
             ]
             self._html.table_header = header
 
@@ -188,9 +181,8 @@ class Surfaces:
         from html import escape
 
         found = dict(getattr(report, "user_properties", ()))
-        texts = [escape(_shown(found, key)) for _, key in _COLUMNS.values()]
         cells[_AFTER:_AFTER] = [
-            f'<td class="col-{name}">{text}</td>' for name, text in zip(_COLUMNS, texts, strict=True)
+            f'<td class="col-{name}">{escape(_shown(found, key))}</td>' for name, (_, key) in columns().items()
         ]
 
     @pytest.hookimpl(optionalhook=True)
@@ -211,6 +203,18 @@ class Surfaces:
             json_report["specdec"] = self.about() | (
                 {"attempts": self.config.stash[ATTEMPTS]} if self.config.stash[ATTEMPTS] else {}
             )
+
+
+def columns() -> dict[str, tuple[str, str]]:
+    """Columns of pytest-html: name for sorting -> heading, property."""
+    from pytest_specdec.domain.metric import metrics_as
+
+    found = {"specdecVerdict": ("Verdict", "verdict")}
+    for metric in metrics_as("headline"):
+        name = metric.title.replace("/", " ").partition(" ")[0].capitalize()
+        title = metric.unit if metric.column == metric.unit else metric.title.capitalize()
+        found[f"specdec{name}"] = (title, metric.key)
+    return found
 
 
 def _is_rerun(report: pytest.TestReport) -> bool:

@@ -31,6 +31,18 @@ def comparison_frame(comparison: Comparison, levels: Sequence[float] | None = No
     return pd.DataFrame(rows)
 
 
+def comparisons_frame(comparisons: Sequence[Comparison], levels: Sequence[float] | None = None) -> pd.DataFrame:
+    """Tidy rows of several comparisons, each with the identity of its curves."""
+    frames = []
+    for comparison in comparisons:
+        frame = comparison_frame(comparison, levels)
+        identity = comparison.candidate.identity
+        for position, name in enumerate(("model", "hardware", "engine", "precision", "parallelism", "sequence")):
+            frame.insert(position, name, getattr(identity, name))
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
 def comparison_table(comparison: Comparison, levels: Sequence[float] | None = None) -> Table:
     """Table at matched interactivity, two rows per level.
 

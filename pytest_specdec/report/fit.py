@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _GAP = 2
 """Between two columns."""
 _PADDING = 2
-"""What tabulate adds to a heading."""
+"""Columns that tabulate adds to a heading."""
 _NARROWEST = 24
 """A wrapped text in fewer columns cannot be read."""
 _SECOND_NAMES = frozenset({"mode", "check", "K"})

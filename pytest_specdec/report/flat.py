@@ -1,4 +1,4 @@
-"""A measurement as flat names and values, for the tools that know nothing else: JUnit, pytest-benchmark, trackers."""
+"""A measurement as flat names and values, for JUnit, pytest-benchmark and trackers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def metric_units(measurement: Measurement) -> dict[str, str]:
 
 
 def identity(measurement: Measurement) -> dict[str, str]:
-    """What was measured and where; `simulated` only where it was."""
+    """Names of the cell, the engine and the hardware; `simulated` for a simulated engine only."""
     environment = measurement.environment
     known = {
         "cell": str(measurement.cell),
@@ -40,7 +40,7 @@ def identity(measurement: Measurement) -> dict[str, str]:
 
 
 def series(measurement: Measurement) -> str:
-    """Name of a time series: the cell, where it ran, and what of its workload is not as usual.
+    """Name of a time series: the cell, engine and hardware, and unusual settings of the workload.
 
     The engine's version is what changes along a series, so it is no part of the name.
     """

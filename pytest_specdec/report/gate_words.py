@@ -1,4 +1,4 @@
-"""What the gate promises and found over the whole suite, in sentences."""
+"""Sentences on the promise of the gate and on its findings over the whole suite."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pytest_specdec.results.decision import CommonShift, Evidence, FixedDecision
 _NOISE = {
     "measured": "noise from the baseline's own sessions",
     "selftest": "noise from a selftest on this hardware",
-    "assumed": "noise assumed, for the baseline has too few sessions (--specdec-update=all measures 5)",
+    "assumed": "noise assumed: the baseline has too few sessions (--specdec-update=all measures 5)",
 }
 
 
 def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
-    """Promise, what a green suite could have missed, what cannot be gated, and what all cells did together.
+    """The promise, the loss that a green suite may hide, metrics too noisy to gate, and shifts common to all cells.
 
-    `source`: where the noise comes from, the weakest of its parts.
+    `source`: origin of the noise, the weakest of its parts.
     """
     judged = [d for d in decision.decisions if d.evidence is not Evidence.OWN]
     cells = len({d.cell for d in judged})
@@ -31,30 +31,30 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
         green = [d for d in judged if d.outcome is Outcome.PASS and d.high is not None and not d.advisory]
         worst = max(green, key=lambda d: d.high or 0)
         yield (
-            f"what passed could hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
-            f"{worst.cell}, one-sided 2.5 %); a loss of just the margin is missed with a chance of "
-            f"{decision.miss_at_margin:.2g} at most"
+            f"a cell that passed may hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
+            f"{worst.cell}, one-sided 2.5 %); a loss equal to the margin is missed with a probability of at most "
+            f"{decision.miss_at_margin:.2g}"
         )
     if noisy := decision.not_gateable:
         least = max(noisy, key=lambda d: d.detectable or 0)
         yield (
             f"too noisy to gate: {len(noisy)} of {len(judged)}, such as {METRICS[least.metric].title} of {least.cell}, "
-            f"where only a loss of {least.detectable or 0:.0%} is found"
+            f"with a minimum detectable effect of {least.detectable or 0:.0%}"
         )
     if decision.noisy_runner:
         factor = max(decision.runner_factor.values())
-        yield f"the runner was {factor:.1f} times as noisy as when the baseline was made: look after the machine"
+        yield f"the runner is {factor:.1f} times as noisy as it was for the baseline: check the machine for other load"
     yield from (sentence for shift in decision.common if (sentence := _common(shift)))
     if decision.stopped:
         yield f"measuring ended before everything was decided: {decision.stopped}"
 
 
 def fixed_sentence(fixed: FixedDecision) -> str:
-    """What a fixed margin is worth on this noise."""
+    """False-alarm and detection rate of a fixed margin on this noise."""
     return (
-        f"a fixed gate of {fixed.limit:.0%} judged: on this noise it is red in {fixed.false_alarm:.0%} of suites in "
-        f"which nothing changed, and finds a loss of just the margin in {fixed.detection:.0%} (--specdec-gate=suite "
-        "keeps a promise instead)"
+        f"judged by a fixed margin of {fixed.limit:.0%}: on this noise it fails {fixed.false_alarm:.0%} of unchanged "
+        f"suites and finds a loss equal to the margin in {fixed.detection:.0%} (--specdec-gate=suite bounds false "
+        "alarms instead)"
     )
 
 
@@ -62,9 +62,9 @@ def _common(shift: CommonShift) -> str:
     name = METRICS[shift.metric].title
     if shift.whose == "nobody" or abs(shift.seen) <= shift.threshold:
         return ""
-    whose = {
-        "machine": "the machine's doing, by pairs with the old engine; it was taken off",
-        "engine": "the engine's doing, by pairs with the old engine",
-        "both": "partly the machine's, partly the engine's doing, by pairs with the old engine",
-    }.get(shift.whose, "whose doing is unknown without the old engine beside it (--specdec-reference-...)")
-    return f"{name} of all cells moved by {-shift.seen:+.1%} together: {whose}"
+    cause = {
+        "machine": "caused by the machine, by pairs with the reference engine, and subtracted",
+        "engine": "caused by the engine, by pairs with the reference engine",
+        "both": "caused by both machine and engine, by pairs with the reference engine",
+    }.get(shift.whose, "of unknown cause: that takes pairs with a reference engine (--specdec-reference-...)")
+    return f"{name} of all cells moved by {-shift.seen:+.1%} together, {cause}"

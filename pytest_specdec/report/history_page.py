@@ -50,7 +50,7 @@ class Drawing:
 
 def history_page(series: Sequence[Series], skipped: Sequence[str] = ()) -> str:
     """Render series as one HTML file; text of a run is escaped, and the page runs no script at all."""
-    # Only who asks for a page pays for the template engine.
+    # Imported here: only a page needs the template engine.
     import jinja2  # noqa: PLC0415
 
     style = _asset("page.css") + _asset("history.css")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.report.render import Table, with_uncertainty
+from pytest_specdec.report.render import Table, plural, with_uncertainty
 from pytest_specdec.results.history import HistoryPoint, Series
 
 DETAILED = 4
@@ -111,7 +111,7 @@ def series_sentence(series: Series) -> str:
     """`5 runs, 4 versions, 2026-09-01 to 2026-11-23: 1218.8 -> 1273.6 tok/s/GPU (+4.5%)`, and a sparkline."""
     first, newest = series.points[0], series.points[-1]
     info = METRICS[series.metric]
-    runs = f"{len(series.points)} run{'s' * (len(series.points) != 1)}, {_counted(series.versions)}"
+    runs = f"{plural(len(series.points), 'run')}, {_counted(series.versions)}"
     if first is newest:
         return f"{runs}."
     whole = f" ({newest.value.value / first.value.value - 1:+.1%})" if first.value.value else ""
@@ -127,7 +127,7 @@ def _counted(versions: Sequence[str]) -> str:
 
 
 def series_title(series: Series) -> str:
-    """What a series is of; a second line where it is simulated."""
+    """Metric, cell and engine of a series; a second line where it is simulated."""
     parts = [f"{METRICS[series.metric].title} of {series.cell} on {series.hardware}, {series.engine}"]
     if series.condition:
         parts.append(f"at {series.condition}")
@@ -141,7 +141,7 @@ def _better(one: Series) -> str:
 
 
 def _names(series: Sequence[Series]) -> tuple[str, list[str]]:
-    """What all cells' names begin with, and for each series the rest of it with what tells it from the others."""
+    """Common beginning of all cells' names, and for each series the rest of its name with its distinguishing fields."""
     cells = [str(one.cell).split("-") for one in series]
     columns = zip(*(name[:-1] for name in cells), strict=False)
     shared = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, columns)]

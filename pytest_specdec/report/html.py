@@ -14,6 +14,7 @@ from importlib import resources
 import msgspec
 
 from pytest_specdec.domain.comparison import Comparison
+from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.page_data import comparisons_document, run_document
 from pytest_specdec.report.page_document import PageDocument
 from pytest_specdec.results.run import Run
@@ -23,6 +24,18 @@ _SCRIPTS = (
     *("chart-view.js", "page.js"),
 )
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def of_run(run: Run, session: Session) -> str:
+    """The page of a pytest session."""
+    return page(run, session.levels)
+
+
+def of_compared(compared: Compared) -> str:
+    """The page of a run, beside an earlier one where there is one, or of comparisons of other results."""
+    if compared.run is not None:
+        return page(compared.run, compared.levels, compared.before)
+    return comparisons_page(compared.comparisons, compared.levels, compared.remarks)
 
 
 def page(run: Run, levels: Sequence[float] | None = None, reference: Run | None = None) -> str:
@@ -39,7 +52,7 @@ def comparisons_page(
 
 def render_page(document: PageDocument) -> str:
     """Put the document into the page."""
-    # Only who asks for a page pays for the template engine.
+    # Imported here: only a page needs the template engine.
     import jinja2  # noqa: PLC0415
 
     script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, _SCRIPTS)) + "\n})();\n"

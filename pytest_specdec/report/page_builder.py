@@ -1,4 +1,4 @@
-"""Curves of runs or of comparisons -> the parts of the page's document that show and compare them."""
+"""Curves of runs or of comparisons -> curves, points and comparisons of the page's document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import CHART_GROUPS, METRICS, keys_as
 from pytest_specdec.domain.price import PRICE_BOOKS, TIERS, Price, list_price
 from pytest_specdec.domain.published import published_for
 from pytest_specdec.errors import InvalidInputError, NotMeasuredError, SpecdecError
@@ -36,7 +36,7 @@ _TELLS_APART = ("model", "sequence", "precision", "hardware", "parallelism", "en
 
 
 class PageBuilder:
-    """Collects curves and gives them numbers."""
+    """Collects curves and numbers them."""
 
     def __init__(self, levels: Sequence[float] | None) -> None:
         self.levels = levels
@@ -49,14 +49,14 @@ class PageBuilder:
         self._groups: dict[tuple[str, EngineSpec, Workload], tuple[int, list[Measurement]]] = {}
 
     def add_run(self, run: str, measurements: Iterable[Measurement]) -> None:
-        """Take the curves of a run."""
+        """Add the curves of a run."""
         for (engine, workload), group in by_curve(measurements).items():
             number = self._add_curve(run, group[0].identity(), group[0].environment, group[0].price, engine)
             self._groups[run, engine, workload] = number, group
             self.points += [_measured_point(number, m) for m in group]
 
     def add_comparison(self, comparison: Comparison) -> None:
-        """Take the two curves of a comparison of published or peers' results."""
+        """Add the two curves of a comparison of published or peers' results."""
         sides = []
         for name, curve in zip(comparison.names, (comparison.candidate, comparison.reference), strict=True):
             number = self._add_curve(NOW, curve.identity, None, comparison.price, name)
@@ -65,7 +65,7 @@ class PageBuilder:
         self._compared(comparison, (sides[0], sides[1]), "modes")
 
     def compare_modes(self, run: str) -> None:
-        """Compare MTP with Off wherever a run has both; where it cannot be, a remark says why."""
+        """Compare MTP with Off wherever a run has both; a remark gives the reason where they are not comparable."""
         for (name, engine, workload), (number, group) in self._groups.items():
             reference = self._groups.get((name, engine.off(), workload))
             if name != run or not engine.speculation.active or reference is None or not over_concurrency(group):
@@ -100,7 +100,7 @@ class PageBuilder:
             self._compared(comparison, (number, before[0]), "runs")
 
     def document(self, tables: Iterable[Table], remarks: Iterable[str]) -> PageDocument:
-        """The document of what was taken; a metric that no point has is left out."""
+        """The document of everything added; a metric that no point has is left out."""
         keys = [k for k in METRICS if k in _ALWAYS or any(p.values[_PLACE[k]] is not None for p in self.points)]
         places = [_PLACE[key] for key in keys]
         points = [
@@ -112,6 +112,8 @@ class PageBuilder:
             title=models,
             simulated=any(curve.simulated for curve in self.curves),
             metrics=tuple(_metric(key) for key in keys),
+            x_axes=keys_as("x axis"),
+            y_axes={group: keys_as(group) for group in CHART_GROUPS},
             curves=tuple(_labelled(self.curves)),
             points=tuple(points),
             comparisons=tuple(self.comparisons),
@@ -183,8 +185,8 @@ class PageBuilder:
 
 
 _PLACE = {key: place for place, key in enumerate(METRICS)}
-_DERIVED = frozenset({"cost_usd_mtok", "cost_usd_mtok_output", "tok_s_mw", "j_tok"})
-"""What the page computes from throughput at the price that its reader chooses."""
+_DERIVED = frozenset(key for key, metric in METRICS.items() if metric.needs == "price")
+"""Metrics that the page computes from throughput, at the price that its reader chooses."""
 _ALWAYS = _DERIVED | {"interactivity_tok_s_user", "total_tok_s_gpu"}
 """Metrics of the page's own axes, also where nothing was measured."""
 
@@ -199,14 +201,14 @@ def _measured_point(curve: int, measurement: Measurement) -> PagePoint:
         measured_at=measurement.measured_at,
         window_s=measurement.window_s,
         requests=None if STORED in measurement.notes else measurement.requests,
-        notes=tuple(dict.fromkeys((*_untold(measurement), *measurement.notes))),
+        notes=tuple(dict.fromkeys((*_unnoted(measurement), *measurement.notes))),
     )
 
 
-def _untold(measurement: Measurement) -> list[str]:
-    """Findings that no note tells; of several runs' findings of a kind one note tells, with how many had it."""
-    told = measurement.notes
-    return [f.words for f in measurement.findings if not any(note.startswith(f.words.split(":")[0]) for note in told)]
+def _unnoted(measurement: Measurement) -> list[str]:
+    """Findings without a note; a note stands for all repeats with one kind of finding, and counts them."""
+    notes = measurement.notes
+    return [f.words for f in measurement.findings if not any(note.startswith(f.words.split(":")[0]) for note in notes)]
 
 
 def _published_point(curve: int, of: Curve, point: Point) -> PagePoint:
@@ -238,7 +240,7 @@ def _metric(key: str) -> PageMetric:
 
 
 def _labelled(curves: Sequence[PageCurve]) -> list[PageCurve]:
-    """Name each curve by its mode and whatever else tells it from the others."""
+    """Label each curve by its mode and the fields in which the curves differ."""
     differing = [name for name in _TELLS_APART if len({getattr(curve, name) for curve in curves}) > 1]
     two_runs = len({curve.run for curve in curves}) > 1
     labelled = []
@@ -282,7 +284,7 @@ def _table(table: Table) -> PageTable:
 
 
 def _prices(hardware: Iterable[str]) -> dict[str, dict[str, Price]]:
-    """What the GPUs on the page cost, by every published list and tier."""
+    """Price of the GPUs on the page, by published list and tier."""
     books: dict[str, dict[str, Price]] = {}
     for book in reversed(PRICE_BOOKS):
         for tier in TIERS:

@@ -30,7 +30,7 @@ from pytest_specdec.speculation.diagnosis import diagnose
 def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run | None = None) -> PageDocument:
     """Document of a run, with an earlier run beside it when there is one.
 
-    A missing comparison is a remark that says why, never an error: the points are there to be seen.
+    A comparison that is not possible becomes a remark with the reason, never an error: the points are shown anyway.
     """
     page = PageBuilder(levels)
     runs = {NOW: run} if reference is None else {NOW: run, BASELINE: reference}
@@ -45,7 +45,7 @@ def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run
     if run.outputs:
         tables.append(output_table(run.outputs))
     about = {
-        f"{name} {what}".strip(): words
+        (what if name == NOW else f"{name} {what}"): words
         for name, each in runs.items()
         for what, words in (
             ("run", f"{each.started_at}, pytest-specdec {each.tool_version}"),
@@ -55,7 +55,7 @@ def run_document(run: Run, levels: Sequence[float] | None = None, reference: Run
     }
     remarks = [*page.remarks, *run_remarks(run)]
     if not run.complete:
-        remarks.insert(0, "This run is not complete: what was planned and not measured is missing here.")
+        remarks.insert(0, "This run is incomplete: points that were planned and not measured are missing.")
     return msgspec.structs.replace(
         page.document(tables, remarks),
         about=about,
@@ -79,7 +79,8 @@ def comparisons_document(
 def _verdict(verdict: Verdict) -> PageVerdict:
     said = "" if verdict.diagnosis is None else f"output {verdict.diagnosis.sentence}"
     checks = (
-        f"{check.metric}: {check.outcome.value}{f', {check.reason}' * bool(check.reason)}" for check in verdict.checks
+        ": ".join((check.metric, ", ".join(filter(None, (check.outcome.value, check.reason)))))
+        for check in verdict.checks
     )
     return PageVerdict(
         cell=str(verdict.cell),
@@ -108,7 +109,7 @@ def _promises(run: Run) -> tuple[str, ...]:
 
 
 def _changes(old: Run, new: Run) -> dict[str, str]:
-    """What moved output throughput in each cell that both runs have; nothing where nothing did."""
+    """Cause of each change of output throughput, by cell that both runs have."""
     before = {m.cell: m for m in old.measurements}
     found = {}
     for measurement in new.measurements:

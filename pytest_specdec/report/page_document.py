@@ -1,4 +1,4 @@
-"""What the HTML page shows, as one document that travels inside the page as JSON."""
+"""Content of the HTML page: one document, embedded in the page as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PageMetric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageCurve(msgspec.Struct, frozen=True, kw_only=True):
-    """What the points of one curve share; text for people."""
+    """Fields shared by the points of one curve, as text."""
 
     run: str
     """`now` or `baseline`."""
@@ -70,7 +70,7 @@ class PageComparison(msgspec.Struct, frozen=True, kw_only=True):
     reference: int
     names: tuple[str, str]
     of: str
-    """What is compared: `modes` of one run, or `runs`."""
+    """`modes` of one run, or `runs`."""
     cautions: tuple[str, ...]
     levels: tuple[float, ...]
     why_no_levels: str
@@ -86,14 +86,14 @@ class PageMetricVerdict(msgspec.Struct, frozen=True, kw_only=True):
     change: Estimate | None
     """Measured over baseline; None where the baseline is 0."""
     tolerance: float | None
-    """Loss that it may show; None: shown, not gated."""
+    """Margin; None: shown, not gated."""
     pairs: int
-    """Fresh pairs of old and new engine that it rests on; 0 where it rests on the stored baseline."""
+    """Fresh pairs of reference and candidate engine behind it; 0: judged against the stored baseline."""
     outcome: str
 
 
 class PageVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one cell came to."""
+    """Verdict of one cell."""
 
     cell: str
     outcome: str
@@ -103,7 +103,7 @@ class PageVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that is the same whatever the reader chooses."""
+    """A table that does not depend on the menus."""
 
     title: str
     headers: tuple[str, ...]
@@ -113,7 +113,7 @@ class PageTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """Where curves were measured."""
+    """Environment that curves were measured in."""
 
     run: str
     facts: dict[str, str]
@@ -127,16 +127,20 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Version, date and command of each run."""
     simulated: bool
     metrics: tuple[PageMetric, ...]
+    x_axes: tuple[str, ...]
+    """Metrics that the menu of horizontal axes offers, of those that any point has."""
+    y_axes: dict[str, tuple[str, ...]]
+    """Group of the menu of vertical axes -> metrics, likewise."""
     curves: tuple[PageCurve, ...]
     points: tuple[PagePoint, ...]
     comparisons: tuple[PageComparison, ...]
     headline: str = ""
     """The verdict on the whole run; empty where nothing is judged."""
     promises: tuple[str, ...] = ()
-    """What the gate promises of this suite, and what it could have missed."""
+    """Promise of the gate for this suite, and losses that it may have missed."""
     verdicts: tuple[PageVerdict, ...] = ()
     changes: dict[str, str] = {}
-    """Cell -> why its output throughput is another than in the baseline run."""
+    """Cell -> cause of the change of its output throughput against the baseline run."""
     tables: tuple[PageTable, ...]
     environments: tuple[PageEnvironment, ...]
     remarks: tuple[str, ...]

@@ -14,17 +14,18 @@ from pytest_specdec.domain.comparison import Comparison, Level
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import NotMeasuredError
+from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.mermaid import frontier_chart
-from pytest_specdec.report.render import Table, escaped, markdown, with_uncertainty
+from pytest_specdec.report.render import Table, escaped, markdown, markdown_page, plural, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
 from pytest_specdec.results.verdict import MetricVerdict, Verdict
 
 COMMENT_BYTES = 65_536
-"""What GitHub takes as the text of one comment."""
+"""Longest text of one comment on GitHub."""
 _MOST_ROWS = 20
-"""Rows of what changed; the folded table of verdicts has all."""
+"""Rows of changes; the folded table of verdicts has all."""
 _LONGEST = 300
 """Characters of one reason."""
 _WORST_FIRST = (
@@ -45,10 +46,10 @@ def pull_request_page(
     """Render a run as Markdown of at most `COMMENT_BYTES`; what does not fit is left out, and named.
 
     Args:
-        run: What was measured and decided.
+        run: Measurements and verdicts.
         levels: Interactivity levels of the comparisons in tok/s/user.
-        failed_tests: Tests of the session that failed, which a saved run does not know.
-        accepted: Whether the session made what it measured the new baselines.
+        failed_tests: Failed tests of the session; a saved run does not hold them.
+        accepted: The session stored its measurements as the new baselines.
     """
     comparisons, tables, remarks = report_run(run, levels)
     parts = [
@@ -66,28 +67,44 @@ def pull_request_page(
     return _fitting([part for part in parts if part], [part for part in rest if part])
 
 
+def of_run(run: Run, session: Session) -> str:
+    """The page of a pytest session."""
+    return pull_request_page(run, session.levels, failed_tests=session.failed_tests, accepted=session.accepted)
+
+
+def of_compared(compared: Compared) -> str:
+    """The page of one run; of anything else all tables and remarks."""
+    if compared.run is not None and compared.before is None:
+        return pull_request_page(compared.run, compared.levels)
+    return markdown_page(compared.tables, compared.remarks)
+
+
 def headline(run: Run, failed_tests: int = 0, *, accepted: bool = False) -> str:
     """`FAIL: 2 regressed, 10 pass of 12 cells; 2 tests failed (SIMULATED)`."""
     counts = Counter(verdict.outcome for verdict in run.verdicts)
     said = [f"{counts[outcome]} {outcome.value}" for outcome in sorted(counts, key=_rank)]
     if run.verdicts:
-        said[-1] += f" of {_count(len(run.verdicts), 'cell')}"
+        said[-1] += f" of {plural(len(run.verdicts), 'cell')}"
     else:
-        said.append(f"{_count(len(run.measurements), 'point')} measured, none judged against a baseline")
-    told = [", ".join(said)]
+        said.append(f"{plural(len(run.measurements), 'point')} measured, none judged against a baseline")
+    parts = [", ".join(said)]
     broken = [v for found in run.outputs.values() for v in found if v.outcome is Outcome.FAILED]
-    told += [f"{_count(len(broken), 'output check')} failed"] * bool(broken)
-    told += [f"{_count(len(run.not_measured), 'cell')} not measured"] * bool(run.not_measured)
-    told += [f"{_count(failed_tests, 'test')} failed"] * bool(failed_tests)
+    for number, thing, what in (
+        (len(broken), "output check", "failed"),
+        (len(run.not_measured), "cell", "not measured"),
+        (failed_tests, "test", "failed"),
+    ):
+        if number:
+            parts.append(f"{plural(number, thing)} {what}")
     grades = {outcome.grade for outcome in counts}
     if accepted and not failed_tests:
         word = "ACCEPTED"
-        told.append("stored as baselines")
+        parts.append("stored as baselines")
     elif failed_tests or broken or "FAIL" in grades:
         word = "FAIL"
     else:
         word = "PASS" if run.complete and grades <= {"PASS", "WARN"} else "UNDECIDED"
-    return f"{word}: {'; '.join(told)}{' (SIMULATED)' if run.simulated else ''}"
+    return f"{word}: {'; '.join(parts)}{' (SIMULATED)' if run.simulated else ''}"
 
 
 def _banner(run: Run) -> list[str]:
@@ -117,10 +134,10 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
         if verdict.reason or not metrics:
             alike.setdefault((verdict.outcome, verdict.reason), []).append(str(verdict.cell))
         said += [f"- {verdict.cell}: {_reason(text)}" for text in _why(verdict)]
-    said[:0] = [f"- {_cells(cells)}: {_told(outcome, reason)}" for (outcome, reason), cells in alike.items()]
+    said[:0] = [f"- {_cells(cells)}: {_worded(outcome, reason)}" for (outcome, reason), cells in alike.items()]
     parts = ["### What changed"]
     if rows:
-        headers = ("cell", "verdict", "metric", "baseline", "now", "loss (95 % interval)", "may lose")
+        headers = ("cell", "verdict", "metric", "baseline", "now", "loss (95 % CI)", "margin")
         parts.append(_bare(Table(title="", headers=headers, rows=rows[:_MOST_ROWS])))
     if said:
         parts.append("\n".join(said[:_MOST_ROWS]))
@@ -129,21 +146,23 @@ def _changed(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _why(verdict: Verdict) -> list[str]:
-    """What stands behind a verdict beside its metrics."""
+    """Reasons of a verdict beside its metrics."""
     checks = [f"{c.metric}: {c.outcome.value}: {c.reason}" for c in verdict.checks if c.outcome is not Outcome.PASS]
     why = [] if verdict.diagnosis is None else [f"output {verdict.diagnosis.sentence}"]
     return [*why, *checks, *verdict.notes]
 
 
 def _promise(run: Run) -> list[str]:
-    """What the verdicts are worth, and what they cost."""
+    """The promise of the gate, and the cost of the run."""
     said = []
     if run.decision is not None:
         said.append(f"Judged as one suite: at most {run.decision.alpha:.1%} false alarms")
         largest = run.decision.largest_missable_loss
         said += [] if largest is None else [f"a cell that passed may have lost up to {max(largest, 0):.1%}"]
-        said += [run.decision.stopped] * bool(run.decision.stopped)
-        said += ["this job was noisier than its baselines"] * run.decision.noisy_runner
+        if run.decision.stopped:
+            said.append(run.decision.stopped)
+        if run.decision.noisy_runner:
+            said.append("this job was noisier than its baselines")
     said += [] if run.cost is None else [run.cost.words()]
     return [escaped("; ".join(said) + ".")] if said else []
 
@@ -178,7 +197,7 @@ def _outputs(run: Run) -> list[str]:
         for verdict in verdicts
         if verdict.outcome is not Outcome.PASS
     ]
-    return ["### What MTP says against Off", "\n".join(said[:_MOST_ROWS])] if said else []
+    return ["### Outputs of MTP against Off", "\n".join(said[:_MOST_ROWS])] if said else []
 
 
 def _pays(comparisons: Sequence[Comparison], levels: Sequence[float] | None) -> list[str]:
@@ -254,12 +273,8 @@ def _cells(cells: Sequence[str]) -> str:
     return escaped(cells[0]) if len(cells) == 1 else f"{len(cells)} cells, such as {escaped(cells[0])}"
 
 
-def _told(outcome: Outcome, reason: str) -> str:
+def _worded(outcome: Outcome, reason: str) -> str:
     return _reason(reason) if reason.startswith(outcome.value) else f"{outcome.value}: {_reason(reason)}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _reason(reason: str) -> str:

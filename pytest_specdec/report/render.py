@@ -38,9 +38,9 @@ class Table:
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     sentences: Sequence[str] = ()
-    """What the table says, in words."""
+    """Findings, in words."""
     notes: Sequence[str] = ()
-    """What a reader must know to trust it."""
+    """Caveats."""
     starts: Sequence[int] = ()
     """Columns that begin a group which a narrow terminal must not cut; empty where every column may."""
 
@@ -67,11 +67,21 @@ def markdown(table: Table) -> str:
     return "\n".join([f"### {escaped(table.title)}", "", _grid(table, "github"), *([""] if lines else []), *lines, ""])
 
 
+def markdown_page(tables: Sequence[Table], remarks: Sequence[str]) -> str:
+    """All tables, then the remarks that belong to none of them."""
+    return "\n".join([*(markdown(table) for table in tables), *(f"- {remark}" for remark in remarks)]).rstrip() + "\n"
+
+
 def with_uncertainty(estimate: Estimate, digits: int) -> str:
     """`457.7 ± 3.1`, or the value alone when its uncertainty is unknown."""
     if estimate.half_width is None:
         return f"{estimate.value:.{digits}f}"
     return f"{estimate.value:.{digits}f} ± {estimate.half_width:.{digits}f}"
+
+
+def plural(number: int, thing: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _filled(table: Table) -> list[list[str]]:
@@ -87,6 +97,6 @@ def _grid(table: Table, style: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text from a server or a file opens no tag, ends no table cell, loads no image and calls nobody in Markdown."""
+    """Escape foreign text: in Markdown it opens no tag, ends no table cell, loads no image and mentions no user."""
     text = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;").replace("@", "@&#8203;")
     return re.sub(r"([|`\[\]])", r"\\\1", text).replace("\r", " ").replace("\n", " ")

@@ -1,16 +1,13 @@
-"""A run -> its tables: MTP against Off, beside what was published, verdicts, points."""
+"""A run -> its tables: MTP against Off, beside published values, verdicts, points."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-import pandas as pd
-
 from pytest_specdec.domain.cell import EngineSpec, Workload, cell_prefix
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.domain.facts import Facts
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import METRICS, keys_as, metrics_as
 from pytest_specdec.domain.published import published_for
 from pytest_specdec.outputs.verdict import OutputVerdict
 from pytest_specdec.report.comparison_table import against_published, matched_tables
@@ -21,16 +18,7 @@ from pytest_specdec.results.payoff import Gain, best_draft_tokens, gains, limit
 from pytest_specdec.results.run import Run, compare_modes, mode_title
 from pytest_specdec.results.verdict import Verdict
 
-_POINT_METRICS = {
-    "interactivity_tok_s_user": "tok/s/user",
-    "total_tok_s_gpu": "tok/s/GPU",
-    "ttft_p50_ms": "TTFT p50 ms",
-    "cost_usd_mtok": "$/M tok",
-    "acceptance_length": "accept. length",
-}
-_HEADLINE = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length")
-_OPTIONAL_METRICS = {"goodput_req_s": "goodput req/s", "measured_j_tok": "GPU J/tok"}
-"""Shown where they were measured at all."""
+_HEADLINE = keys_as("headline")
 
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
@@ -48,7 +36,7 @@ def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Co
         tables.append(point_table(run.measurements))
     remarks += run_remarks(run)
     if run.cost is not None:
-        remarks.append(f"it took {run.cost.words()}{' (what real GPUs would have cost)' if run.simulated else ''}")
+        remarks.append(f"cost of the run: {run.cost.words()}{' (at the price of real GPUs)' if run.simulated else ''}")
     if run.simulated:
         remarks.append("SIMULATED: these numbers come from the simulated engine, no hardware was measured.")
     return comparisons, tables, remarks
@@ -72,13 +60,13 @@ def mode_tables(
 
 
 def wanted_levels(comparison: Comparison, levels: Sequence[float] | None) -> Sequence[float] | None:
-    """Levels to read a comparison at: those that were asked for, else the published table's, else None."""
+    """Interactivity levels of a comparison: the given ones, else those of the published table, else None."""
     published = published_for(comparison.candidate.identity)
     return levels or ([level.interactivity_tok_s_user for level in published.levels] if published else None)
 
 
 def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) -> Table:
-    """One row per cell with its headline metrics and what is not well; below, what the gate says of the suite."""
+    """One row per cell with its headline metrics and problems; below, the sentences of the gate on the suite."""
     rows = []
     for verdict in verdicts:
         changes = [
@@ -96,7 +84,7 @@ def verdict_table(verdicts: Sequence[Verdict], sentences: Sequence[str] = ()) ->
 
 
 def paying_tables(measurements: Iterable[Measurement]) -> list[Table]:
-    """Where MTP pays, at matched concurrency: one table per model and workload."""
+    """Gain by MTP over Off at matched concurrency, one table per model and workload."""
     curves = gains(measurements)
     groups: dict[tuple[EngineSpec, Workload], list[list[Gain]]] = {}
     for (engine, workload), points in curves.items():
@@ -130,13 +118,13 @@ def _paying_table(engine: EngineSpec, workload: Workload, curves: Sequence[Seque
 
 
 def output_table(outputs: Mapping[str, Sequence[OutputVerdict]]) -> Table:
-    """What the answers came to, with the reason that decided."""
+    """Verdicts of the output checks, each with its deciding reason."""
     rows = [
         [subject, verdict.check, verdict.outcome.value, verdict.reasons[0] if verdict.reasons else ""]
         for subject, verdicts in outputs.items()
         for verdict in verdicts
     ]
-    return Table(title="what MTP says against Off", headers=("engine", "check", "verdict", "why"), rows=rows)
+    return Table(title="outputs of MTP against Off", headers=("engine", "check", "verdict", "why"), rows=rows)
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
@@ -149,8 +137,8 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     lines = [f"{summary}: {len(bad)} of {len(gated)} gated metrics{f'; {verdict.reason}' if verdict.reason else ''}"]
     for metric in verdict.metrics:
         info = METRICS[metric.metric]
-        limit = "not gated" if metric.tolerance is None else f"may lose {metric.tolerance:.0%}"
-        limit += f"; {metric.pairs} pairs of old and new" if metric.pairs else ""
+        limit = "not gated" if metric.tolerance is None else f"margin {metric.tolerance:.0%}"
+        limit += f"; {metric.pairs} pairs" if metric.pairs else ""
         change = metric.measured.value / metric.baseline.value - 1
         half = metric.loss.half_width
         spread = "" if half is None else f" ± {half:.1%}"
@@ -165,17 +153,19 @@ def verdict_lines(verdict: Verdict) -> list[str]:
 
 
 def point_table(measurements: Sequence[Measurement]) -> Table:
-    """Every measured point with what it rests on."""
+    """Every measured point with its window and its requests."""
     rows = []
     both_ttft = any(m.server_ttft is not None for m in measurements)
-    shown = _POINT_METRICS | {
-        key: title for key, title in _OPTIONAL_METRICS.items() if any(key in m.values for m in measurements)
-    }
+    shown = [
+        metric
+        for metric in metrics_as("point")
+        if metric.needs not in ("SLO", "GPU sensors") or any(metric.key in m.values for m in measurements)
+    ]
     for measurement in sorted(measurements, key=lambda m: m.cell):
         row = [str(measurement.cell)]
-        for key in shown:
-            estimate = measurement.values.get(key)
-            row.append("" if estimate is None else with_uncertainty(estimate, METRICS[key].digits))
+        for metric in shown:
+            estimate = measurement.values.get(metric.key)
+            row.append("" if estimate is None else with_uncertainty(estimate, metric.digits))
         counts = measurement.requests
         if both_ttft:
             row.append(_both_ttft(measurement))
@@ -187,9 +177,9 @@ def point_table(measurements: Sequence[Measurement]) -> Table:
         title="measured points (± is the half-width of the 95 % interval within the run)",
         headers=(
             "cell",
-            *shown.values(),
+            *(metric.heading for metric in shown),
             *(["mean TTFT here / by server"] if both_ttft else []),
-            *("window s", "sure to", "streams", "failed"),
+            *("window s", "95 % CI", "streams", "failed"),
         ),
         rows=rows,
         notes=tuple(sorted({f"{m.cell}: {note}" for m in measurements for note in m.notes})),
@@ -202,7 +192,7 @@ def _both_ttft(measurement: Measurement) -> str:
 
 
 def run_remarks(run: Run) -> list[str]:
-    """What is missing from a run, and why; what was tried more than once."""
+    """Cells that were not measured and the reasons, reruns, and unknown facts."""
     return _not_measured(run) + _reruns(run) + _unknown_facts(run)
 
 
@@ -212,10 +202,12 @@ def _reruns(run: Run) -> list[str]:
 
 
 def _unknown_facts(run: Run) -> list[str]:
-    """What nobody knows of the real engines of a run; a simulated one has no such facts."""
+    """Facts that no server stated and no user declared; a simulated engine has none."""
     real = [m.environment.facts for m in run.measurements if not m.environment.simulated]
     unknown = [name for name in Facts.__struct_fields__ if any(name not in facts for facts in real)]
-    return [f"not known of the engines (declare it with --specdec-facts): {', '.join(unknown)}"] if unknown else []
+    return (
+        [f"unknown facts of the engines (declare them with --specdec-facts): {', '.join(unknown)}"] if unknown else []
+    )
 
 
 def _not_measured(run: Run) -> list[str]:
@@ -224,47 +216,3 @@ def _not_measured(run: Run) -> list[str]:
     for cell, reason in run.not_measured.items():
         cells.setdefault(reason, []).append(cell)
     return [f"not measured: {', '.join(names)}: {reason}" for reason, names in cells.items()]
-
-
-_BESIDE = {
-    "client": ("clock", "arrival_lag_p99_ms", "send_lag_p99_ms", "lost_load", "loop_lag_p99_ms", "cpu_share"),
-    "gpu": ("source", "mean_power_w", "sm_clock_mean_mhz", "temperature_max_c", "energy_j"),
-}
-"""Columns of the client's health and of the GPUs' sensors."""
-
-
-def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """Tidy rows, one per measured point, every metric with its half-width; a missing number stays empty."""
-    rows = []
-    for measurement in sorted(measurements, key=lambda m: m.cell):
-        engine, workload = measurement.cell.engine, measurement.cell.workload
-        row: dict[str, object] = {
-            "model": engine.model,
-            "precision": engine.precision,
-            "parallelism": engine.parallelism,
-            "mtp": engine.speculation.draft_tokens,
-            "sequence": workload.sequence,
-            "concurrency": measurement.cell.concurrency,
-            "hardware": measurement.environment.hardware,
-            "engine": measurement.environment.engine,
-            "version": measurement.environment.version,
-            "simulated": bool(measurement.environment.simulated),
-            "measured_at": measurement.measured_at,
-            "window_s": measurement.window_s,
-            "requests_finished": measurement.requests.finished,
-            "requests_failed": measurement.requests.failed,
-            "rate_req_s": measurement.cell.rate or None,
-            "slo": measurement.slo,
-            "precision_reached": measurement.certainty.reached if measurement.certainty else None,
-            "client_limited": measurement.client_limited,
-        }
-        for prefix, record in (("client", measurement.client), ("gpu", measurement.gpu)):
-            found = {} if record is None else msgspec.structs.asdict(record)
-            row |= {f"{prefix}_{key}": found.get(key) for key in _BESIDE[prefix]}
-        for key in METRICS:
-            estimate = measurement.values.get(key)
-            row[key] = None if estimate is None else estimate.value
-            row[f"{key}_half_width"] = None if estimate is None else estimate.half_width
-        row["notes"] = "; ".join(measurement.notes)
-        rows.append(row)
-    return pd.DataFrame(rows)

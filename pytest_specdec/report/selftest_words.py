@@ -1,4 +1,4 @@
-"""A selftest -> a table of what the gate can find, and what that rests on."""
+"""A selftest -> a table of minimum detectable effects, with the noise behind them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pytest_specdec.results.decision import Evidence, SuiteDecision
 
 
 def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, run_s: float) -> Table:
-    """One row per metric of a cell: its noise, the smallest loss that is found, the pairs and minutes of a large one.
+    """One row per metric of a cell: noise, minimum detectable effect (MDE), pairs and minutes to find twice that.
 
-    `run_s`: of one run on a server start of its own.
+    `run_s`: seconds of one repeat on a server start of its own.
     """
     rows = [
         [
@@ -28,18 +28,20 @@ def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, r
         ]
         for one in found
     ]
-    headers = ("cell", "metric", "run to run", "start to start", "finds", "pairs for twice that", "minutes", "gated")
+    headers = ("cell", "metric", "run to run", "start to start", "MDE", "pairs for 2x MDE", "minutes", "gated")
     sentences = reach_sentences(found)
-    sentences.append(f"minutes: of one cell, its old and new engine in turn, {run_s:.0f} s for a start and a run")
+    sentences.append(f"minutes: for one cell, reference and candidate engine in turn, {run_s:.0f} s per start and run")
     if last_session is not None:
         failed = [d for d in last_session.decisions if d.outcome is Outcome.FAIL]
         open_ones = [d for d in last_session.decisions if d.outcome is Outcome.INCONCLUSIVE]
         judged = [d for d in last_session.decisions if d.evidence is Evidence.SCREEN]
         words = f"{len(failed)} FAIL, {len(open_ones)} open of {len(judged)}"
-        sentences.append(f"the last session judged against the others, as if it were a new engine: {words}")
+        sentences.append(f"the last session, judged against the others as if it were a candidate engine: {words}")
         if failed:
-            sentences.append("a FAIL without a change: this machine is less steady than its sessions say; measure more")
-    return Table(title="what the gate can find here (A/A)", headers=headers, rows=rows, sentences=sentences)
+            sentences.append(
+                "a FAIL without a change: this machine is noisier than its sessions show; measure more sessions"
+            )
+    return Table(title="minimum detectable effect of the gate (A/A)", headers=headers, rows=rows, sentences=sentences)
 
 
 def _effort(pairs: int | None, run_s: float) -> tuple[str, str]:

@@ -6,31 +6,16 @@ engine has `simulated` in the name of its series.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
 from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.domain.metric import METRICS, Better
+from pytest_specdec.domain.metric import Better, metrics_as
 from pytest_specdec.report.flat import SIMULATED, series
+from pytest_specdec.report.formats import Session
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
-
-CHARTED = (
-    "total_tok_s_gpu",
-    "output_tok_s_gpu",
-    "interactivity_tok_s_user",
-    "acceptance_length",
-    "step_rate_s",
-    "goodput_req_s",
-    "tpot_p50_ms",
-    "ttft_p50_ms",
-    "ttft_p99_ms",
-    "e2e_p50_ms",
-    "cost_usd_mtok",
-    "measured_j_tok",
-)
-"""Metrics for github-action-benchmark, which draws a chart for each of them and each cell. Bencher gets them all."""
 
 
 class GithubRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +30,7 @@ class GithubRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Shown when a point of the chart is hovered."""
 
 
-def bencher(run: Run) -> str:
+def bencher(run: Run, _session: Session | None = None) -> str:
     """Bencher Metric Format (`bencher run --adapter json`): all metrics, bounded by their 95 % intervals."""
     return _text(
         {
@@ -55,33 +40,20 @@ def bencher(run: Run) -> str:
     )
 
 
-def github_bigger(run: Run) -> str:
+def github_bigger(run: Run, _session: Session | None = None) -> str:
     """Metrics of which more is better, for `tool: customBiggerIsBetter`."""
     return _text(list(_github_rows(run, "higher")))
 
 
-def github_smaller(run: Run) -> str:
+def github_smaller(run: Run, _session: Session | None = None) -> str:
     """Metrics of which less is better, for `tool: customSmallerIsBetter`."""
     return _text(list(_github_rows(run, "lower")))
 
 
-TRACKERS: Mapping[str, Callable[[Run], str]] = {
-    ".bmf.json": bencher,
-    ".bigger.json": github_bigger,
-    ".smaller.json": github_smaller,
-}
-"""Writer by the end of the file's name."""
-
-
-def tracker_for(name: str) -> Callable[[Run], str] | None:
-    """The writer for a file of this name; None when it is no tracker's."""
-    return next((write for ending, write in TRACKERS.items() if name.endswith(ending)), None)
-
-
 def _github_rows(run: Run, better: Better) -> Iterator[GithubRow]:
     for measurement in run.measurements:
-        for key in CHARTED:
-            estimate, metric = measurement.values.get(key), METRICS[key]
+        for metric in metrics_as("tracker"):
+            estimate = measurement.values.get(metric.key)
             if estimate is None or metric.better != better:
                 continue
             half = estimate.half_width

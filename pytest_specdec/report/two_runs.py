@@ -17,7 +17,7 @@ from pytest_specdec.speculation.diagnosis import diagnose
 def compare_runs(
     old: Run, new: Run, levels: Sequence[float] | None = None
 ) -> tuple[list[Comparison], list[Table], list[str]]:
-    """Old engine and new engine: every curve that both runs have, at matched interactivity and concurrency.
+    """Compare every curve that both runs have, at matched interactivity and at matched concurrency.
 
     A curve that cannot be compared is a remark, as long as another one can.
 
@@ -55,7 +55,7 @@ def compare_runs(
 
 
 def _not_compared(old: Run, new: Run) -> list[str]:
-    """The curves of which there is one side only, and those that are none."""
+    """Remarks on curves of one run only, and on measurements at a request rate, which form no curve."""
     before, after = by_curve(old.measurements), by_curve(new.measurements)
     only = {"old": before.keys() - after.keys(), "new": after.keys() - before.keys()}
     remarks = [
@@ -64,11 +64,13 @@ def _not_compared(old: Run, new: Run) -> list[str]:
         for engine, workload in sorted(keys)
     ]
     at_rates = [key for key in after if key in before and any(m.cell.rate for m in after[key])]
-    return remarks + [f"at rates of requests there is no curve to compare: {cell_prefix(*key)}" for key in at_rates]
+    return remarks + [
+        f"not compared: {cell_prefix(*key)} was measured at a request rate, which gives no curve" for key in at_rates
+    ]
 
 
 def _why(before: Sequence[Measurement], after: Sequence[Measurement]) -> list[Table]:
-    """What moved output throughput at each concurrency that both runs have; no table where nothing did."""
+    """Cause of each change of output throughput, by concurrency; no table where none changed."""
     old = {m.cell.level: m for m in before}
     rows = []
     for measurement in after:

@@ -10,10 +10,9 @@ from typing import Literal
 import msgspec
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import METRICS, metrics_as
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.results.baseline import (
     Accepted,
     Anchor,
@@ -35,7 +34,6 @@ from pytest_specdec.results.verdict import Verdict
 How = Literal["new", "all", "merge"]
 """`new`: points that have none. `all`: replace. `merge`: further sessions beside the stored ones."""
 _LOG_LENGTH = 50
-_TOLD = ("total_tok_s_gpu", "interactivity_tok_s_user", "acceptance_length")
 _LUCK = 3
 """Sessions from which a better mean is no longer one lucky start of the server."""
 
@@ -152,9 +150,11 @@ def _luck_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequen
 def _looks_lost(verdict: Verdict) -> bool:
     """Whether an undecided metric has lost more than its tolerance: noise alone may be stored, and says nothing."""
     return any(
-        decision.low is not None and decision.low > PRESETS[metric.metric].tolerance and not decision.advisory
+        decision.low is not None and decision.low > limits.tolerance and not decision.advisory
         for metric in verdict.metrics
-        if metric.outcome is Outcome.INCONCLUSIVE and (decision := metric.decision) is not None
+        if metric.outcome is Outcome.INCONCLUSIVE
+        and (decision := metric.decision) is not None
+        and (limits := METRICS[metric.metric].gate) is not None
     )
 
 
@@ -231,9 +231,9 @@ def _change(old: BaselineFile | None, level: str, now: Sequence[BaselineRun]) ->
         return "new"
     before, after = values_of(old.points[level]), values_of(now)
     return ", ".join(
-        f"{METRICS[key].title} {after[key].value / before[key].value - 1:+.1%}"
-        for key in _TOLD
-        if key in before and key in after
+        f"{one.title} {after[one.key].value / before[one.key].value - 1:+.1%}"
+        for one in metrics_as("headline")
+        if one.key in before and one.key in after
     )
 
 

@@ -23,11 +23,6 @@ from pytest_specdec.errors import BrokenFileError, InvalidInputError
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run, load_run
 
-OF_PRICE = frozenset({"cost_usd_mtok", "cost_usd_mtok_output", "tok_s_mw", "j_tok"})
-"""Metrics made of price or provisioned power: comparable at one price only."""
-OF_SLO = frozenset({"goodput_req_s", "goodput_share"})
-"""Metrics made of bounds: comparable at the same bounds only."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedRun:
@@ -165,10 +160,10 @@ def _once(runs: Iterable[SavedRun], metric: str, filters: Sequence[str]) -> Iter
 
 
 def _condition(measurement: Measurement, metric: str) -> str:
-    if metric in OF_PRICE:
+    if METRICS[metric].needs == "price":
         price = measurement.price
         return f"${price.usd_per_gpu_hour:g}/GPU-hour, {price.kw_per_gpu:g} kW/GPU"
-    return (measurement.slo or "") if metric in OF_SLO else ""
+    return (measurement.slo or "") if METRICS[metric].needs == "SLO" else ""
 
 
 def _series(cell: Cell, metric: str, condition: str, draft: _Draft) -> Series:

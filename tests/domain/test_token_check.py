@@ -30,14 +30,14 @@ def test_a_drained_run_agrees_to_the_token() -> None:
 @pytest.mark.parametrize(
     ("generated", "prompt", "reason"),
     [
-        (201, 100, "the server counted 1 generated tokens more than our requests can have had: somebody else uses it"),
-        (199, 100, "the server counted 1 generated tokens less than its answers said: it lost count"),
-        (200, 150, "the server counted 50 prompt tokens more than our requests can have had: somebody else uses it"),
+        (201, 100, "exceed our usage by 1 generated tokens: another client"),
+        (199, 100, "fall short of our usage by 1 generated tokens"),
+        (200, 150, "exceed our usage by 50 prompt tokens: another client"),
         (None, None, METRICS_OFF),
     ],
 )
 def test_a_disagreement_has_its_reason(generated: float | None, prompt: float | None, reason: str) -> None:
-    assert token_truth([sample(100), sample(100)], generated, prompt).reason == reason
+    assert reason in token_truth([sample(100), sample(100)], generated, prompt).reason
 
 
 @given(seen=st.integers(2, 100), more=st.integers(-5, 200))
@@ -51,4 +51,4 @@ def test_a_prompt_without_a_first_token_may_have_been_counted_or_not() -> None:
     samples = [sample(100), sample(2, "cut", prompt=None)]
     assert token_truth(samples, 102, 50).reason == ""
     assert token_truth(samples, 102, 100).reason == ""
-    assert "somebody else" in token_truth(samples, 102, 101).reason
+    assert "another client" in token_truth(samples, 102, 101).reason

@@ -196,7 +196,7 @@ def report(found: Numbers) -> str:
         ]
         for one in found["selftest"]
     ]
-    learned = ["cell", "metric", "run to run", "start to start", "finds", "gated", "pairs for twice that"]
+    learned = ["cell", "metric", "run to run", "start to start", "MDE", "gated", "pairs for 2x MDE"]
     refused = [f"{name}: exit code {one['exit_code']}, `{one['said']}`" for name, one in found["refused"].items()]
     tables = (tabulate(selftest, learned, tablefmt="github"), tabulate(rows, headers, tablefmt="github"))
     return "\n\n".join((*tables, *refused))
@@ -226,7 +226,7 @@ def _short(value: Any) -> Any:
 
 
 def _show(line: str) -> None:
-    if line.startswith(("specdec: confirming", "  [", "baselines were", "it took", "E ")):
+    if line.startswith(("specdec: confirming", "  [", "baselines were", "cost of the run", "E ")):
         print(line[:200], flush=True)
 
 

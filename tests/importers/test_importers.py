@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from golden import same_as_golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peer_files import DATA, aiperf, sample, sglang, write
@@ -27,7 +28,6 @@ from pytest_specdec.importers.vllm_bench import is_vllm_bench, read_vllm_bench
 from pytest_specdec.results.run import Run, save_run
 
 unhurried = settings(deadline=None, max_examples=25)
-GOLDEN = Path(__file__).parent.parent / "golden"
 PUBLISHED = Path(__file__).parent.parent / "data" / "inferencex" / "benchmarks_c32.json"
 READERS = (
     (is_aiperf, read_aiperf),
@@ -72,7 +72,7 @@ def test_vllm_bench_prints_the_golden_file(
 ) -> None:
     monkeypatch.chdir(DATA)
     assert main(["compare", *arguments]) == 0
-    assert capsys.readouterr().out == (GOLDEN / f"{name}.txt").read_text()
+    same_as_golden(f"{name}.txt", capsys.readouterr().out)
 
 
 def test_sglang_prints_the_golden_file(
@@ -86,7 +86,7 @@ def test_sglang_prints_the_golden_file(
     write(Path("old.jsonl"), *old)
     write(Path("new.jsonl"), *new)
     assert main(["compare", "old.jsonl", "new.jsonl"]) == 0
-    assert capsys.readouterr().out == (GOLDEN / "compare_sglang_bench.txt").read_text()
+    same_as_golden("compare_sglang_bench.txt", capsys.readouterr().out)
 
 
 def test_aiperf_prints_the_golden_file(
@@ -100,7 +100,7 @@ def test_aiperf_prints_the_golden_file(
             write(folder / "profile_export_aiperf.json", aiperf(slow * factor, streams) | {"aiperf_version": version})
             write(folder / "inputs.json", {"data": []})
     assert main(["compare", "old", "new", "--gpus", "8"]) == 0
-    assert capsys.readouterr().out == (GOLDEN / "compare_aiperf.txt").read_text()
+    same_as_golden("compare_aiperf.txt", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

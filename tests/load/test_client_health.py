@@ -53,8 +53,8 @@ def test_a_client_that_keeps_up_is_not_marked(health: ClientHealth) -> None:
 @pytest.mark.parametrize(
     ("health", "field", "bound", "words"),
     [
-        (KERNEL, "lost_load", "MOST_LOST_LOAD", "late sends took"),
-        (KERNEL, "arrival_lag_p99_ms", "MOST_LAG_MS", "what had arrived waited"),
+        (KERNEL, "lost_load", "MOST_LOST_LOAD", "late sends lost"),
+        (KERNEL, "arrival_lag_p99_ms", "MOST_LAG_MS", "received data waited"),
         (PROCESS, "loop_lag_p99_ms", "MOST_BLUR_MS", "arrivals are stamped up to"),
         (KERNEL, "cpu_share", "MOST_CPU_SHARE", "the client used"),
         (KERNEL, "cpu_wait_share", "MOST_CPU_WAIT_SHARE", "the client waited for a CPU"),
@@ -71,7 +71,7 @@ def test_every_bound_has_its_words_and_nothing_else(health: ClientHealth, field:
 def test_every_reason_is_named() -> None:
     starved = changed(KERNEL, lost_load=0.25, arrival_lag_p99_ms=120.0, cpu_share=0.97, cpu_wait_share=0.4)
     assert client_limited(starved) == (
-        "late sends took 25.0% of the load away; what had arrived waited 120 ms (p99) to be read; "
+        "late sends lost 25.0% of the load; received data waited 120 ms (p99) to be read; "
         "the client used 97% of its CPU; the client waited for a CPU 40% of the time"
     )
     assert client_limited(changed(PROCESS, loop_lag_p99_ms=35.0)) == "arrivals are stamped up to 35 ms (p99) late"
@@ -267,7 +267,7 @@ def test_a_client_that_shares_its_cpu_with_busy_processes_is_marked(engine: str)
 def test_a_client_whose_loop_is_blocked_again_and_again_is_marked(engine: str) -> None:
     health = under_load(engine, "blocked")
     assert health.loop_lag_p99_ms > 50
-    assert "late sends took" in client_limited(health), health
+    assert "late sends lost" in client_limited(health), health
 
 
 def _idle_share(since: list[int] | None = None) -> tuple[float, list[int]]:

@@ -138,7 +138,7 @@ def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
     )
     assert told["baseline"][0] == pytest.approx(sum(old) / len(old))
     assert told["measured"][0] == pytest.approx(sum(new) / len(new))
-    result.stdout.fnmatch_lines([f"E * throughput/GPU *(may lose 5%; {len(old)} pairs of old and new) regressed"])
+    result.stdout.fnmatch_lines([f"E * throughput/GPU *(margin 5%; {len(old)} pairs) regressed"])
     # Only what is judged is shown as measured: the old engine's runs are not the candidate's.
     assert len(run["measurements"]) == 1
 
@@ -197,9 +197,7 @@ def test_a_fixed_margin_judges_and_says_how_often_it_is_wrong(suite: Suite) -> N
     suite.doctor(lambda value: [value[0] * 10, value[0]])
     result = suite.run("--specdec-gate=fixed", *ONE)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(
-        ["  a fixed gate of 5% judged: on this noise it is red in *% of suites in which nothing changed, *"]
-    )
+    result.stdout.fnmatch_lines(["  judged by a fixed margin of 5%: on this noise it fails *% of unchanged suites *"])
     assert suite.saved_run()["fixed"]["red"] == ["toy-fp8-64x48-mtp3-c4 total_tok_s_gpu"]
 
 
@@ -306,7 +304,7 @@ def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "what the gate can find here (A/A)",
-            "cell *pairs for twice that *minutes *gated",
+            "cell *pairs for 2x MDE *minutes *gated",
             "*toy-fp8-64x48-mtp3-c4 *throughput/GPU *%*",
             "  minutes: of one cell, its old and new engine in turn, * s for a start and a run",
             "*the last session judged against the others, as if it were a new engine: *",

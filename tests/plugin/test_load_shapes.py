@@ -19,7 +19,7 @@ def test_a_point_is_measured_until_it_is_sure(suite: Suite) -> None:
     suite.write(READS)
     result = suite.run("--specdec-window=0.4..5", "--specdec-precision=20%", "-k", "off")
     result.assert_outcomes(passed=2, deselected=2)
-    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points, about * to * s*", "*sure to*", "*±*%*"])
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points, about * to * s*", "*95 % CI*", "*±*%*"])
     for found in suite.saved_run()["measurements"]:
         certainty = found["certainty"]
         assert (certainty["asked"], certainty["fixed"]) == (0.2, False)

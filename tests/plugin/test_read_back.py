@@ -248,7 +248,7 @@ def test_somebody_elses_tokens_are_noticed(suite: Suite, serve: Serve) -> None:
     result = run(suite, url, "-k", "c2", mode="mtp=3=")
     other.join(10)
     result.assert_outcomes(passed=1, deselected=3)
-    result.stdout.fnmatch_lines(["*token truth: the server counted *somebody else uses it"])
+    result.stdout.fnmatch_lines(["*token truth: server counters exceed our usage by *another client*"])
 
 
 def ask_when_busy(url: str) -> None:

@@ -61,7 +61,7 @@ def test_a_regression_has_its_own_word_and_a_table_of_metrics(suite: Suite) -> N
         [
             "*test_holds[[]toy-fp8-64x48-off-c2[]] REGRESSED*",
             "E  *assert toy-fp8-64x48-off-c2: regressed: 1 of 1 gated metrics",
-            "E  *throughput/GPU * -> * tok/s/GPU * -99.9% ± *% (may lose 5%) regressed",
+            "E  *throughput/GPU * -> * tok/s/GPU * -99.9% ± *% (margin 5%) regressed",
             "E  *cost * (not gated)",
             "toy-fp8-64x48-off-c2 *regressed *throughput/GPU -99.9%*",
             "REGRESSED test_suite.py::test_holds*",

@@ -1,31 +1,21 @@
 """What users read, whole and byte for byte: a change of any text or layout shows as a diff to review.
 
-After a wanted change: `SPECDEC_WRITE_GOLDEN=1 pytest tests/report/test_golden.py`, then review the diff.
+After a wanted change: `SPECDEC_WRITE_GOLDEN=1 pytest -k golden`, then review the diff.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from golden import same_as_golden
 from golden_run import golden_run
 
 from pytest_specdec.__main__ import main
-from pytest_specdec.report.export import markdown_page
-from pytest_specdec.report.render import terminal
+from pytest_specdec.report.render import markdown_page, terminal
 from pytest_specdec.report.run_report import report_run
 from pytest_specdec.report.trackers import bencher, github_bigger
 from pytest_specdec.results.run import save_run
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-
-
-def same_as_golden(name: str, text: str) -> None:
-    path = GOLDEN / name
-    if os.environ.get("SPECDEC_WRITE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
 
 
 def in_terminal(width: int | None) -> str:

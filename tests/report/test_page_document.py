@@ -94,7 +94,7 @@ def test_what_cannot_be_compared_is_a_remark_and_not_an_error() -> None:
     document = run_document(run_of(*OFF, *moved, complete=False))
     assert document.comparisons == ()
     assert any("not comparable: hardware differs" in remark for remark in document.remarks)
-    assert document.remarks[0].startswith("This run is not complete")
+    assert document.remarks[0].startswith("This run is incomplete")
 
 
 def test_a_finding_that_a_note_tells_stands_once_with_its_point() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from golden import same_as_golden
 from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
@@ -28,7 +29,6 @@ from pytest_specdec.results.run import RawRun, Run, compare_modes
 from pytest_specdec.results.verdict import MetricVerdict, Verdict
 from pytest_specdec.speculation.diagnosis import diagnose
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 HOSTILE = '0.22|<script>alert(1)</script>\n\n# ![x](http://evil/x.png) `code` @team "]'
 
 
@@ -172,7 +172,7 @@ def unfolded(run: Run, failed: int) -> str:
 
 @pytest.mark.parametrize(("name", "run", "failed"), [("pass", passing(), 0), ("fail", failing(), 5)])
 def test_the_page_is_what_the_golden_file_has(name: str, run: Run, failed: int) -> None:
-    assert unfolded(run, failed) == (GOLDEN / f"pull_request_{name}.md").read_text()
+    same_as_golden(f"pull_request_{name}.md", unfolded(run, failed))
 
 
 def test_what_is_folded_is_every_table_of_the_run() -> None:

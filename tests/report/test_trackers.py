@@ -14,7 +14,8 @@ from pytest_specdec.__main__ import main
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.flat import series
-from pytest_specdec.report.trackers import CHARTED, TRACKERS, bencher, github_bigger, github_smaller, tracker_for
+from pytest_specdec.report.formats import format_of
+from pytest_specdec.report.trackers import bencher, github_bigger, github_smaller
 from pytest_specdec.results.run import Run, save_run
 
 SIMULATED = msgspec.structs.replace(ENVIRONMENT, hardware="simulated-h200", engine="simulated", simulated="tiny")
@@ -97,21 +98,21 @@ def test_unlike_workloads_share_no_series_and_versions_of_the_engine_do() -> Non
     assert series(measured(4, environment=newer)) == series(usual)
 
 
-def test_every_charted_metric_exists_and_has_a_direction() -> None:
-    assert all(METRICS[key].better is not None for key in CHARTED)
-
-
 @pytest.mark.parametrize(
-    ("name", "writer"),
+    ("name", "suffix"),
     [
-        ("out.bmf.json", bencher),
-        ("a.bigger.json", github_bigger),
-        ("x.smaller.json", github_smaller),
-        ("run.json", None),
+        ("out.bmf.json", ".bmf.json"),
+        ("a.bigger.json", ".bigger.json"),
+        ("x.smaller.json", ".smaller.json"),
+        ("run.json", ".json"),
+        ("run.pdf", ""),
+        (".bmf.json", ".json"),
+        (".md", ""),
     ],
 )
-def test_the_name_of_the_file_says_which_tracker_it_is_for(name: str, writer: object) -> None:
-    assert tracker_for(name) is writer
+def test_the_name_of_the_file_says_its_format(name: str, suffix: str) -> None:
+    found = format_of(name)
+    assert (found.suffix if found else "") == suffix
 
 
 def test_the_command_writes_each_of_them_again_from_a_saved_run(
@@ -119,11 +120,11 @@ def test_the_command_writes_each_of_them_again_from_a_saved_run(
 ) -> None:
     run = run_of()
     save_run(run, tmp_path / "run.json")
-    names = [ending.split(".")[1] for ending in TRACKERS]
-    options = [word for name in names for word in (f"--{name}", str(tmp_path / "out" / name))]
+    writers = {"bmf": bencher, "bigger": github_bigger, "smaller": github_smaller}
+    options = [word for name in writers for word in (f"--{name}", str(tmp_path / "out" / name))]
     assert main(["report", str(tmp_path / "run.json"), *options]) == 0
     said = capsys.readouterr().out
-    for name, write in zip(names, TRACKERS.values(), strict=True):
+    for name, write in writers.items():
         assert (tmp_path / "out" / name).read_text() == write(run)
         assert f"wrote {tmp_path / 'out' / name}" in said
 

@@ -69,8 +69,8 @@ def test_two_runs_that_share_points_at_rates_are_compared_by_the_others() -> Non
     comparisons, _, remarks = compare_runs(run, run)
     assert [c.names for c in comparisons] == [("new", "old")]
     assert remarks == [
-        "at rates of requests there is no curve to compare: model-fp8-1k1k-poisson-off",
-        "at rates of requests there is no curve to compare: model-fp8-1k1k-poisson-mtp3",
+        "not compared: model-fp8-1k1k-poisson-off was measured at a request rate, which gives no curve",
+        "not compared: model-fp8-1k1k-poisson-mtp3 was measured at a request rate, which gives no curve",
     ]
 
 

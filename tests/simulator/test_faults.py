@@ -397,7 +397,7 @@ def test_token_truth_holds_unless_it_is_what_is_broken(fault_id: str, share: flo
     truth = token_truth(begun, last.generation_tokens, last.prompt_tokens)
     assert truth.usage_generated / last.generation_tokens == pytest.approx(share, abs=0.001 if share != 1 else 0)
     # What is missing may be the rest of the streams that were cut; what is too much cannot.
-    assert ("it lost count" in truth.reason) == (share > 1)
+    assert ("fall short" in truth.reason) == (share > 1)
 
 
 def test_a_longer_template_shows_in_every_prompt() -> None:

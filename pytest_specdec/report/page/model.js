@@ -1,17 +1,8 @@
-// The document of the page -> curves with points and frontiers, what a reader has chosen -> the chart's description.
+// The document of the page -> curves with points and frontiers; the reader's selection -> the chart's description.
 
 const COLOURS = 8;
 const SHAPE_NAMES = ["circle", "triangle", "square", "star"];
 const STEP_PX = 6;
-
-const X_AXES = [X, "ttft_p50_ms", "ttft_p90_ms", "ttft_p99_ms", "e2e_p50_ms", "e2e_p90_ms", "tpot_p50_ms", "concurrency"];
-const Y_AXES = {
-  Throughput: [Y, "output_tok_s_gpu", "input_tok_s_gpu", "goodput_req_s"],
-  Cost: ["cost_usd_mtok", "cost_usd_mtok_output"],
-  "Power and energy": ["tok_s_mw", "j_tok", "measured_j_tok"],
-  Speculation: ["acceptance_length", "acceptance_rate", "step_time_ms"],
-  Latency: ["ttft_p50_ms", "ttft_p99_ms", "e2e_p50_ms", "tpot_p50_ms", "itl_p99_ms"],
-};
 
 // Curves know their points; a point's values are by key of its metric.
 function modelOf(doc) {
@@ -42,7 +33,7 @@ function modelOf(doc) {
   return { doc, metrics, curves, comparisons: doc.comparisons.map((c, number) => ({ ...c, number })) };
 }
 
-// What two runs share of a curve; it has one colour in both.
+// A curve's identity across two runs: it has one colour in both.
 const familyOf = (curve) =>
   [curve.model, curve.precision, curve.sequence, curve.hardware, curve.parallelism, curve.mode].join("|");
 
@@ -53,7 +44,7 @@ function priceOf(model, state, curve) {
   return model.doc.prices[state.price]?.[curve.hardware] ?? null;
 }
 
-// In the menus' choice, whether or not the legend has it switched off.
+// Selected by the menus; the legend may still hide it.
 function chosen(state, curve) {
   return (
     ["model", "sequence", "precision"].every((field) => state[field] === "" || state[field] === curve[field]) &&

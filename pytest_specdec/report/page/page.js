@@ -1,4 +1,4 @@
-// What the reader does -> state -> what is shown.
+// Input of the reader -> state -> display.
 
 const model = modelOf(JSON.parse(byId("data").textContent));
 const state = {
@@ -87,7 +87,7 @@ function refreshComparison() {
   const box = byId("comparison");
   const comparison = model.comparisons[state.comparison];
   if (!comparison) {
-    box.replaceChildren(make("p", { class: "hint" }, "Nothing that is shown can be compared: MTP and Off, or two runs, of one model, sequence and precision."));
+    box.replaceChildren(make("p", { class: "hint" }, "Nothing to compare among the curves shown: it takes MTP and Off, or two runs, of one model, sequence and precision."));
     return;
   }
   const onLevels = (change) => {
@@ -112,7 +112,7 @@ function options(select, entries, chosenValue) {
 function fillMenus() {
   for (const field of ["model", "sequence", "precision"]) {
     const values = [...new Set(model.curves.map((curve) => curve[field]))];
-    // Unlike things are not on one chart unless the reader wants them there.
+    // Different models and sequences share a chart only when the reader selects "all".
     state[field] = values.length === 1 || field !== "precision" ? (values[0] ?? "") : "";
     options(byId(field), [...(values.length > 1 ? [["", "all"]] : []), ...values.map((v) => [v, v || "unknown"])], state[field]);
     byId(field).disabled = values.length < 2;
@@ -123,8 +123,8 @@ function fillMenus() {
   }
   const anyPoint = (key) => DERIVED[key] || key === "concurrency" || model.doc.points.some((p) => p.values[model.doc.metrics.findIndex((m) => m.key === key)]);
   const entry = (key) => [key, axisTitle(model.metrics[key])];
-  options(byId("x"), X_AXES.filter((key) => model.metrics[key] && anyPoint(key)).map(entry), state.x);
-  const groups = Object.entries(Y_AXES).map(([name, keys]) => {
+  options(byId("x"), [...model.doc.x_axes, "concurrency"].filter((key) => model.metrics[key] && anyPoint(key)).map(entry), state.x);
+  const groups = Object.entries(model.doc.y_axes).map(([name, keys]) => {
     const found = keys.filter((key) => model.metrics[key] && anyPoint(key));
     return found.length ? make("optgroup", { label: name }, ...found.map((key) => make("option", { value: key }, axisTitle(model.metrics[key])))) : null;
   });

@@ -37,7 +37,7 @@ function showPoints(box, model, state, most = PAGE_ROWS) {
   }
 }
 
-// A spreadsheet takes a text that begins like a formula for one; a quote before it keeps it text.
+// A spreadsheet evaluates text that begins like a formula; a leading quote keeps it text.
 function csvCell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);
@@ -68,7 +68,7 @@ function csvOf(model, state) {
   return [headers, ...rows].map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
 
-// Everything that is known of a point.
+// All details of a point.
 function pointCard(model, state, point, onUnpin) {
   const { curve } = point;
   const price = priceOf(model, state, curve);

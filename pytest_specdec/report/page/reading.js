@@ -23,7 +23,7 @@ function ratio(above, below) {
   return [value, known.length ? Math.abs(value) * Math.hypot(...known) : null];
 }
 
-// What a metric is when it follows from throughput; price is {usd_per_gpu_hour, kw_per_gpu}.
+// Metrics that follow from throughput; price is {usd_per_gpu_hour, kw_per_gpu}.
 const DERIVED = {
   cost_usd_mtok: { from: Y, by: (price, rate) => inverse(rate, price.usd_per_gpu_hour / SECONDS_PER_HOUR_PER_MILLION) },
   cost_usd_mtok_output: {
@@ -105,7 +105,7 @@ function firstAtLeast(x, at) {
   return found < 0 ? x.length : found;
 }
 
-// What a frontier says at an interactivity; null outside the measured range: nothing is extrapolated.
+// Reading of a frontier at an interactivity; null outside the measured range: nothing is extrapolated.
 function readAt(frontier, at) {
   const x = frontier.map((point) => point.values[X][0]);
   if (!frontier.length || at < x[0] || at > x[x.length - 1]) return null;
@@ -167,7 +167,7 @@ function outside(curve, name, level) {
   return `not measured: ${general(level)} tok/s/user lies outside ${range}`;
 }
 
-// Who wins by how much: ratio and saving, each for what it is.
+// Winner and its advantage, as ratio and as saving.
 function sentenceOf(where, names, candidate, reference, gain) {
   let [winner, loser] = names;
   let [mine, theirs, factor] = [candidate[0], reference[0], gain[0]];

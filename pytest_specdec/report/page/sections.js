@@ -1,4 +1,4 @@
-// What does not depend on the menus: verdicts, changes, tables, environments, remarks, formulas.
+// Sections that do not depend on the menus: verdicts, changes, tables, environments, remarks, formulas.
 
 const OUTCOME_SIGNS = {
   unhealthy: "✗",
@@ -27,10 +27,10 @@ function showVerdicts(box, summary, model) {
   summary.append(
     ...words.map((outcome) => make("span", { class: "count" }, `${counts.get(outcome)} `, badge(outcome))),
   );
-  // Whatever is not plainly well comes first.
+  // The worst outcome comes first.
   const sorted = [...verdicts].sort((a, b) => WORST_FIRST.indexOf(a.outcome) - WORST_FIRST.indexOf(b.outcome));
   const rows = sorted.flatMap((verdict) => verdictRows(model, verdict));
-  const headers = ["cell", "verdict", "metric", "baseline", "measured", "change", "may lose"];
+  const headers = ["cell", "verdict", "metric", "baseline", "measured", "change", "margin"];
   box.append(tableOf("Verdicts against the stored baselines", headers, rows));
   if (promises.length) box.append(make("ul", { class: "notes" }, ...promises.map((words) => make("li", {}, words))));
 }
@@ -45,7 +45,7 @@ function verdictRows(model, verdict) {
   const rows = verdict.metrics.map((metric) => {
     const about = model.metrics[metric.metric] ?? { title: metric.metric, digits: 2, unit: "" };
     const text = metric.change ? changeWords(metric.change) : "";
-    const pairs = metric.pairs ? `, ${metric.pairs} pairs of old and new` : "";
+    const pairs = metric.pairs ? `, ${metric.pairs} pairs` : "";
     return [
       make("td", { class: metric.tolerance === null ? "shown" : "" }, `${about.title} ${about.unit}`),
       numberCell(metric.baseline, about.digits),
@@ -69,7 +69,7 @@ function showTables(box, model) {
   const changed = Object.entries(changes);
   if (changed.length) {
     const rows = changed.map(([cell, why]) => make("tr", {}, make("th", { scope: "row" }, cell), make("td", {}, why)));
-    box.append(tableOf("Why output throughput is another than in the baseline run", ["cell", "diagnosis"], rows));
+    box.append(tableOf("Causes of changed output throughput against the baseline run", ["cell", "diagnosis"], rows));
   }
   for (const table of tables) {
     const rows = table.rows.map((row) => {
@@ -83,7 +83,7 @@ function showTables(box, model) {
   box.hidden = !(changed.length || tables.length);
 }
 
-// Every fact of every environment; where they differ is said in words and comes first.
+// Every fact of every environment; differing facts come first.
 function showEnvironments(box, model) {
   const { environments } = model.doc;
   const used = environments.map((_, i) => model.curves.filter((curve) => curve.environment === i).map((c) => c.label));
@@ -122,8 +122,8 @@ function showRemarks(box, list, model) {
       for (const note of point.notes) notes.set(note, [...(notes.get(note) ?? []), `${point.cell}${curve.run === "baseline" ? " (baseline)" : ""}`]);
     }
   }
-  const told = [...notes].map(([note, cells]) => `${several(cells)}: ${note}`);
-  const all = [...model.doc.remarks, ...told];
+  const ofCells = [...notes].map(([note, cells]) => `${several(cells)}: ${note}`);
+  const all = [...model.doc.remarks, ...ofCells];
   list.append(...all.map((text) => make("li", {}, text)));
   box.hidden = !all.length;
 }
