@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from doc_blocks import PAGES, ROOT, Block, Command, blocks, missing
-from doc_commands import environment, parse, run
+from doc_commands import FOREIGN, OURS, Done, environment, parse, run, run_in_a_shell
 from doc_generated import PARTS, glossary, remade
 
+from pytest_specdec.domain import client_health
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.outcome import Outcome
 
@@ -27,48 +28,68 @@ PARSED = {
     if block.needs
 }
 RUN = [page for page in PAGES if any(block.commands and not block.needs for block in blocks(page))]
-CONFTEST = """
-from pytest_specdec import client
-
-for name in [name for name in vars(client) if name.startswith("MOST_")]:
-    setattr(client, name, float("inf"))
-"""
-"""A busy test machine is no limit of the client's."""
 EXIT_TESTS_FAILED = 1
 
 
+@pytest.fixture
+def _as_a_reader(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder and the environment that the commands of a page find."""
+    for name in FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in OURS.items():
+        monkeypatch.setenv(name, value)
+    # A busy test machine is no limit of the client's.
+    for bound in [name for name in vars(client_health) if name.startswith("MOST_")]:
+        monkeypatch.setattr(client_health, bound, float("inf"))
+    (pytester.path / "tests").mkdir()
+    (pytester.path / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+
+
+@pytest.mark.usefixtures("_as_a_reader")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, pytester: pytest.Pytester) -> None:
     ports: dict[str, str] = {}
-    with background(tmp_path) as start:
+    with background(pytester.path) as start:
         for block in blocks(page):
             if block.file:
-                (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / block.file).write_text(with_free_ports(block.text, ports))
+                (pytester.path / block.file).parent.mkdir(parents=True, exist_ok=True)
+                (pytester.path / block.file).write_text(with_free_ports(block.text, ports))
             for command in () if block.needs else block.commands:
                 text = with_free_ports(command.text, ports)
                 if command.background:
                     start(text.removesuffix("&").strip())
                 else:
-                    check(command, run(text, tmp_path))
+                    check(command, run(text, pytester))
 
 
-def check(command: Command, done: subprocess.CompletedProcess[str]) -> None:
+def test_the_command_that_the_readme_shows_runs_in_a_shell(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+    (command,) = [c for block in blocks(ROOT / "README.md") if not block.needs for c in block.commands]
+    check(command, run_in_a_shell(command.text, tmp_path))
+
+
+def check(command: Command, done: Done) -> None:
     """A command ends well and prints what the page says; tests of a toy may fail, an error in their way may not be."""
-    printed = done.stdout + done.stderr
     allowed = (0, EXIT_TESTS_FAILED) if command.text.startswith("pytest") else (0,)
-    assert done.returncode in allowed, f"$ {command.text}\n{printed}"
-    assert "Traceback" not in printed, f"$ {command.text}\n{printed}"
-    assert "ENGINE TROUBLE" not in printed, f"$ {command.text}\n{printed}"
-    assert missing(command.prints, printed) == "", f"$ {command.text}\n{printed}"
+    assert done.code in allowed, f"$ {command.text}\n{done.printed}"
+    assert "Traceback" not in done.printed, f"$ {command.text}\n{done.printed}"
+    assert "ENGINE TROUBLE" not in done.printed, f"$ {command.text}\n{done.printed}"
+    assert missing(command.prints, done.printed) == "", f"$ {command.text}\n{done.printed}"
 
 
 @pytest.mark.parametrize("command", PARSED.values(), ids=PARSED.keys())
-def test_what_is_not_run_here_is_parsed(command: str, tmp_path: Path) -> None:
-    parse(command, tmp_path)
+def test_what_is_not_run_here_is_parsed(command: str, pytester: pytest.Pytester) -> None:
+    parse(command, pytester)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["pytest suites --specdec-lunch vllm", "specdec selftest suites --specdec-window soon", "specdek history"],
+)
+def test_a_command_that_is_not_ours_is_refused(command: str, pytester: pytest.Pytester) -> None:
+    with pytest.raises(AssertionError):
+        parse(command, pytester)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+import shlex
+import shutil
 
 import pytest
+from doc_blocks import ROOT
 
-ROOT = Path(__file__).parent.parent
+import pytest_specdec.measure.runner  # noqa: F401 - numpy cannot be imported twice: have it before pytest runs in here
+
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-
-
-def run(command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
@@ -29,16 +24,18 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
     assert "\n" not in first + second
 
 
-def test_the_demo_collects_what_the_readme_says() -> None:
-    done = run(f"{BLOCKS[0][1].split(' && ')[-1].strip().removeprefix('.venv/bin/')} --collect-only -q")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "specdec plan: 2 engines, 12 points" in done.stdout
+def test_the_demo_collects_what_the_readme_says(pytester: pytest.Pytester) -> None:
+    shutil.copytree(ROOT / "suites", pytester.path / "suites")
+    _, *words = shlex.split(BLOCKS[0][1].split(" && ")[-1])
+    done = pytester.runpytest_inprocess(*words, "--collect-only", "-q")
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(["specdec plan: 2 engines, 12 points*"])
     assert "two modes, six points each" in " ".join(README.split())
 
 
 @pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "python"])
-def test_python_blocks_collect(block: str, tmp_path: Path) -> None:
-    (tmp_path / "test_readme_block.py").write_text(block)
-    done = run("pytest --collect-only -q -p no:cacheprovider test_readme_block.py", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "specdec plan: " in done.stdout
+def test_python_blocks_collect(block: str, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_readme_block=block)
+    done = pytester.runpytest_inprocess("--collect-only", "-q", "test_readme_block.py")
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(["specdec plan: *"])

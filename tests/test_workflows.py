@@ -40,7 +40,7 @@ def test_github_takes_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_its_scripts_are_of_the_shell_and_its_commands_are_ours(path: Path, tmp_path: Path) -> None:
+def test_its_scripts_are_of_the_shell_and_its_commands_are_ours(path: Path, pytester: pytest.Pytester) -> None:
     scripts = [step["run"] for step in steps(path) if "run" in step]
     for script in scripts:
         done = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
@@ -48,7 +48,7 @@ def test_its_scripts_are_of_the_shell_and_its_commands_are_ours(path: Path, tmp_
     ours = [command for script in scripts for command in commands(script)]
     assert any("pytest suites" in command for command in ours)
     for command in ours:
-        parse(command, tmp_path)
+        parse(command, pytester)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)

@@ -8,8 +8,9 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples, one_of_each
 from virtual import run_closed_loop
 
 from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, acceptance_from
@@ -76,7 +77,7 @@ def test_tokens_per_chunk_change_the_itl_and_not_the_tpot() -> None:
     assert found["itl_p50_ms"].value == pytest.approx(60, rel=1e-6)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.sampled_from([0.25, 0.5, 2.0, 8.0]))  # powers of two: no token crosses the edge of the window by rounding
 def test_stretching_all_times_divides_the_rates(factor: float) -> None:
     traffic = steady(4)
@@ -93,7 +94,7 @@ def test_stretching_all_times_divides_the_rates(factor: float) -> None:
     assert slow["tpot_p50_ms"].value == pytest.approx(plain["tpot_p50_ms"].value * factor)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.permutations(range(36)))
 def test_the_order_of_requests_does_not_matter(order: list[int]) -> None:
     traffic = steady(4)
@@ -169,7 +170,7 @@ def test_e2e_is_missing_where_the_slow_ones_are_still_under_way() -> None:
         assert ("e2e_p50_ms" in found) == told
 
 
-@pytest.mark.parametrize(("mtp", "concurrency"), [(0, 16), (3, 16), (3, 64)])
+@pytest.mark.parametrize(("mtp", "concurrency"), one_of_each([(3, 16), (0, 16), (3, 64)]))
 def test_the_interval_of_a_short_window_covers_the_long_run(mtp: int, concurrency: int) -> None:
     preset = find_preset("h200-qwen3.5-397b-fp8")
 
@@ -188,15 +189,16 @@ def test_where_lengths_are_not_known_prefills_have_a_scatter_of_their_own() -> N
     """The same traffic, and nobody knows how long answers will be: at concurrency 8 a window has a dozen prefills."""
     preset = find_preset("h200-qwen3.5-397b-fp8")
 
-    def throughput(seed: int, window_s: float, *, ignore_eos: bool) -> Estimate:
-        workload = Workload(isl=1024, osl=1024, seed=seed)
-        run = run_closed_loop(preset, mtp=0, workload=workload, concurrency=8, window_s=window_s, seed=seed)
-        workload = msgspec.structs.replace(workload, ignore_eos=ignore_eos)
-        return summarize(run.traffic, workload, gpus=8, acceptance=None, price=PRICE)[0]["total_tok_s_gpu"]
+    def throughput(seed: int, window_s: float) -> tuple[Estimate, ...]:
+        """With lengths that are known, and with the same ones unknown."""
+        planned = Workload(isl=1024, osl=1024, seed=seed)
+        run = run_closed_loop(preset, mtp=0, workload=planned, concurrency=8, window_s=window_s, seed=seed)
+        both = (msgspec.structs.replace(planned, ignore_eos=ignore_eos) for ignore_eos in (True, False))
+        found = (summarize(run.traffic, one, gpus=8, acceptance=None, price=PRICE)[0] for one in both)
+        return tuple(values["total_tok_s_gpu"] for values in found)
 
-    truth = throughput(99, 600.0, ignore_eos=True).value
-    natural = [throughput(seed, 12.0, ignore_eos=False) for seed in range(12)]
-    known = [throughput(seed, 12.0, ignore_eos=True) for seed in range(12)]
+    truth = throughput(99, 600.0)[0].value
+    known, natural = zip(*(throughput(seed, 12.0) for seed in range(12)), strict=True)
     assert sum(e.low <= truth <= e.high for e in natural) >= 10
     assert np.mean([e.relative for e in natural]) > 4 * np.mean([e.relative for e in known])
 

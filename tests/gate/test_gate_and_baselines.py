@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from judged_suites import judge_suite
 from measured import ENVIRONMENT, WORKLOAD, measured
+from studies import examples
 
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.domain.estimate import Estimate
@@ -40,7 +41,7 @@ def judge(now: Measurement, then: Measurement, folder: Path) -> Verdict:
 numbers = st.floats(1e-6, 1e9)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.dictionaries(st.integers(1, 256), st.tuples(numbers, st.floats(0, 0.5)), min_size=1, max_size=5))
 def test_a_baseline_comes_back_as_it_was_written_to_four_digits(
     tmp_path_factory: pytest.TempPathFactory, points: dict[int, tuple[float, float]]
@@ -163,7 +164,7 @@ def test_one_run_decides_what_is_clear(tmp_path: Path, change: float, half: floa
     assert judge(now, measured(half=half), tmp_path).outcome is outcome
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(50, 200).map(lambda n: n / 100), st.sampled_from((0.0, 0.01, 0.1)), st.floats(-2, 2))
 def test_scaling_both_sides_changes_no_verdict(
     tmp_path_factory: pytest.TempPathFactory, change: float, half: float, factor: float

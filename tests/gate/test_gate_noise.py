@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples
 
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.errors import InvalidInputError
@@ -78,7 +79,7 @@ def test_a_cell_without_repeats_gets_what_its_suite_has_in_common() -> None:
     assert shrunk.variance[-1] == pytest.approx(1.2504735529201503)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.floats(1e-8, 1e4), min_size=3, max_size=30), st.floats(1, 50))
 def test_shrinking_moves_every_variance_towards_the_prior(variances: list[float], freedom: float) -> None:
     variance = np.array(variances)

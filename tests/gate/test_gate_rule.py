@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from at_once import decide_at_once
 from gate_jobs import THROUGHPUT, ScriptedJob, cells
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
@@ -52,7 +53,7 @@ def of(decision: SuiteDecision, cell: str) -> Decision:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(losses, st.sampled_from([0.002, 0.006, 0.02]))
 def test_swapping_better_and_worse_mirrors_the_verdicts(loss: dict[str, float], sd: float) -> None:
     straight = judged(ScriptedJob(level=cells(8), loss=loss, sd=sd), THOROUGH)
@@ -64,7 +65,7 @@ def test_swapping_better_and_worse_mirrors_the_verdicts(loss: dict[str, float], 
         assert here.pairs == there.pairs
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(losses, st.floats(-20, 20))
 def test_scaling_both_sides_changes_nothing(loss: dict[str, float], factor: float) -> None:
     plain = judged(ScriptedJob(level=cells(8), loss=loss))
@@ -74,7 +75,7 @@ def test_scaling_both_sides_changes_nothing(loss: dict[str, float], factor: floa
         assert here.log_loss == pytest.approx(there.log_loss, abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(losses, st.permutations(sorted(cells(8))))
 def test_verdicts_do_not_depend_on_the_order_of_cells(loss: dict[str, float], order: list[str]) -> None:
     job, other = ScriptedJob(level=cells(8), loss=loss), ScriptedJob(level=cells(8), loss=loss)
@@ -82,7 +83,7 @@ def test_verdicts_do_not_depend_on_the_order_of_cells(loss: dict[str, float], or
     assert drive(decide(other.baseline(cells=order)), other.measure) == straight
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(losses, st.integers(0, 30), st.sampled_from([Terms(), THOROUGH]), st.sampled_from([0.004, 0.02]))
 def test_however_many_cells_there_are_no_more_than_alpha_is_spent(
     loss: dict[str, float], more: int, terms: Terms, sd: float
@@ -92,7 +93,7 @@ def test_however_many_cells_there_are_no_more_than_alpha_is_spent(
     assert decision.alpha_spent <= decision.alpha * (1 + 1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(losses, st.sets(st.sampled_from(sorted(cells(12)))))
 def test_no_more_than_alpha_is_spent_where_some_old_engines_cannot_be_started(
     loss: dict[str, float], paired: set[str]

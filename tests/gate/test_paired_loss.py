@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
+from studies import examples
 
 from pytest_specdec.gate.acceptance.check import BOUNDS, LENGTH, TREND
 from pytest_specdec.gate.acceptance.loss import Bounds, Loss, paired_loss, paired_trend, unpaired_loss
@@ -19,7 +20,7 @@ ALPHA = 0.01
 PROMPTS = 80
 HETEROGENEITY, JITTER = 0.22, 0.04
 """Between prompts, and of one prompt from run to run: the side study's."""
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = examples(50)
 NOTHING = Bounds(tolerance=0.0, margin=0.5)
 
 lengths = st.floats(1.0, 6.0)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from golden import same_as_golden
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from peer_files import DATA, aiperf, sample, sglang, write
+from studies import examples
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, EXIT_NOT_COMPARABLE, main
 from pytest_specdec.errors import BrokenFileError
@@ -27,7 +28,7 @@ from pytest_specdec.importers.sglang_bench import is_sglang_bench, read_sglang_b
 from pytest_specdec.importers.vllm_bench import is_vllm_bench, read_vllm_bench
 from pytest_specdec.results.run import Run, save_run
 
-unhurried = settings(deadline=None, max_examples=25)
+unhurried = examples(25)
 PUBLISHED = Path(__file__).parent.parent / "data" / "inferencex" / "benchmarks_c32.json"
 READERS = (
     (is_aiperf, read_aiperf),

@@ -8,8 +8,9 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples
 
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import InvalidInputError, NotComparableError
@@ -26,7 +27,7 @@ from pytest_specdec.importers.definitions import (
 )
 from pytest_specdec.importers.result import PeerResult
 
-unhurried = settings(deadline=None, max_examples=40)
+unhurried = examples(40)
 
 
 def run(

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from pytest_specdec.domain import client_health as client_module
 from pytest_specdec.domain.client_health import ClientHealth, client_limited
+from pytest_specdec.load import vitals as vitals_module
 from pytest_specdec.load.vitals import Vitals
 
 KERNEL = ClientHealth(
@@ -172,6 +173,40 @@ def test_lags_are_summed_up_in_milliseconds() -> None:
     assert health.lost_load == 0.25
 
 
+class Machine:
+    """The clocks that the vitals read, wound by the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = self.cpu_s = self.waited_s = 100.0
+        monkeypatch.setattr(vitals_module.time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(vitals_module, "_cpu_s", lambda: self.cpu_s)
+        monkeypatch.setattr(vitals_module, "_waited_s", lambda: self.waited_s)
+
+    async def spend(self, seconds: float, *, cpu: float, waiting: float) -> ClientHealth:
+        async with Vitals() as vitals:
+            self.now_s += seconds
+            self.cpu_s += cpu
+            self.waited_s += waiting
+            return vitals.health(arrival_lags=[0.0003], send_lags=[0.0002], lost_load=0.001)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "waiting", "words"),
+    [
+        (1.0, 0.05, ""),
+        (9.9, 0.05, "the client used 99% of its CPU"),
+        (1.0, 7.0, "the client waited for a CPU 70% of the time"),
+    ],
+)
+def test_shares_are_of_the_time_that_went_by(
+    monkeypatch: pytest.MonkeyPatch, cpu: float, waiting: float, words: str
+) -> None:
+    """By clocks of the test's own: the machine that runs it may be as busy as it likes."""
+    health = asyncio.run(Machine(monkeypatch).spend(10.0, cpu=cpu, waiting=waiting))
+    assert (health.cpu_share, health.cpu_wait_share) == pytest.approx((cpu / 10, waiting / 10))
+    assert client_limited(health) == words
+
+
 # ---- real load
 
 CHILD = """
@@ -256,6 +291,7 @@ def under_load(engine: str, trouble: str) -> ClientHealth:
         return msgspec.json.decode(line_of(load), type=ClientHealth)
 
 
+@pytest.mark.study
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be tied to a CPU here")
 def test_a_client_that_shares_its_cpu_with_busy_processes_is_marked(engine: str) -> None:
     health = under_load(engine, "starved")
@@ -280,6 +316,7 @@ def _idle_share(since: list[int] | None = None) -> tuple[float, list[int]]:
     return spent[3] / (sum(spent) or 1), now
 
 
+@pytest.mark.study
 def test_a_client_on_an_idle_machine_is_not_marked(engine: str) -> None:
     """A machine that others keep busy starves this client in truth: three tries, and only a mark in idleness counts."""
     idle = 0.0

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples
 from whole_stream import parse_stream
 
 from pytest_specdec.domain.acceptance import SpecCounters
@@ -58,7 +59,7 @@ def test_recorded_streams_of_vllm_have_the_tokens_that_vllm_counted(
     assert stream.finish_reason == "length"
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     name=st.sampled_from(sorted(RECORDED)),
     cuts=st.lists(st.floats(0, 1), max_size=30),
@@ -87,7 +88,7 @@ FRAGMENTS = [
 ]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     parts=st.lists(
         st.tuples(

@@ -82,9 +82,13 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def go(main: Coroutine[Any, Any, T], /) -> T:
         before = sockets()
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            result = runner.run(nothing_left(main))
-        gc.collect()
+        gc.freeze()  # so that only what this test left is looked at, and not the whole heap
+        try:
+            with asyncio.Runner(loop_factory=request.param) as runner:
+                result = runner.run(nothing_left(main))
+            gc.collect()
+        finally:
+            gc.unfreeze()
         assert sockets() == before, "sockets are left"
         return result
 

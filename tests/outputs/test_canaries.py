@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from answers import answer, plain
 from clean_texts import CLEAN, LANGUAGES
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from studies import examples, one_of_each
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
@@ -25,7 +26,7 @@ from pytest_specdec.workload.tags import tag_of
 PASS, FAILED, INCONCLUSIVE = Outcome.PASS, Outcome.FAILED, Outcome.INCONCLUSIVE
 OWN, OTHER = tag_of(0, 1), tag_of(0, 2)
 names = st.sampled_from(sorted(CLEAN))
-slow = settings(deadline=None, max_examples=40)
+slow = examples(40)
 
 
 def seen(answer: Answer, control: Answer | None = None, tag: str = "") -> dict[str, str]:
@@ -275,7 +276,7 @@ class TestVerdict:
         with pytest.raises(InvalidInputError, match="tags 1"):
             judge_canaries(TEXTS[:2], TEXTS[:2], ["A"])
 
-    @pytest.mark.parametrize("rate", [0.02, 0.1])
+    @pytest.mark.parametrize("rate", one_of_each((0.1, 0.02)))
     def test_equal_engines_fail_no_more_often_than_promised(self, rate: float) -> None:
         trials, prompts = 2000, 25
         healthy, spoilt = answer(["a", "b"]), plain("the end", finish="length")

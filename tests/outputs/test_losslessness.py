@@ -12,6 +12,7 @@ from clean_texts import CLEAN
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from studies import examples, one_of_each
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
@@ -34,6 +35,7 @@ def judge(prompts: int, mtp: Sequence[Answer] = (), control: Sequence[Answer] = 
     return judge_losslessness(fill, [*control, *fill][:prompts], [*mtp, *fill][:prompts])
 
 
+@examples(20)
 @given(st.lists(st.sampled_from(sorted(CLEAN)), min_size=60, max_size=80))
 def test_texts_against_themselves_pass(names: list[str]) -> None:
     texts = [plain(CLEAN[name]) for name in names]
@@ -154,7 +156,7 @@ def outcomes(  # noqa: PLR0913 - a world is all of these
     return counted
 
 
-@pytest.mark.parametrize(("prompts", "control"), [(20, 0.1), (50, 0.05), (50, 0.3)])
+@pytest.mark.parametrize(("prompts", "control"), one_of_each([(20, 0.1), (50, 0.05), (50, 0.3)]))
 def test_equal_engines_fail_no_more_often_than_promised(prompts: int, control: float) -> None:
     most = stats.binom.ppf(0.999, TRIALS, 0.01)
     assert outcomes(prompts, control, control, hard=0.03)[FAILED] <= most

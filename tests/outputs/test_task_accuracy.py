@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from studies import examples, one_of_each
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
@@ -134,6 +135,7 @@ class TestReading:
         for text in ("Answer: nretnal", 'Answer: "Nretnal".', "The word backwards:\n\n`nretnal`"):
             assert solved(task("nretnal", Form.TEXT), text)
 
+    @examples(30)
     @given(st.text(max_size=200))
     def test_any_text_can_be_read(self, text: str) -> None:
         for form, right in ((Form.NUMBER, "1"), (Form.TEXT, "x"), (Form.LIST, "x, y"), (Form.DATE, "2026-01-01")):
@@ -174,7 +176,7 @@ class TestVerdict:
         with pytest.raises(InvalidInputError, match="tasks 60, off 60, mtp 1"):
             judge_accuracy(TASKS, RIGHT, RIGHT[:1])
 
-    @pytest.mark.parametrize("accuracy", [0.6, 0.95])
+    @pytest.mark.parametrize("accuracy", one_of_each((0.95, 0.6)))
     def test_equal_engines_fail_no_more_often_than_promised(self, accuracy: float) -> None:
         trials, tasks = 2000, TASKS[:24]
         rng = np.random.default_rng(4)

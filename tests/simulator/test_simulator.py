@@ -11,8 +11,9 @@ import aiohttp
 import numpy as np
 import pytest
 from closed_form import closed_form
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from studies import examples
 from virtual import run_closed_loop
 from whole_stream import parse_stream
 
@@ -47,7 +48,7 @@ def test_the_virtual_sweep_equals_its_own_model_within_one_percent(mtp: int, con
         assert found["acceptance_length"].value == pytest.approx(3.245, rel=0.01)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=12),
     mtp=st.integers(0, 4),

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from measured import measured
+from studies import examples
 
 from pytest_specdec.domain.acceptance import Acceptance, SpecCounters, counters_of_histogram
 from pytest_specdec.domain.cell import Workload
@@ -33,7 +34,7 @@ from pytest_specdec.speculation.prompt_acceptance import (
     pair,
 )
 
-unhurried = settings(deadline=None, max_examples=30)
+unhurried = examples(30)
 histograms = st.lists(st.integers(0, 50), min_size=4, max_size=4).filter(any)
 
 

@@ -1,17 +1,19 @@
 """The regression catalogue over HTTP in real time: each fault once, through the real load path.
 
-The simulated engine is a process of its own; it runs SPEED times as fast as the engine that it simulates, so that a
-point takes seconds.
+The simulated engine is a process of its own, or for the small one a thread of this; it runs SPEED times as fast as the
+engine that it simulates, so that a point takes seconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from catalogue import MTP, PRICE, QWEN, Caught, judge, point_of, reason_of, stored
 from catalogue_text import caught
@@ -33,6 +35,7 @@ from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.simulator.faults.fault import Fault
 from pytest_specdec.simulator.model import Preset
+from pytest_specdec.simulator.server import SimulatorOptions, start
 from pytest_specdec.suite.plan import Plan
 
 SPEED_UP, MOST_STREAMS = 4.0, 32
@@ -55,6 +58,18 @@ OVER_HTTP = {
 }
 """What is told otherwise than in virtual time, where there are no templates and no settings to read back."""
 BESIDE_OFF = {"template-changed"}
+
+
+PATIENCE_S = 60.0
+"""For what takes no time."""
+
+
+class Serve(Protocol):
+    """A way to start the simulated engine: `serving` or `serving_here`."""
+
+    def __call__(
+        self, fault: str, *, mtp: int, seed: int, preset: str = ..., speed: float = ...
+    ) -> AbstractContextManager[Endpoint]: ...
 
 
 class Collected:
@@ -105,6 +120,33 @@ def serving(fault: str, *, mtp: int, seed: int, preset: str = QWEN.name, speed: 
 
 
 @contextmanager
+def serving_here(
+    fault: str, *, mtp: int, seed: int, preset: str = QWEN.name, speed: float = SPEED_UP
+) -> Iterator[Endpoint]:
+    """Start the simulated engine in a thread, which saves the start of a process; for the small one it is enough.
+
+    Raises:
+        EngineError: it does not start.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    options = SimulatorOptions(
+        preset=preset, mtp=mtp, seed=seed, speed=speed, dialect=DIALECTS.get(fault, "vllm"), fault=fault or None
+    )
+    try:
+        server = asyncio.run_coroutine_threadsafe(start(options), loop).result(PATIENCE_S)
+        try:
+            yield Endpoint(url=server.url)
+        finally:
+            asyncio.run_coroutine_threadsafe(server.close(), loop).result(PATIENCE_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
 def unlimited_client() -> Iterator[None]:
     """The machine may be busy, and that is not what is looked for."""
     bounds = {name: value for name, value in vars(client).items() if name.startswith("MOST_")}
@@ -117,12 +159,14 @@ def unlimited_client() -> Iterator[None]:
             setattr(client, name, value)
 
 
-def carried_out(endpoints: Mapping[int, Endpoint], plan: Plan, window_s: float = WINDOW_S) -> Collected:
+def carried_out(
+    endpoints: Mapping[int, Endpoint], plan: Plan, window_s: float = WINDOW_S, limits: Limits = LIMITS
+) -> Collected:
     """Carry a plan out on engines that run, by their draft tokens."""
     collected = Collected()
     rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.05)
     runner = Runner(
-        point=PointOptions(limits=LIMITS, rule=rule, price=lambda _: PRICE),
+        point=PointOptions(limits=limits, rule=rule, price=lambda _: PRICE),
         connect=HttpEngines(prompt_files={}, gpu=GpuOptions(), said=collected.said).connect,
         results=collected,
         listener=collected,
@@ -145,6 +189,8 @@ def measure(  # noqa: PLR0913 - a point of a start is all of these
     *,
     preset: Preset = QWEN,
     window_s: float = WINDOW_S,
+    limits: Limits = LIMITS,
+    serve: Serve = serving,
 ) -> Measurement:
     """One point of one start of the engine.
 
@@ -153,8 +199,8 @@ def measure(  # noqa: PLR0913 - a point of a start is all of these
     """
     cell = Cell(EngineSpec(model=preset.model, precision="fp8", mtp=MTP), workload, concurrency)
     speed = SPEED_UP * min(1.0, MOST_STREAMS / concurrency)
-    with serving(fault, mtp=MTP, seed=seed, preset=preset.name, speed=speed) as endpoint:
-        found = carried_out({MTP: endpoint}, Plan.of([cell], seed), WINDOWS_S.get(fault, window_s))
+    with serve(fault, mtp=MTP, seed=seed, preset=preset.name, speed=speed) as endpoint:
+        found = carried_out({MTP: endpoint}, Plan.of([cell], seed), WINDOWS_S.get(fault, window_s), limits)
     if found.error is not None:
         raise found.error
     return found.measurements[0]
@@ -172,17 +218,24 @@ def baseline(workload: Workload, concurrency: int) -> BaselinePoint:
     return stored([healthy(workload, concurrency, number) for number in range(SESSIONS)])
 
 
-def catch_beside_off(
-    fault: str, workload: Workload, concurrency: int, *, preset: Preset = QWEN, window_s: float = WINDOW_S
+def catch_beside_off(  # noqa: PLR0913 - a point of two starts is all of these
+    fault: str,
+    workload: Workload,
+    concurrency: int,
+    *,
+    preset: Preset = QWEN,
+    window_s: float = WINDOW_S,
+    limits: Limits = LIMITS,
+    serve: Serve = serving,
 ) -> Caught:
     """Measure Off and an engine with a fault: prompts are made to length on Off, and must be as long on the other."""
     engine = EngineSpec(model=preset.model, precision="fp8", mtp=MTP)
     cells = [Cell(one, workload, concurrency) for one in (engine.off(), engine)]
     with (
-        serving("", mtp=0, seed=0, preset=preset.name) as off,
-        serving(fault, mtp=MTP, seed=0, preset=preset.name) as mtp,
+        serve("", mtp=0, seed=0, preset=preset.name) as off,
+        serve(fault, mtp=MTP, seed=0, preset=preset.name) as mtp,
     ):
-        error = carried_out({0: off, MTP: mtp}, Plan.of(cells, 0), window_s).error
+        error = carried_out({0: off, MTP: mtp}, Plan.of(cells, 0), window_s, limits).error
     return Caught((type(error).__name__,), reason_of(error), failed=True) if error else Caught((), "", failed=False)
 
 
@@ -225,11 +278,11 @@ def catch_text(fault: Fault) -> Caught:
     return caught(judge_answers(off(), answers(fault.id, MTP)))
 
 
-def catch_start(fault: Fault) -> Caught:
+def catch_start(fault: Fault, serve: Serve = serving) -> Caught:
     """Start an engine with a fault until it does not start."""
     for seed in range(20):
         try:
-            with serving(fault.id, mtp=MTP, seed=seed):
+            with serve(fault.id, mtp=MTP, seed=seed):
                 pass
         except EngineError as error:
             return Caught(("EngineError",), reason_of(error), failed=True)

@@ -33,7 +33,7 @@ class Opened:
         return float(data["value"]), float(data["half"]) if "half" in data else None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
