@@ -11,7 +11,8 @@ from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.launch import LaunchedEngines, installed_version
 from pytest_specdec.engine.provision import AttachedEngines, Attachment, EngineSource, SimulatedEngines, detect_mode
-from pytest_specdec.engine.recipes import RECIPES, Template
+from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.template import Template
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.pipeline.settings import Settings
 from pytest_specdec.simulator.faults.catalogue import find_fault
@@ -81,9 +82,9 @@ def _attached(settings: Settings, models: Sequence[str]) -> AttachedEngines:
 
 def _launched(settings: Settings, specs: Sequence[EngineSpec], say: Say, ask_hook: AskHook) -> LaunchedEngines:
     assert settings.launch is not None, "unreachable because the option was given"
-    name, recipes = settings.launch, RECIPES[settings.launch]
-    version = installed_version(settings.launch_python, recipes.distributions)
-    default = Template(start=settings.launch_command or recipes.choose(version).start, stop=settings.launch_stop)
+    name, launch = settings.launch, LAUNCHERS[settings.launch]
+    version = installed_version(settings.launch_python, launch.distributions)
+    default = Template(start=settings.launch_command or launch.choose(version).start, stop=settings.launch_stop)
 
     def template(engine: EngineSpec, values: Mapping[str, str]) -> Template:
         return ask_hook(name, version, engine, values, default) or default

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_specdec.domain.cell import EngineSpec
-    from pytest_specdec.engine.recipes import Template
+    from pytest_specdec.engine.template import Template
     from pytest_specdec.pipeline.invocation import SpecdecSession
     from pytest_specdec.suite.matrix import Matrix
     from pytest_specdec.suite.subjects import Subject

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_specdec.engine.registry import ENGINES, LAUNCHERS
 from pytest_specdec.pipeline.option_values import (
     API_KEY_VARIABLES,
     alias,
@@ -24,9 +25,6 @@ from pytest_specdec.pipeline.option_values import (
     window,
 )
 from pytest_specdec.suite.axes import AXES, TIERS
-
-LAUNCHERS = ("vllm", "sglang", "trtllm")
-ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
 
 
 def add_options(parser: pytest.Parser) -> None:
