@@ -58,8 +58,7 @@ def own(path: Path) -> set[str]:
 def test_imports_go_one_way(path: Path) -> None:
     mine, names = part(path), set(imports(path))
     roots = {name.split(".")[0] for name in names}
-    if path.parent.name != "entry":  # it runs in the engine's process
-        assert not roots & ENGINES, "engines are processes behind HTTP"
+    assert not roots & ENGINES, "engines are processes behind HTTP"
     assert not any(name.startswith("pytest_specdec.plugin") for name in names), "nobody imports the plugin"
     if mine == "core":
         assert not (names | roots) & NEVER_IN_CORE

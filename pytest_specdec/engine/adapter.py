@@ -1,81 +1,93 @@
-"""What the suite asks of every engine; one module per engine answers."""
+"""One engine as this package knows it: how to recognise, read and start it; a subclass overrides what is known."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from pytest_specdec.domain.acceptance import SpecCounters, counters_of_histogram
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
-from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
+from pytest_specdec.engine.template import Launch
+
+if TYPE_CHECKING:
+    from pytest_specdec.engine.control import Control
 
 
-class Adapter(Protocol):
-    """Knows the endpoints, the metric names and the habits of one engine."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDetails:
+    """Names under which an engine reports the acceptance of one request, on the last chunk of its stream."""
 
-    @property
-    def name(self) -> str:
-        """Name of the engine in files and tables."""
+    extension: str
+    """Field of the chunk; another engine may use it for something else."""
+    table: str
+    histogram: str
+    """Verify steps by number of accepted drafts."""
+    drafted: str
+    steps: str
 
-    @property
-    def metrics_path(self) -> str:
-        """Where its Prometheus text is."""
-
-    @property
-    def request_fields(self) -> Mapping[str, object]:
-        """Fields to add to measured requests, in every mode alike."""
-
-    @property
-    def gauges_lag_s(self) -> float:
-        """How long after the last request its gauges may still show it."""
-
-    def counts_cut_streams(self, version: str) -> bool:
-        """Whether a release counts the tokens of a stream that its client cut; else streams are left to finish."""
-
-    async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
-        """Version and settings as far as the server tells them; the rest stays unknown and is never guessed."""
-
-    def reading(self, samples: Samples) -> EngineReading:
-        """What its counters say."""
-
-    async def reset_prefix_cache(self, control: Control) -> bool:
-        """Empty the prefix cache; False when the server does not let us."""
+    def counters(self, extension: object) -> SpecCounters | None:
+        """Counters of the request, with K = drafted / steps; None when the field holds something else."""
+        found = extension.get(self.table) if isinstance(extension, dict) else None
+        if not isinstance(found, dict):
+            return None
+        if found.get(self.steps) == 0:
+            return SpecCounters(steps=0, drafted=0, accepted=0)  # speculation was off for all of this request
+        if not all(found.get(key) for key in (self.histogram, self.drafted, self.steps)):
+            return None
+        drafted = found[self.drafted]
+        counters = counters_of_histogram(found[self.histogram], round(drafted / found[self.steps]))
+        # The engine's own number: a K that changed with the load is not whole.
+        return msgspec.structs.replace(counters, drafted=drafted)
 
 
-class UnknownEngine:
-    """An OpenAI-compatible server of which nothing else is known."""
+class Adapter:
+    """The endpoints, the metric names and the habits of one engine; each default is of an engine that is not known."""
 
-    name = UNKNOWN
-    metrics_path = "/metrics"
+    name: str
+    """Name in options, files and tables."""
+    owner: str = ""
+    """`owned_by` of its models, in lower case."""
+    metrics_path: str = "/metrics"
+    """Path of its Prometheus text."""
+    metrics_prefix: str = ""
+    """Beginning of its metric names, which no other engine has."""
     request_fields: Mapping[str, object] = {}
-    gauges_lag_s = 0.0
+    """Fields to add to measured requests, with MTP on and off alike."""
+    request_details: RequestDetails | None = None
+    """Acceptance by request; None when the engine reports none."""
+    gauges_lag_s: float = 0.0
+    """Seconds after the last request for which its gauges may still show it."""
+    launch: Launch | None = None
+    """Start commands; None when only the user can start it."""
+
+    async def recognises(self, control: Control) -> bool:  # noqa: ARG002 - the interface
+        """Probe endpoints that no other engine has, for a server that neither `/metrics` nor the owner gave away."""
+        return False
 
     def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
-        """It is taken for one that does, and its counters are not read."""
+        """Whether a release counts the tokens of a stream that its client cut; else streams are left to finish."""
         return True
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:  # noqa: ARG002 - the interface
-        """At most a version."""
+        """Version and settings as far as the server reports them; the rest stays unknown and is never guessed."""
         return str((await control.json("/version")).get("version") or UNKNOWN), Facts()
 
     def reading(self, samples: Samples) -> EngineReading:  # noqa: ARG002 - the interface
-        """Nothing."""
+        """Values of its counters and gauges."""
         return UNREADABLE
 
     async def reset_prefix_cache(self, control: Control) -> bool:  # noqa: ARG002 - the interface
-        """There is no common way."""
+        """Empty the prefix cache; False when the server offers no way or refuses."""
         return False
 
 
-def release(version: str) -> tuple[int, ...]:
-    """The numbers of a release, such as (0, 5, 23); empty when it is not known."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
-
-
 def whole(value: object) -> int | None:
-    """A whole number from JSON or from a label; None when it is none."""
+    """Whole number from JSON or from a label; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     try:
@@ -85,12 +97,12 @@ def whole(value: object) -> int | None:
 
 
 def switch(value: object) -> bool | None:
-    """A switch from JSON or from a label; None when it is none."""
+    """Boolean from JSON or from a label; None for anything else."""
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(str(value).lower())
 
 
 def text(value: object) -> str | None:
-    """A name from JSON or from a label; None when there is none."""
+    """Name from JSON or from a label; None for anything else, and for `none`."""
     return value if isinstance(value, str) and value and value.lower() != "none" else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from pytest_specdec.domain.acceptance import SpecCounters
 
 Labels = Mapping[str, str]
@@ -25,6 +23,8 @@ class Samples:
         Matching goes by sample name: servers that write `# TYPE x counter` without `_total` come back split into
         families.
         """
+        from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only a run needs it
+
         found: dict[str, list[tuple[Labels, float]]] = {}
         try:
             for family in text_string_to_metric_families(text):

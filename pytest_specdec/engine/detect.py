@@ -1,46 +1,33 @@
-"""Which engine answers: by its metric names, by the owner of its models, by endpoints that no other engine has."""
+"""Recognition of the engine behind an endpoint: metric names, owner of its models, endpoints that no other has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import aiohttp
 
-from pytest_specdec.engine.adapter import Adapter, UnknownEngine
+from pytest_specdec.domain.environment import UNKNOWN
+from pytest_specdec.engine.adapter import Adapter
 from pytest_specdec.engine.control import Control
-from pytest_specdec.engine.sglang import Sglang
-from pytest_specdec.engine.trtllm import Trtllm
-from pytest_specdec.engine.vllm import Vllm
-
-ADAPTERS: Mapping[str, Adapter] = {
-    adapter.name: adapter for adapter in (Vllm(), Sglang(), Trtllm(), Vllm("lmdeploy"), UnknownEngine())
-}
-"""By the name that `--specdec-engine` takes."""
-
-_OWNERS = {"vllm": "vllm", "sglang": "sglang", "tensorrt_llm": "trtllm", "lmdeploy": "lmdeploy"}
+from pytest_specdec.engine.registry import ENGINES
 
 
 async def detect(control: Control, owner: str) -> Adapter:
-    """Find the adapter of a server whose models are owned by `owner`; the unknown engine when nothing tells.
-
-    Metric names come first: a gateway passes metrics through and puts its own name on models.
-    """
+    """Adapter of a server whose models are owned by `owner`; that of the unknown engine when nothing tells."""
     try:
-        return ADAPTERS[await _name(control, owner)]
+        return await _recognised(control, owner.lower()) or ENGINES[UNKNOWN]
     except (aiohttp.ClientError, TimeoutError):
-        return ADAPTERS["unknown"]
+        return ENGINES[UNKNOWN]
 
 
-async def _name(control: Control, owner: str) -> str:
+async def _recognised(control: Control, owner: str) -> Adapter | None:
     samples = await control.samples("/metrics")
-    for name in ("vllm", "sglang", "lmdeploy"):
-        if samples.has(f"{name}:"):
-            return name
-    if owner.lower() in _OWNERS:
-        return _OWNERS[owner.lower()]
-    if "tp_size" in await control.json("/server_info"):
-        return "sglang"
-    # TensorRT-LLM's /metrics is JSON and drained by reading, so its Prometheus path is asked instead.
-    if (await control.samples("/prometheus/metrics")).has("trtllm_"):
-        return "trtllm"
-    return "unknown"
+    # Metric names before the owner: a gateway passes metrics through and puts its own name on models.
+    for adapter in ENGINES.values():
+        if adapter.metrics_prefix and samples.has(adapter.metrics_prefix):
+            return adapter
+    for adapter in ENGINES.values():
+        if owner and adapter.owner == owner:
+            return adapter
+    for adapter in ENGINES.values():
+        if await adapter.recognises(control):
+            return adapter
+    return None

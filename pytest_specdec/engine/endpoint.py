@@ -19,7 +19,8 @@ from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine.adapter import Adapter
 from pytest_specdec.engine.control import Control
 from pytest_specdec.engine.counters import EngineReading, Samples
-from pytest_specdec.engine.detect import ADAPTERS, detect
+from pytest_specdec.engine.detect import detect
+from pytest_specdec.engine.registry import ENGINES
 from pytest_specdec.errors import EngineError
 
 _TIMEOUT_S = 20.0
@@ -73,7 +74,7 @@ class Endpoint:
         async with self._session() as session:
             control = Control(session, self.root, served)
             _, headers = await control.json_and_headers("/version")
-            adapter = ADAPTERS[engine] if engine else await detect(control, models[served].owner)
+            adapter = ENGINES[engine] if engine else await detect(control, models[served].owner)
             version, facts = await adapter.facts(control, await self._samples(control, adapter))
         simulated = headers.get(_SIMULATED_HEADER, "")
         return Served(

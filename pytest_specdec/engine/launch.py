@@ -18,8 +18,9 @@ from pathlib import Path
 from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.provision import Running, Say
-from pytest_specdec.engine.recipes import Start, Template, template_values
+from pytest_specdec.engine.registry import LAUNCHERS
 from pytest_specdec.engine.supervise import GRACE_S, STOP_S, descendants
+from pytest_specdec.engine.template import Start, Template
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.redaction import Secrets
 
@@ -114,6 +115,14 @@ class LaunchedEngines:
                 said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
             time.sleep(_LOOK_S)
         said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
+
+
+def template_values(engine: EngineSpec, start: Start) -> dict[str, str]:
+    """Values that a template may name: those of the start, and of each kind of engine in its own flags."""
+    values = start.values(engine)
+    for launch in LAUNCHERS.values():
+        values |= launch.values(engine, start)
+    return values
 
 
 def _supervised(template: Template, log: Path) -> subprocess.Popen[bytes]:

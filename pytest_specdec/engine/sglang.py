@@ -7,28 +7,79 @@ steps against generated tokens, and a gauge of the last log interval. `/metrics`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
 from pytest_specdec.domain.speculation_mode import LOSSLESS
-from pytest_specdec.engine.adapter import release, switch, text, whole
-from pytest_specdec.engine.control import Control
+from pytest_specdec.engine.adapter import Adapter, RequestDetails, switch, text, whole
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
+from pytest_specdec.engine.template import Launch, Recipe, Start, degree_flags, release
+
+if TYPE_CHECKING:
+    from pytest_specdec.engine.control import Control
 
 _THRESHOLDS = ("speculative_accept_threshold_single", "speculative_accept_threshold_acc")
 _COUNTS_CUT_STREAMS = (0, 5, 20)
 
 
-class Sglang:
+def _values(engine: EngineSpec, start: Start) -> dict[str, str]:  # noqa: ARG001 - the interface
+    speculation = (
+        f"--speculative-algorithm NEXTN --speculative-num-steps {engine.mtp} --speculative-eagle-topk 1 "
+        f"--speculative-num-draft-tokens {engine.mtp + 1}"
+    )
+    # Real draft tokens: a fixed one sends all of them to the same experts, and the timing is wrong.
+    pinned = (
+        f"SGLANG_SIMULATE_ACC_LEN={engine.acceptance} SGLANG_SIMULATE_ACC_METHOD=match-expected "
+        "SGLANG_SIMULATE_ACC_TOKEN_MODE=real-draft-token"
+    )
+    return {
+        "sglang_parallel": degree_flags(engine, pp="--pp-size", dp="--dp-size", ep="--ep-size"),
+        "sglang_speculation": speculation if engine.mtp else "",
+        "sglang_pinned": "" if engine.speculation.pinned_length is None else pinned,
+    }
+
+
+# With the radix cache MTP does not start on hybrid models (Qwen3.5) of releases before `extra_buffer` was the default,
+# and Off would run with other settings than MTP.
+_SERVE = (
+    "{sglang_pinned} {python} -m sglang.launch_server --model-path {model} --served-model-name {model} --host {host} "
+    "--port {port} --enable-metrics --disable-radix-cache --tp-size {tp} {sglang_parallel} {sglang_speculation} "
+    "{arguments}"
+)
+
+
+class Sglang(Adapter):
     """SGLang's HTTP server."""
 
     name = "sglang"
-    metrics_path = "/metrics"
+    owner = "sglang"
+    metrics_prefix = "sglang:"
     # Older releases ignore it.
     request_fields: Mapping[str, object] = {"return_spec_tokens_details": True}
+    request_details = RequestDetails(
+        extension="sglext",
+        table="spec_tokens_details",
+        histogram="spec_correct_drafts_histogram",
+        drafted="spec_num_proposed_drafts",
+        steps="spec_verify_ct",
+    )
+    launch = Launch(
+        distributions=("sglang",),
+        recipes=(
+            Recipe(since=(0, 5, 14), start=_SERVE),
+            # 0.5.14 complains of the variable; without it, older ones do not overlap speculation with scheduling.
+            Recipe(since=(0, 4), start=f"SGLANG_ENABLE_SPEC_V2=1 {_SERVE}"),
+        ),
+        values=_values,
+    )
     # An idle scheduler publishes its gauges only some 30 s after it did so last.
     gauges_lag_s = 35.0
+
+    async def recognises(self, control: Control) -> bool:
+        """By its arguments, which are open with metrics off too."""
+        return "tp_size" in await control.json("/server_info")
 
     def counts_cut_streams(self, version: str) -> bool:
         """From 0.5.20 on; where the release is not known, streams that finish are counted in any case."""
@@ -41,7 +92,7 @@ class Sglang:
 
     def reading(self, samples: Samples) -> EngineReading:
         """Tokens and verify steps are those of finished requests; gauges are 0.0 while the engine is idle."""
-        if not samples.has("sglang:"):
+        if not samples.has(self.metrics_prefix):
             return UNREADABLE
         return EngineReading(
             verify_steps=samples.total("sglang:spec_verify_calls_total"),

@@ -9,26 +9,86 @@ There is no way to empty the prefix cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts
-from pytest_specdec.engine.adapter import switch, text, whole
-from pytest_specdec.engine.control import Control
+from pytest_specdec.engine.adapter import Adapter, switch, text, whole
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
+from pytest_specdec.engine.template import Launch, Recipe, Start, degree_flags
+
+if TYPE_CHECKING:
+    from pytest_specdec.engine.control import Control
 
 _SPEC = "trtllm_spec_decode_"
 
 
-class Trtllm:
-    """`trtllm-serve`."""
+def _values(engine: EngineSpec, start: Start) -> dict[str, str]:
+    # JSON is YAML. Metrics are at /prometheus/metrics only with performance metrics on.
+    common: dict[str, object] = {
+        "return_perf_metrics": True,
+        "enable_iter_perf_stats": True,
+        "kv_cache_config": {"enable_block_reuse": False},
+    }
+    new, old = (
+        {**common, "speculative_config": {"decoding_type": "MTP", name: engine.mtp}} if engine.mtp else common
+        for name in ("max_draft_len", "num_nextn_predict_layers")
+    )
+    # The forced number is without the bonus token.
+    pinned = "" if engine.speculation.pinned_length is None else f"{engine.speculation.pinned_length - 1:g}"
+    return {
+        "trtllm_config": shlex.quote(json.dumps(new)),
+        "trtllm_config_1_0": shlex.quote(json.dumps(old)),
+        "trtllm_parallel": degree_flags(engine, pp="--pp_size", ep="--ep_size"),
+        "trtllm_pinned": f"TLLM_SPEC_DECODE_FORCE_NUM_ACCEPTED_TOKENS={pinned}" if pinned else "",
+        "trtllm_serve": shlex.quote(str(Path(start.python).parent / "trtllm-serve")),
+    }
+
+
+_SERVE = (
+    "> {scratch}.yaml && {trtllm_pinned} {trtllm_serve} {model} --backend pytorch --host {host} --port {port} "
+    "--tp_size {tp} {trtllm_parallel}"
+)
+
+
+class Trtllm(Adapter):
+    """`trtllm-serve`; fields of a request that it does not know are refused with HTTP 400, so none is added."""
 
     name = "trtllm"
+    owner = "tensorrt_llm"
     metrics_path = "/prometheus/metrics"
-    # Fields that it does not know are refused with HTTP 400.
-    request_fields: Mapping[str, object] = {}
-    gauges_lag_s = 0.0
+    metrics_prefix = "trtllm_"
+    launch = Launch(
+        distributions=("tensorrt_llm", "tensorrt-llm"),
+        recipes=(
+            Recipe(
+                since=(1, 3),
+                start=f"printf %s {{trtllm_config}} {_SERVE} "
+                "--served_model_name {model} --config {scratch}.yaml {arguments}",
+            ),
+            # 1.2 does not read `max_draft_len` for MTP, and would draft one token.
+            Recipe(
+                since=(1, 2),
+                start=f"printf %s {{trtllm_config_1_0}} {_SERVE} "
+                "--served_model_name {model} --config {scratch}.yaml {arguments}",
+            ),
+            Recipe(
+                since=(1,),
+                start=f"printf %s {{trtllm_config_1_0}} {_SERVE} "
+                "--extra_llm_api_options {scratch}.yaml {arguments}",
+            ),
+        ),
+        values=_values,
+    )
+
+    async def recognises(self, control: Control) -> bool:
+        """By the names at its own path: its `/metrics` is JSON, and drained by reading."""
+        return (await control.samples(self.metrics_path)).has(self.metrics_prefix)
 
     def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
         """A request is counted after its last token has been sent."""
@@ -42,7 +102,7 @@ class Trtllm:
 
     def reading(self, samples: Samples) -> EngineReading:
         """Tokens are counted when a request finishes, drafts with every iteration."""
-        if not samples.has("trtllm_"):
+        if not samples.has(self.metrics_prefix):
             return UNREADABLE
         return EngineReading(
             speculation=_counters(samples),
@@ -54,10 +114,6 @@ class Trtllm:
             prefix_hits=samples.total("trtllm_prompt_cached_tokens_total"),
             ttft_s=histogram(samples, "trtllm_time_to_first_token_seconds"),
         )
-
-    async def reset_prefix_cache(self, control: Control) -> bool:  # noqa: ARG002 - the interface
-        """There is no endpoint for it."""
-        return False
 
 
 def configured(samples: Samples, *, max_batch_size: int | None) -> Facts:

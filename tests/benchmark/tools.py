@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 _ROOT = HERE.parents[1]
-_VLLM_ENTRY = _ROOT / "pytest_specdec" / "engine" / "entry" / "vllm_entry.py"
+_VLLM_ENTRY = _ROOT / "tests" / "engine" / "vllm_entry.py"
 _MODEL = "known-timing"
 _USAGE = json.dumps({"stream_options": {"include_usage": True}})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.launch import LaunchedEngines
-from pytest_specdec.engine.recipes import RECIPES, Template
+from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.template import Template
 from pytest_specdec.estimators.window import Reviewer, StopRule
 from pytest_specdec.load.point import Limits, put_under_load
 from pytest_specdec.load.target import Target
@@ -27,7 +29,10 @@ PYTHON = os.environ.get("SPECDEC_VLLM_PYTHON", "")
 HERE = Path(__file__).parent
 MODEL = HERE / "tiny-mimo-mtp"
 ARGUMENTS = "--dtype float32 --max-model-len 1024 --max-num-seqs 16 --enforce-eager --kv-cache-memory-bytes 67108864"
-RECIPE = RECIPES["vllm"].choose("").start
+ENTRY = HERE / "vllm_entry.py"
+RECIPE = LAUNCHERS["vllm"].choose("").start.replace("{vllm_entry}", shlex.quote(str(ENTRY)))
+SUITE = ("tiny.ini", "conftest.py", "vllm_entry.py", "vllm_cpu_synthetic.py", "suite_tiny.py")
+"""Files of the tiny suite, to be copied into a folder of its own."""
 
 
 def engine(mtp: int, model: Path = MODEL) -> EngineSpec:

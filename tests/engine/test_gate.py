@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(
 
 CONFTEST = """
 # Engine and client share a small, busy machine. What is tested is acceptance, which no late client can move.
-from pytest_specdec import client
+from pytest_specdec.domain import client_health
 
-for bound in [name for name in vars(client) if name.startswith("MOST_")]:
-    setattr(client, bound, float("inf"))
+for bound in [name for name in vars(client_health) if name.startswith("MOST_")]:
+    setattr(client_health, bound, float("inf"))
 """
 ONE_RUN = ("--specdec-only=mtp=3", "--specdec-only=concurrency=4", "--specdec-update=all", "--specdec-sessions=1x1")
 
@@ -47,7 +47,8 @@ class Upgrade:
 @pytest.fixture(scope="module")
 def upgrade(tmp_path_factory: pytest.TempPathFactory) -> Upgrade:
     folder = lay_out(tmp_path_factory.mktemp("gate"))
-    (folder / "conftest.py").write_text(CONFTEST)
+    with (folder / "conftest.py").open("a") as conftest:
+        conftest.write(CONFTEST)
     shutil.copytree(MODEL, folder / MODEL.name)
     exit_code, output = measure(folder, *ONE_RUN)
     assert exit_code == 0, output

@@ -14,7 +14,7 @@ from typing import Any
 
 import openai
 import pytest
-from live import HERE, PYTHON, engine, serving
+from live import HERE, PYTHON, SUITE, engine, serving
 
 MODEL = "tiny-mimo-mtp"
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite on the tiny model, its baselines just written."""
     folder = tmp_path_factory.mktemp("tiny")
     shutil.copytree(HERE / MODEL, folder / MODEL)
-    for name in ("tiny.ini", "suite_tiny.py"):
+    for name in SUITE:
         shutil.copy(HERE / name, folder)
     done = measure(folder, "--specdec-update")
     assert done.returncode == 0, done.stdout
@@ -121,7 +121,7 @@ def test_mtp_and_off_say_the_same(tmp_path: Path) -> None:
 
 
 def test_acceptance_is_pinned_by_the_engine_and_verified(folder: Path, tmp_path: Path) -> None:
-    """On this CPU build synthetic acceptance is a patch of ours (`entry/vllm_cpu_synthetic.py`)."""
+    """On this CPU build synthetic acceptance is a patch of these tests (`vllm_cpu_synthetic.py`)."""
     pinned = tmp_path / "pinned"
     shutil.copytree(folder, pinned)
     suite = (HERE / "suite_tiny.py").read_text().replace("mtp=[0, 1, 3]", "mtp=3, acceptance=2.5")

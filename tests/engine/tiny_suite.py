@@ -10,15 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from live import HERE, MODEL, PYTHON
-
-SUITE = "suite_tiny.py"
+from live import HERE, MODEL, PYTHON, SUITE
 
 
 def lay_out(folder: Path) -> Path:
     """Put suite and settings into a folder; the model is the caller's."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("tiny.ini", SUITE):
+    for name in SUITE:
         shutil.copy(HERE / name, folder)
     return folder
 

@@ -10,14 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from live import HERE, PYTHON
+from live import ENTRY, PYTHON
 
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.load.writers import PromptWriter
 from pytest_specdec.workload.schedule import closed_loop_requests
-
-ENTRY = HERE.parents[1] / "pytest_specdec" / "engine" / "entry" / "vllm_entry.py"
 
 
 def write_prompts(path: Path, writer: PromptWriter, workload: Workload, count: int) -> Path:

@@ -17,8 +17,8 @@ from pytest_specdec.domain.facts import Facts
 from pytest_specdec.engine import endpoint as endpoint_module
 from pytest_specdec.engine import sglang, vllm
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
-from pytest_specdec.engine.detect import ADAPTERS
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
+from pytest_specdec.engine.registry import ENGINES
 from pytest_specdec.simulator.server import SimulatorOptions, start
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
@@ -65,7 +65,7 @@ async def ask(endpoint: Endpoint, **fields: Any) -> tuple[int, str]:
 
 
 def test_recorded_metrics_of_vllm_with_mtp_3_are_read() -> None:
-    reading = ADAPTERS["vllm"].reading(recorded("metrics_mtp3.txt"))
+    reading = ENGINES["vllm"].reading(recorded("metrics_mtp3.txt"))
     assert reading.speculation is not None
     assert (reading.speculation.steps, reading.speculation.drafted, reading.speculation.accepted) == (1925, 5775, 5215)
     assert len(reading.speculation.per_position) == 3
@@ -75,7 +75,7 @@ def test_recorded_metrics_of_vllm_with_mtp_3_are_read() -> None:
 
 
 def test_recorded_metrics_of_vllm_without_speculation_say_off() -> None:
-    reading = ADAPTERS["vllm"].reading(recorded("metrics_base.txt"))
+    reading = ENGINES["vllm"].reading(recorded("metrics_base.txt"))
     assert reading.speculation is None
     assert reading.generation_tokens
     assert vllm.inferred(recorded("metrics_base.txt"), "").draft_tokens == 0
@@ -120,7 +120,7 @@ def test_vllm_means_its_limit_of_running_requests_per_rank(parallel: dict[str, i
     ],
 )
 def test_streams_are_cut_only_where_the_engine_counts_them(name: str, version: str, counts: bool) -> None:  # noqa: FBT001
-    assert ADAPTERS[name].counts_cut_streams(version) == counts
+    assert ENGINES[name].counts_cut_streams(version) == counts
 
 
 def test_without_development_mode_metrics_and_the_fingerprint_tell_what_they_can() -> None:
@@ -170,14 +170,14 @@ def test_statistics_that_are_switched_off_do_not_say_off() -> None:
 
 def test_lmdeploy_speaks_vllms_metrics() -> None:
     text = (SAMPLES / "metrics_mtp3.txt").read_text().replace("vllm:", "lmdeploy:")
-    reading = ADAPTERS["lmdeploy"].reading(Samples.parse(text))
-    assert reading.speculation == ADAPTERS["vllm"].reading(recorded("metrics_mtp3.txt")).speculation
+    reading = ENGINES["lmdeploy"].reading(Samples.parse(text))
+    assert reading.speculation == ENGINES["vllm"].reading(recorded("metrics_mtp3.txt")).speculation
 
 
 def test_ranks_are_summed() -> None:
     text = (SAMPLES / "metrics_mtp3.txt").read_text()
     second = "\n".join(line.replace('engine="0"', 'engine="1"') for line in text.splitlines() if line[0] != "#")
-    one, two = (ADAPTERS["vllm"].reading(Samples.parse(t)) for t in (text, f"{text}\n{second}\n"))
+    one, two = (ENGINES["vllm"].reading(Samples.parse(t)) for t in (text, f"{text}\n{second}\n"))
     assert one.speculation is not None
     assert two.speculation == one.speculation + one.speculation
 
@@ -188,10 +188,10 @@ def test_ranks_that_disagree_on_a_setting_leave_it_unknown() -> None:
     assert Samples.parse(text.splitlines()[0] + "\n").label("x", "dtype") == "fp8"
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("text", ["", "other:spec_accept_length 2.5\n", "<html>", "vllm:x{ 1"])
 def test_what_is_not_known_is_unreadable_and_never_zero(name: str, text: str) -> None:
-    assert ADAPTERS[name].reading(Samples.parse(text)) == UNREADABLE
+    assert ENGINES[name].reading(Samples.parse(text)) == UNREADABLE
 
 
 # ---- SGLang's arguments
@@ -245,7 +245,7 @@ def test_sglangs_arguments_are_brought_to_their_meaning(info: dict[str, object],
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_engine_is_recognised_and_tells_its_mode(dialect: str, mtp: int) -> None:
     found = served(dialect=dialect, mtp=mtp)
-    assert found.adapter is ADAPTERS[dialect]
+    assert found.adapter is ENGINES[dialect]
     assert found.facts.draft_tokens == mtp
     assert found.facts.method == ("mtp" if mtp else None)
     assert found.engine == "simulated"
@@ -265,7 +265,7 @@ def test_with_metrics_off_an_engine_is_still_recognised_and_nothing_is_guessed(
         return found, await endpoint.reading(found.adapter)
 
     found, reading = against(test, dialect=dialect, mtp=3, metrics=False, control=False)
-    assert found.adapter is ADAPTERS[dialect]
+    assert found.adapter is ENGINES[dialect]
     assert found.facts.draft_tokens == draft_tokens
     assert reading == UNREADABLE
 
@@ -273,7 +273,7 @@ def test_with_metrics_off_an_engine_is_still_recognised_and_nothing_is_guessed(
 def test_a_gateways_own_name_does_not_hide_the_engine() -> None:
     """The owner says sglang and the metrics are TensorRT-LLM's: named by hand it is what the user says."""
     found = against(lambda endpoint: endpoint.look("tiny", engine="unknown"), dialect="sglang", mtp=3)
-    assert found.adapter is ADAPTERS["unknown"]
+    assert found.adapter is ENGINES["unknown"]
     assert found.facts == Facts()
 
 
@@ -297,7 +297,7 @@ def test_a_gateway_that_drops_or_stalls_one_path_is_an_engine_that_is_not_known(
         async with TestServer(_application(gateway)) as server:
             return await Endpoint(url=str(server.make_url("/v1"))).look("tiny")
 
-    assert asyncio.run(main()).adapter is ADAPTERS["unknown"]
+    assert asyncio.run(main()).adapter is ENGINES["unknown"]
 
 
 def _application(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.Application:
@@ -334,7 +334,7 @@ def test_a_prefix_cache_in_use_is_not_reset(dialect: str) -> None:
         request = asyncio.create_task(ask(endpoint, max_tokens=20000))
         try:
             await asyncio.sleep(0.2)
-            return await endpoint.reset_prefix_cache(ADAPTERS[dialect])
+            return await endpoint.reset_prefix_cache(ENGINES[dialect])
         finally:
             request.cancel()
 
@@ -348,7 +348,7 @@ def test_tokens_are_counted_when_a_request_ends(dialect: str) -> None:
         counts = []
         for _ in range(2):
             await asyncio.sleep(0.2)
-            counts.append((await endpoint.reading(ADAPTERS[dialect])).generation_tokens)
+            counts.append((await endpoint.reading(ENGINES[dialect])).generation_tokens)
             await request
         return counts
 
@@ -359,7 +359,7 @@ def test_tokens_are_counted_when_a_request_ends(dialect: str) -> None:
 def test_counters_of_a_drained_request_add_up(dialect: str) -> None:
     async def test(endpoint: Endpoint) -> Any:
         await ask(endpoint)
-        return await endpoint.reading(ADAPTERS[dialect])
+        return await endpoint.reading(ENGINES[dialect])
 
     reading = against(test, dialect=dialect, mtp=3)
     running = None if dialect == "trtllm" else 0
@@ -369,9 +369,9 @@ def test_counters_of_a_drained_request_add_up(dialect: str) -> None:
 
 
 def test_the_gauge_of_an_idle_engine_says_nothing() -> None:
-    assert ADAPTERS["sglang"].reading(Samples.parse("sglang:spec_accept_length 0.0\n")).gauge_length is None
+    assert ENGINES["sglang"].reading(Samples.parse("sglang:spec_accept_length 0.0\n")).gauge_length is None
     two = 'sglang:spec_accept_length{dp_rank="0"} 0.0\nsglang:spec_accept_length{dp_rank="1"} 2.5\n'
-    assert ADAPTERS["sglang"].reading(Samples.parse(two)).gauge_length == 2.5
+    assert ENGINES["sglang"].reading(Samples.parse(two)).gauge_length == 2.5
 
 
 def test_tensorrt_llm_without_counters_by_position_has_steps_by_k() -> None:
@@ -379,7 +379,7 @@ def test_tensorrt_llm_without_counters_by_position_has_steps_by_k() -> None:
         'trtllm_speculative_config_info{spec_enabled="true",spec_num_tokens="3"} 1\n'
         "trtllm_spec_decode_num_draft_tokens_total 300\ntrtllm_spec_decode_num_accepted_tokens_total 150\n"
     )
-    reading = ADAPTERS["trtllm"].reading(Samples.parse(text))
+    reading = ENGINES["trtllm"].reading(Samples.parse(text))
     assert reading.speculation is not None
     assert (reading.speculation.steps, reading.speculation.accepted) == (100, 150)
 
@@ -393,8 +393,8 @@ def test_tensorrt_llm_does_not_count_a_stream_that_was_cut() -> None:
                 await response.content.readline()
                 response.close()
         for _ in range(2):
-            await wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=10)
-            counts.append((await endpoint.reading(ADAPTERS["trtllm"])).generation_tokens)
+            await wait_until_idle(endpoint, ENGINES["trtllm"], seconds=10)
+            counts.append((await endpoint.reading(ENGINES["trtllm"])).generation_tokens)
             await ask(endpoint)
         return counts
 
@@ -406,7 +406,7 @@ def test_an_idle_tensorrt_llm_is_told_by_counters_for_its_gauge_keeps_the_last_v
         await ask(endpoint)
         async with aiohttp.ClientSession() as session, session.get(f"{endpoint.root}/prometheus/metrics") as response:
             samples = Samples.parse(await response.text())
-        idle = await wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=5)
+        idle = await wait_until_idle(endpoint, ENGINES["trtllm"], seconds=5)
         return samples.total("trtllm_num_requests_running"), idle
 
     gauge, idle = against(test, dialect="trtllm", mtp=3)

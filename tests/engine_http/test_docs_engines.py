@@ -15,7 +15,9 @@ from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.domain.facts import Facts, parse_facts
 from pytest_specdec.engine import sglang, trtllm, vllm
 from pytest_specdec.engine.counters import Samples
-from pytest_specdec.engine.recipes import RECIPES, Start, Template, template_values
+from pytest_specdec.engine.launch import template_values
+from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.template import Start, Template
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "engines.md").read_text()
@@ -76,7 +78,7 @@ def test_the_table_has_every_fact_that_an_endpoint_can_tell() -> None:
 
 def test_the_recipes_are_those_of_the_table() -> None:
     table = DOCS[DOCS.index("| engine | releases |") :].partition("\n\n")[0].splitlines()[2:]
-    assert len(table) == sum(len(engine.recipes) for engine in RECIPES.values())
+    assert len(table) == sum(len(engine.recipes) for engine in LAUNCHERS.values())
 
 
 BLOCKS = re.findall(r"```ini\n(.*?)```", DOCS + (ROOT / "README.md").read_text(), re.DOTALL)

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.engine import endpoint as endpoint_module
-from pytest_specdec.engine.detect import ADAPTERS
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
+from pytest_specdec.engine.registry import ENGINES
 from pytest_specdec.engine.simulated import simulated_engine
 from pytest_specdec.errors import EngineError
 from pytest_specdec.simulator.server import SimulatorOptions, start
@@ -129,7 +129,7 @@ def test_somebody_elses_requests_are_noticed() -> None:
         return web.Response(text="vllm:num_requests_running 3.0\nvllm:num_requests_waiting 1.0\n")
 
     with pytest.raises(EngineError, match="is busy: 4 requests that are not ours"):
-        against(busy, lambda endpoint: wait_until_idle(endpoint, ADAPTERS["vllm"], seconds=0.3))
+        against(busy, lambda endpoint: wait_until_idle(endpoint, ENGINES["vllm"], seconds=0.3))
 
 
 def test_requests_of_somebody_else_are_noticed_by_counters_that_move(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_requests_of_somebody_else_are_noticed_by_counters_that_move(monkeypatch
         return web.Response(text=f"{text}trtllm_generation_tokens_total {next(steps)}\n")
 
     with pytest.raises(EngineError, match="is busy: its counters have moved for 1 s"):
-        against(counts, lambda endpoint: wait_until_idle(endpoint, ADAPTERS["trtllm"], seconds=0.6))
+        against(counts, lambda endpoint: wait_until_idle(endpoint, ENGINES["trtllm"], seconds=0.6))
 
 
 def test_gauges_that_lag_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,13 +151,13 @@ def test_gauges_that_lag_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
         return web.Response(text=f"sglang:num_running_reqs {1 if next(looks) < 5 else 0}\n")
 
     async def wait(endpoint: Endpoint) -> object:
-        return await wait_until_idle(endpoint, ADAPTERS["sglang"], seconds=0.01)
+        return await wait_until_idle(endpoint, ENGINES["sglang"], seconds=0.01)
 
-    assert ADAPTERS["sglang"].gauges_lag_s == 35
-    assert ADAPTERS["vllm"].gauges_lag_s == ADAPTERS["trtllm"].gauges_lag_s == 0
+    assert ENGINES["sglang"].gauges_lag_s == 35
+    assert ENGINES["vllm"].gauges_lag_s == ENGINES["trtllm"].gauges_lag_s == 0
     against(late, wait)
     looks = iter(range(10**6))
-    monkeypatch.setattr(type(ADAPTERS["sglang"]), "gauges_lag_s", 0.1)
+    monkeypatch.setattr(type(ENGINES["sglang"]), "gauges_lag_s", 0.1)
     with pytest.raises(EngineError, match="is busy: 1 requests"):
         against(late, wait)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pytest_specdec.domain.cell import EngineSpec
-from pytest_specdec.engine.recipes import RECIPES, Start, Template, template_values
+from pytest_specdec.engine.launch import template_values
+from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.template import Recipe, Start, Template
 from pytest_specdec.errors import InvalidInputError
 
 START = Start(
@@ -19,7 +26,7 @@ PINNED = EngineSpec(model="m", precision="fp8", parallelism="tp1", mtp=3, accept
 
 
 def command(name: str, version: str, engine: EngineSpec) -> str:
-    template = Template(start=RECIPES[name].choose(version).start)
+    template = Template(start=LAUNCHERS[name].choose(version).start)
     return template.filled(template_values(engine, START)).start
 
 
@@ -27,10 +34,10 @@ def words(name: str, version: str, engine: EngineSpec) -> list[str]:
     return shlex.split(command(name, version, engine))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", LAUNCHERS)
 @pytest.mark.parametrize("engine", [MTP3, MTP3.off(), PINNED])
 def test_every_recipe_is_a_command_without_placeholders(name: str, engine: EngineSpec) -> None:
-    for recipe in RECIPES[name].recipes:
+    for recipe in LAUNCHERS[name].recipes:
         filled = Template(start=recipe.start).filled(template_values(engine, START)).start
         assert engine.model in shlex.split(filled)
         assert "--more 1" in filled
@@ -51,6 +58,25 @@ def test_vllm() -> None:
         "rejection_sample_method": "synthetic",
         "synthetic_acceptance_length": 2.5,
     }
+
+
+@pytest.mark.parametrize("recipe", LAUNCHERS["vllm"].recipes)
+def test_vllm_is_started_by_its_own_command_line_in_the_chosen_python(recipe: Recipe, tmp_path: Path) -> None:
+    """With a stand-in for vLLM that prints what it is asked; nothing of this package may run before it."""
+    main = tmp_path / "vllm" / "entrypoints" / "cli" / "main.py"
+    main.parent.mkdir(parents=True)
+    main.write_text(
+        "import sys\n"
+        "ours = [name for name in sys.modules if name.startswith('pytest_specdec')]\n"
+        "if __name__ == '__main__':\n"
+        "    print(sys.executable, ours, *sys.argv[1:4])\n"
+    )
+    values = template_values(PINNED, replace(START, python=sys.executable))
+    done = subprocess.run(
+        Template(start=recipe.start).filled(values).start, shell=True,
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stdout.split() == [sys.executable, "[]", "serve", "m", "--served-model-name"]
 
 
 def test_sglang() -> None:

