@@ -10,8 +10,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pytest_specdec import __version__
-
 # Each verb imports what it needs when it runs: `specdec --help` stays quick.
 from pytest_specdec.cli import (
     baselines_accept,
@@ -33,6 +31,7 @@ from pytest_specdec.errors import (
     NotMeasuredError,
     SpecdecError,
 )
+from pytest_specdec.version import __version__
 
 EXIT_BAD_INPUT = 10
 EXIT_NOT_COMPARABLE = 11

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from pytest_specdec import __version__
 from pytest_specdec.domain.cell import Cell, Interview
 from pytest_specdec.domain.naming import named_apart, unique_names
 from pytest_specdec.errors import INTERRUPTED, InconclusiveError, SpecdecError
@@ -22,6 +21,7 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run
 from pytest_specdec.suite.demand import Demand
 from pytest_specdec.suite.matrix import ComparisonSubject, OutputSubject
+from pytest_specdec.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,8 +116,8 @@ class BenchmarkBridge:
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """State the unit of the operations in the file."""
         if self.rows:
-            from pytest_specdec import __version__
             from pytest_specdec.report.flat import SIMULATED
+            from pytest_specdec.version import __version__
 
             simulated = any(row.environment.simulated for row in self.rows.values())
             output_json["specdec"] = {"tool_version": __version__, "ops": OPERATION} | (

@@ -54,8 +54,8 @@ class Surfaces:
 
     def about(self) -> dict[str, str]:
         """The run in names and words."""
-        from pytest_specdec import __version__
         from pytest_specdec.report.flat import SIMULATED
+        from pytest_specdec.version import __version__
 
         run = self._run()
         found = {

@@ -19,7 +19,6 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from pytest_specdec import __version__
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.simulator.answer import AnswerForm, Job
 from pytest_specdec.simulator.core import EngineCore, Sequence
@@ -32,6 +31,7 @@ from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.speaking import Ask, Speaker
+from pytest_specdec.version import __version__
 
 DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
