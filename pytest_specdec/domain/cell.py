@@ -68,19 +68,9 @@ class EngineSpec(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=
             method=self.method, draft_tokens=self.mtp, acceptance=self.acceptance, verification=self.verification
         )
 
-    def speculating(self, speculation: Speculation) -> EngineSpec:
-        """Return the same engine in another mode."""
-        return msgspec.structs.replace(
-            self,
-            mtp=speculation.draft_tokens,
-            acceptance=speculation.acceptance,
-            verification=speculation.verification,
-            method=speculation.method,
-        )
-
     def off(self) -> EngineSpec:
         """Return the same engine without speculation."""
-        return self.speculating(Speculation())
+        return msgspec.structs.replace(self, mtp=0, acceptance=NATURAL, verification=LOSSLESS, method=MTP)
 
     @property
     def gpus(self) -> int:

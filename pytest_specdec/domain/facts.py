@@ -101,8 +101,8 @@ def contradictions(engine: EngineSpec, facts: Facts) -> list[str]:
     if None not in (served, asked) and served != asked:
         found.append(f"the test wants precision {engine.precision} and the endpoint serves {served}")
     for name, axis in AXES.items():
-        value, fact = axis.text(engine) if axis.fact else "", getattr(facts, axis.fact, None)
-        if value and fact is not None and value != _word(fact):
+        value, fact = getattr(engine, name, None), getattr(facts, axis.fact, None)
+        if None not in (value, fact) and value != fact:
             found.append(f"the test wants {name} {value} and the endpoint runs {_word(fact)}")
     return found
 

@@ -184,7 +184,7 @@ class Baselines:
 def curve_name(cell: Cell) -> str:
     """What the name of a cell's file says of it, beside model, engine and hardware."""
     engine = cell.engine
-    return f"{engine.parallelism}-{engine.precision}-{cell.workload.shape}-{engine.mode}"
+    return f"{engine.parallelism}-{engine.weights}-{cell.workload.shape}-{engine.mode}"
 
 
 def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required: Collection[str] = ()) -> str:
@@ -194,10 +194,7 @@ def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required:
     """
     stored = baseline.cell
     fields = (
-        ("model", measured.cell.engine.model, stored.engine.model),
-        ("parallelism", measured.cell.engine.parallelism, stored.engine.parallelism),
-        ("acceptance", measured.cell.engine.acceptance, stored.engine.acceptance),
-        ("verification", measured.cell.engine.verification, stored.engine.verification),
+        *((f, getattr(measured.cell.engine, f), getattr(stored.engine, f)) for f in EngineSpec.__struct_fields__),
         ("workload", workload_words(measured.cell.workload), workload_words(stored.workload)),
         ("estimator", measured.estimator, baseline.estimator),
     )

@@ -1,1 +1,1 @@
-"""What a suite asks for: marker arguments to cells, subjects and a plan."""
+"""Suites: marker arguments to cells, subjects and a plan."""

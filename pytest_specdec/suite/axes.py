@@ -3,66 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pytest_specdec.domain.axes import AXES
+from pytest_specdec.domain.axes import AXES, whole
 from pytest_specdec.errors import InvalidInputError
 
-__all__ = ["ARGUMENTS", "AXES", "TIERS", "Argument", "read_argument", "read_axis"]
+__all__ = ["ARGUMENTS", "AXES", "TIERS", "read_argument", "read_axis"]
 
 TIERS = ("smoke", "nightly", "release")
 """Each tier includes the ones before it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
-    """An argument of the marker that is not an axis: one value for all cells."""
+def _one_of(words: str, *allowed: object) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        if not any(value is one or (value == one and isinstance(one, str)) for one in allowed):
+            raise ValueError(words)
+        return value
 
-    accepts: Callable[[object], bool]
-    words: str
-    """What the marker takes, for messages."""
-    help: str
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
+    return read
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _maybe_empty(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("text")  # noqa: TRY004 - a reader of values raises one error
+    return value
 
 
-ARGUMENTS: Mapping[str, Argument] = {
-    "arrivals": Argument(
-        accepts=lambda value: value in ("poisson", "constant"),
-        words="'poisson' or 'constant'",
-        help="how requests arrive at a rate, 'poisson' or 'constant'",
-    ),
-    "prompts": Argument(
-        accepts=lambda _: True,  # read_prompts has messages of its own
-        words="a file or categories",
-        help="a file such as 'my.jsonl' with sequence='file/256', or 'text/code' with sequence='medium/256'",
-    ),
-    "verification": Argument(
-        accepts=_is_text, words="text", help="name of the engine's lossy mode that the suite allows, such as 'fly'"
-    ),
-    "hardware": Argument(accepts=_is_text, words="text", help="GPU such as 'h200', for endpoints that do not tell"),
-    "thinking": Argument(
-        accepts=lambda value: value is None or _is_flag(value),
-        words="True, False or None",
-        help="sent as chat_template_kwargs.enable_thinking unless None",
-    ),
-    "exact_lengths": Argument(
-        accepts=_is_flag, words="True or False", help="exact sequence lengths instead of 0.8 to 1 times these"
-    ),
-    "ignore_eos": Argument(accepts=_is_flag, words="True or False", help="False lets the model end its answers"),
-    "seed": Argument(
-        accepts=lambda value: isinstance(value, int) and not _is_flag(value) and value >= 0,
-        words="a whole number from 0",
-        help="seed of lengths and prompts",
-    ),
+_flag = _one_of("True or False", True, False)
+ARGUMENTS: Mapping[str, tuple[Callable[[object], object], str]] = {
+    "arrivals": (_one_of("'poisson' or 'constant'", "poisson", "constant"), "of the requests of a rate, or 'constant'"),
+    "prompts": (lambda value: value, "'my.jsonl' for sequence='file/256', 'text/code' for sequence='medium/256'"),
+    "verification": (_maybe_empty, "the engine's lossy mode that the suite allows, such as 'fly'"),
+    "hardware": (_maybe_empty, "GPU such as 'h200', for endpoints that do not tell"),
+    "thinking": (_one_of("True, False or None", True, False, None), "chat_template_kwargs.enable_thinking"),
+    "exact_lengths": (_flag, "of the sequence, in place of 0.8 to 1 times these"),
+    "ignore_eos": (_flag, "False lets the model end its answers"),
+    "seed": (whole(0), "of lengths and prompts"),
 }
+"""Arguments that have one value for all cells: reader, as of an axis, and help."""
 
 
 def read_axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
@@ -71,24 +49,24 @@ def read_axis(name: str, value: object, tier: str) -> tuple[Any, ...]:
     Raises:
         InvalidInputError: a value is impossible, or the tier has none; the message names the axis.
     """
-    axis = AXES[name]
     values = _listed(name, _of_tier(name, value, tier) if isinstance(value, Mapping) else value)
-    try:
-        return tuple(axis.read(value) for value in values)
-    except ValueError as error:
-        raise InvalidInputError(f"{name} of the specdec marker must be {axis.words}: {list(values)}") from error
+    return tuple(_read(name, AXES[name].read, one) for one in values)
 
 
-def read_argument(name: str, value: object) -> object:
-    """Check an argument that is not an axis.
+def read_argument(name: str, value: object) -> Any:  # noqa: ANN401 - the type is the argument's
+    """Read an argument that is not an axis.
 
     Raises:
         InvalidInputError: the value is impossible; the message names the argument.
     """
-    argument = ARGUMENTS[name]
-    if not argument.accepts(value):
-        raise InvalidInputError(f"{name} of the specdec marker must be {argument.words}: {value!r}")
-    return value
+    return _read(name, ARGUMENTS[name][0], value)
+
+
+def _read(name: str, read: Callable[[Any], Any], value: object) -> Any:  # noqa: ANN401 - the type is the reader's
+    try:
+        return read(value)
+    except ValueError as error:
+        raise InvalidInputError(f"{name} of the specdec marker must be {error}: {value!r}") from error
 
 
 def _listed(name: str, value: object) -> tuple[Any, ...]:

@@ -41,7 +41,7 @@ class CurveSubject:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The points of the curve."""
+        """Points of the curve."""
         closed = (Cell(self.engine, self.workload, concurrency) for concurrency in self.concurrencies)
         return (*closed, *(Cell(self.engine, self.workload, 0, rate) for rate in self.rates))
 
@@ -58,7 +58,7 @@ class ComparisonSubject:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The points of both curves."""
+        """Points of both curves, those of the reference first."""
         return (*self.reference.cells, *self.candidate.cells)
 
     def __str__(self) -> str:
@@ -123,7 +123,7 @@ class Matrix:
         settings = {name: read_argument(name, value) for name, value in merged.items() if name not in AXES}
         if settings.get("prompts") is not None:
             settings["prompts"] = read_prompts(settings["prompts"], folder)
-        matrix = cls(axes=axes, **settings)  # type: ignore[arg-type]
+        matrix = cls(axes=axes, **settings)
         matrix.curves()  # an impossible value is refused here, not in the middle of a run
         return matrix
 
@@ -168,7 +168,7 @@ class Matrix:
         """Fields of each engine or workload."""
         names = [name for name, axis in AXES.items() if axis.part == part and self.axes[name]]
         for values in product(*(self.axes[name] for name in names)):
-            yield {AXES[name].field: value for name, value in zip(names, values, strict=True)}
+            yield dict(zip(names, values, strict=True))
 
     def curves_over_concurrency(self) -> list[CurveSubject]:
         """Every curve, which may be interpolated between its points.
@@ -226,8 +226,7 @@ def marker_line() -> str:
     names = [name for name, axis in AXES.items() if axis.default is None]
     names += [f"{name}={_default(axis.default)}" for name, axis in AXES.items() if axis.default is not None]
     names += [f"{field.name}={field.default!r}" for field in fields(Matrix) if field.name in ARGUMENTS]
-    helps = {name: axis.help for name, axis in AXES.items()}
-    helps |= {name: argument.help for name, argument in ARGUMENTS.items()}
+    helps = {name: axis.help for name, axis in AXES.items()} | {name: words for name, (_, words) in ARGUMENTS.items()}
     return "\n    ".join(
         [
             f"specdec({', '.join(names)}): the cells to measure, each of them a test.",

@@ -1,4 +1,4 @@
-"""The cells to measure, grouped by engine, and what that will take."""
+"""The plan of a run: cells to measure, grouped by engine, with the estimated duration and cost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pytest_specdec.domain.price import Price
 
 _SECONDS_PER_PROMPT_TOKEN = 1e-4
 """For the estimate of the ramp only; an H200 node prefills a 400B MoE at about 13,000 tokens/s."""
-_SECONDS_TO_ASK = 120.0
-"""Roughly: some 300 short answers and 200,000 tokens of long prompts, a few at a time."""
+_INTERVIEW_S = 120.0
+"""Rough duration of an interview: some 300 short answers and 200,000 tokens of long prompts, a few in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class Plan:
 
     cells: tuple[Cell, ...]
     asked: tuple[Interview, ...] = ()
-    """Engines whose answers are wanted too, each in every way of thinking that is asked for."""
+    """Interviews to hold as well: each engine with each setting of thinking that a test asks for."""
 
     @classmethod
     def of(cls, cells: Iterable[Cell], seed: int, asked: Iterable[Interview] = ()) -> Plan:
         """Order the engines so that each starts once, and shuffle the points of each.
 
-        Drift of the machine then does not look like a trend over concurrency.
+        The shuffle keeps drift of the machine from looking like a trend over concurrency.
         """
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ordered = engine_order(cells)
@@ -35,13 +35,13 @@ class Plan:
         return cls(cells=tuple(sorted(ordered, key=lambda cell: (cell.engine, ranks[cell]))), asked=tuple(asked))
 
     def repeated(self, times: Mapping[Cell, int], seed: int, asked: Iterable[Interview] = ()) -> Plan:
-        """The same cells, each as often as said, in an order of their own."""
+        """Return the same cells, each repeated as often as `times` says, in a shuffled order."""
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ranked = [(cell.engine, rng.random(), cell) for cell in self.cells for _ in range(times.get(cell, 0))]
         return Plan(cells=tuple(cell for *_, cell in sorted(ranked)), asked=tuple(asked))
 
     def by_engine(self) -> list[tuple[EngineSpec, list[Cell]]]:
-        """Each engine once, with its points."""
+        """Each engine once, with its cells."""
         engines = {cell.engine for cell in self.cells} | {interview.engine for interview in self.asked}
         groups: dict[EngineSpec, list[Cell]] = {engine: [] for engine in sorted(engines)}
         for cell in self.cells:
@@ -49,22 +49,22 @@ class Plan:
         return list(groups.items())
 
     def seconds(self, *, window_s: float, settle_s: float, start_s: float) -> float:
-        """Estimated duration: engine starts, then for each point ramp, settling and window."""
+        """Estimated duration in seconds: engine starts, interviews, and for each point ramp, settling and window."""
         ramps = sum(cell.concurrency * cell.workload.isl * _SECONDS_PER_PROMPT_TOKEN for cell in self.cells)
-        asking = len(self.asked) * _SECONDS_TO_ASK
-        return len(self.by_engine()) * start_s + len(self.cells) * (window_s + settle_s) + ramps + asking
+        interviews = len(self.asked) * _INTERVIEW_S
+        return len(self.by_engine()) * start_s + len(self.cells) * (window_s + settle_s) + ramps + interviews
 
     def usd(self, seconds: float, price: Price) -> float:
-        """Estimated cost of the GPUs for a duration, by the share of points that each engine has."""
+        """Estimated cost of the GPUs for a duration, each engine weighted by its number of points."""
         if not self.cells:
             return 0.0
         gpus = sum(cell.engine.gpus for cell in self.cells) / len(self.cells)
         return seconds / 3600 * gpus * price.usd_per_gpu_hour
 
-    def words(  # noqa: PLR0913 - what a plan comes to has these parts
+    def words(  # noqa: PLR0913 - the parts of the summary
         self, *, runs: int, sessions: int, least_s: float, most_s: float, price: Price, simulated: bool
     ) -> str:
-        """`4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end when they are sure."""
+        """Summary such as `4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end adaptively."""
         engines = len(self.by_engine())
         points = len(self.cells)
         counts = f"{engines} engine{'s' * (engines != 1)}, {points} point{'s' * (points != 1)}"

@@ -1,1 +1,1 @@
-"""What is sent: arrivals, prompts, categories and regimes of text."""
+"""Workloads: arrivals, prompts, categories and regimes of text."""

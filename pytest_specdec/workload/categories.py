@@ -1,12 +1,11 @@
-"""Prompts that read like requests of five kinds, for what real text accepts.
+"""Prompts that read like requests of five kinds, to measure the acceptance of real text.
 
-How many drafts are accepted depends on what is asked: text that follows from the prompt (a copy, boilerplate, JSON of a
-given table) is easy to guess, and an invented story is not. Each category therefore has requests of low entropy, whose
-one right answer is known (`expected`), and of high entropy. How far a model's acceptance really differs between them is
-for a measurement to say.
+Acceptance depends on the request: text that follows from the prompt (a copy, boilerplate, JSON of a given table) is
+easy to draft, and an invented story is not. Each category therefore has requests of low entropy, whose one right answer
+is known (`expected`), and of high entropy. The difference in acceptance between them is left to the measurement.
 
-A prompt depends on its seed, category, entropy, size and index only, and begins with a tag that no other one has, so
-that a prefix cache does not know it.
+A prompt depends on its seed, category, entropy, size and index only, and begins with a unique tag, so that no prefix
+cache holds it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from pytest_specdec.workload.word_bank import (
 
 
 class Category(StrEnum):
-    """What is asked for."""
+    """Kind of request."""
 
     CODE = "code"
     MATHS = "maths"
@@ -50,14 +49,14 @@ class Category(StrEnum):
 
 
 class Entropy(StrEnum):
-    """How much the answer is left open."""
+    """Freedom that the request leaves to the answer."""
 
     LOW = "low"
     HIGH = "high"
 
 
 class Size(StrEnum):
-    """About how long the prompt is; see CHARACTERS."""
+    """Approximate size of the prompt; see CHARACTERS."""
 
     SHORT = "short"
     MEDIUM = "medium"
@@ -65,30 +64,30 @@ class Size(StrEnum):
 
 
 CHARACTERS: Mapping[Size, int] = {Size.SHORT: 800, Size.MEDIUM: 4_000, Size.LONG: 24_000}
-"""Characters of a prompt, about; a token is three (numbers, code) to five (prose) of them."""
+"""Approximate characters of a prompt; a token has three (numbers, code) to five (prose) of them."""
 RETRIEVAL_FACTOR = 4
-"""A document to search is so many times as long."""
+"""Size of a document to search, relative to other prompts."""
 
 _KINDS = [(category, entropy, size) for category in Category for entropy in Entropy for size in Size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPrompt:
-    """One request."""
+    """The prompt of one request."""
 
     text: str
     category: Category
     entropy: Entropy
     size: Size
     tag: str
-    """With which the text begins."""
+    """Tag with which the text begins."""
     expected: str | None = None
-    """The one right answer, where there is one."""
+    """The one right answer; None where the answer is open."""
     needle: str = ""
-    """What the right answer to a retrieval must contain."""
+    """Text that the right answer to a retrieval must contain."""
 
 
-def write_prompt(  # noqa: PLR0913 - they are what a prompt depends on
+def write_prompt(  # noqa: PLR0913 - a prompt depends on all of them
     category: Category,
     index: int,
     *,
@@ -103,9 +102,9 @@ def write_prompt(  # noqa: PLR0913 - they are what a prompt depends on
         category: Kind of request.
         index: Position in the endless list of prompts, from 0.
         seed: Another seed gives other prompts.
-        entropy: How much the answer is left open.
-        size: About how long the prompt is.
-        echo: Ask for an answer that begins with the tag, so that another request's text shows itself.
+        entropy: Freedom of the answer.
+        size: Approximate size of the prompt.
+        echo: Request an answer that begins with the tag, which exposes text of another request.
 
     Raises:
         InvalidInputError: the index has no tag.
@@ -139,7 +138,7 @@ class _Draft:
 
 
 def _filled(room: int, make: Callable[[int], str]) -> list[str]:
-    """Units of material, at least one, until the room is used."""
+    """Make units of material, at least one, until the room is used."""
     units: list[str] = []
     while room > 0:
         units.append(make(len(units)))

@@ -1,15 +1,15 @@
-"""Prompts of the user's own: a local file of JSON lines, or of one JSON array, in the shapes that the field uses.
+"""The user's own prompts: a local file of JSON lines, or of one JSON array, in the usual shapes.
 
-One row is one request, its texts unchanged, for natural acceptance is what such a file is for. Of a conversation the
-request is the first turn, as in vLLM's and SGLang's loaders:
+One row is one request, its text unchanged, because such a file serves to measure natural acceptance. The request
+of a conversation is the first turn, as in the loaders of vLLM and SGLang:
 
-- `conversations` (ShareGPT) and `turns` (Spec-Bench, MT-Bench): the system's words, if any, and the first user turn.
+- `conversations` (ShareGPT) and `turns` (Spec-Bench, MT-Bench): the system message, if any, and the first user turn.
 - `messages` (OpenAI chat): everything up to the first user turn that the file leaves unanswered, so history that was
   recorded is sent as history, and of SPEED-Bench's questions in a row only the first. Where the file answers every
   turn, the last one is asked again.
 
-A conversation that the model opens, and a row without a word, ask nothing: they are skipped and counted. Any other row
-that cannot be read stops the reading: a workload from which rows vanish silently is another workload.
+A conversation that the model opens and an empty row have no request: the reader skips and counts them. Any other row
+that it cannot read is an error, because a workload without some of its rows is another workload.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ class Message(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePrompt:
-    """What one request asks."""
+    """The prompt of one request."""
 
     messages: tuple[Message, ...]
-    """Ends with the user's."""
+    """Messages, the last of which is the user's."""
     line: int
-    """Where its row begins in the file, from 1."""
+    """Line of the file on which the row begins, from 1."""
     category: str = ""
-    """The file's own label, where it has one."""
+    """Label of the row; empty where the file has none."""
     output_tokens: int | None = None
-    """Output tokens to ask for, where the file says so."""
+    """Output tokens to request; None where the file does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,22 +79,22 @@ class PromptFile:
     """The prompts of one file, in its order."""
 
     name: str
-    """The file's name without its ending; for people, and no identity."""
+    """Name of the file without its suffix; for display, not part of the identity."""
     shape: str
     """Field that holds the prompts: `conversations`, `messages`, `turns`, `prompt` or `text`."""
     digest: str
-    """Identity of the workload: equal where the same requests stand in the same order, whatever the file's name, shape
-    and layout; labels are not in it.
+    """Identity of the workload: equal for the same requests in the same order, whatever the name, shape and layout of
+    the file; labels are not part of it.
     """
     prompts: tuple[FilePrompt, ...]
     skipped: int = 0
-    """Rows that ask nothing."""
+    """Rows without a request."""
 
     def at(self, position: int, *, seed: int, stream: int = 0) -> FilePrompt:
-        """The prompt at a position of an endless order: each once per epoch, every epoch shuffled anew.
+        """Return the prompt at a position of an endless order: each once per epoch, every epoch shuffled anew.
 
-        The same seed and stream give the same order; another stream (of a concurrency, say) is another one. From the
-        second epoch on a prefix cache knows the prompts.
+        Equal seeds and streams give equal orders; each stream, such as a concurrency, has its own. From the second
+        epoch on a prefix cache holds the prompts.
         """
         epoch, index = divmod(position, len(self.prompts))
         return self.prompts[_shuffled(len(self.prompts), seed, stream, epoch)[index]]
@@ -102,27 +102,27 @@ class PromptFile:
 
 @lru_cache(maxsize=8)
 def _shuffled(count: int, *seeds: int) -> tuple[int, ...]:
-    # Not numpy's generator: this module is imported with the plugin, in projects that never measure anything.
+    # Not numpy's generator: the plugin imports this module in projects that measure nothing.
     return tuple(random.Random(f"{seeds}").sample(range(count), count))  # noqa: S311 - an order, not a secret
 
 
 class _RowError(Exception):
-    """What is wrong with a row; the reader adds where it stands."""
+    """Error of a row; the reader adds the position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shape:
     words: str
     read: Callable[[object], tuple[Message, ...]]
-    """From the field's value to the messages to send; none where nothing is asked. Raises _RowError."""
+    """Value of the field -> messages to send; empty without a request. Raises _RowError."""
 
 
 def load_prompts(path: Path) -> PromptFile:
-    """Read a file of prompts; its shape is that of its first row.
+    """Read a file of prompts, whose shape is that of the first row.
 
     Raises:
-        InvalidInputError: there is no such file, or it cannot be opened.
-        BrokenFileError: its content is no prompts; the message names the line and what to do.
+        InvalidInputError: the file is missing or unreadable.
+        BrokenFileError: the content is not prompts; the message names the line and the remedy.
     """
     data = _read(path)
     shape = ""
@@ -163,7 +163,7 @@ def _read(path: Path) -> bytes:
 
 
 def _rows(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
-    """Each row with the line on which it begins, one at a time: such a file may have hundreds of megabytes."""
+    """Yield each row with the line on which it begins; lazily, because a file may have hundreds of megabytes."""
     if _ARRAY.match(data):
         yield from _array_rows(path, data)
         return
@@ -180,11 +180,11 @@ def _array_rows(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
         before = data[: int(at[1])] if at else data.rstrip()
         raise _broken_json(path, before.count(b"\n") + 1, error) from error
     opening = _ARRAY.match(data)
-    assert opening is not None, "the caller has matched it"
+    assert opening is not None, "unreachable because the caller has matched it"
     counted, end, line = 0, opening.end(), 1
     for item in items:
         gap = _BETWEEN_ITEMS.match(data, end)
-        assert gap is not None, "it matches nothing too"
+        assert gap is not None, "unreachable because the pattern matches the empty text"
         line += data.count(b"\n", counted, gap.end())
         counted, end = gap.end(), gap.end() + len(bytes(item))
         yield line, _decode(path, item, line)
@@ -267,7 +267,7 @@ def _first_turn(value: object) -> tuple[Message, ...]:
 
 
 def _opening(value: object) -> tuple[Message, ...]:
-    """ShareGPT: the system's words and the first user turn."""
+    """Messages of ShareGPT: the system message and the first user turn."""
     messages = []
     for number, turn in enumerate(_list(value), 1):
         message = _message(turn, number, role_field="from", text_field="value", roles=_SHAREGPT_ROLES)
@@ -280,7 +280,7 @@ def _opening(value: object) -> tuple[Message, ...]:
 
 
 def _unanswered(value: object) -> tuple[Message, ...]:
-    """OpenAI chat: up to the first user turn that the file leaves unanswered, or else to the last one."""
+    """Messages of an OpenAI chat up to the first user turn without an answer, or else to the last one."""
     roles = dict(zip(_CHAT_ROLES, _CHAT_ROLES, strict=True))
     messages = [
         _message(item, number, role_field="role", text_field="content", roles=roles)
@@ -346,4 +346,4 @@ _SHAPES = {
     "text": _Shape(words="plain text", read=_plain),
 }
 SHAPES: dict[str, str] = {name: shape.words for name, shape in _SHAPES.items()}
-"""The field by which each shape is recognised, in this order, and who uses it."""
+"""Field that identifies a shape, in order of precedence -> its users."""

@@ -1,8 +1,8 @@
-"""Prompts of a category as a regime of speed points: real text accepts other drafts than made-up sentences do.
+"""Prompts of a category as a regime of speed points: real text has another acceptance than generated sentences.
 
-A regime is named `text/code/medium`: what is asked for (`mixed` for all categories in turn), and about how long it is.
-Prompts of low and of high entropy alternate. Each begins with a tag of its own, so no prefix cache knows it, and no two
-points of a run share one.
+A regime is named `text/code/medium`: the category (`mixed` for all of them in turn), and the approximate size. Prompts
+of low and of high entropy alternate. Each begins with a tag of its own, so no prefix cache holds it, and no two points
+of a run share one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.workload.categories import Category, Entropy, Size, TextPrompt, write_prompt
 
 TEXT = "text/"
-"""Beginning of the names of these regimes."""
+"""Beginning of the name of such a regime."""
 MIXED = "mixed"
 CATEGORIES = (*map(str, Category), MIXED)
 SIZES = tuple(map(str, Size))
 
 _STREAMS = 100_000
-"""More than there are concurrencies and rates: each has prompts of its own."""
+"""More than the number of concurrencies and rates, each of which has prompts of its own."""
 _DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
-    """Where the prompts of a workload come from."""
+    """Category and size of the prompts of a workload."""
 
     category: str
     """One of CATEGORIES."""
@@ -38,7 +38,7 @@ class Regime:
         """Read `text/code/medium`.
 
         Raises:
-            InvalidInputError: there is no such regime; the message says which there are.
+            InvalidInputError: there is no such regime; the message lists those that there are.
         """
         category, _, size = name.removeprefix(TEXT).partition("/")
         if not name.startswith(TEXT) or category not in CATEGORIES or size not in SIZES:
@@ -51,12 +51,12 @@ class Regime:
 
     @property
     def wording(self) -> str:
-        """Digest of how its prompts are put together: where it is equal, one position is one text."""
+        """Digest of the wording: regimes of equal digest have the same text at the same position."""
         first = [self.prompt(position, seed=0).text for position in range(len(self._kinds))]
         return hashlib.sha256("\n".join(first).encode()).hexdigest()[:_DIGEST_DIGITS]
 
     def prompt(self, position: int, *, seed: int, stream: int = 0) -> TextPrompt:
-        """The prompt at a position of an endless order; another stream (of a concurrency, say) is another one."""
+        """Return the prompt at a position of an endless order; each stream, such as a concurrency, has its own."""
         index, kind = divmod(position, len(self._kinds))
         category, entropy = self._kinds[kind]
         return write_prompt(category, index, seed=seed * _STREAMS + stream, entropy=entropy, size=self.size)

@@ -1,4 +1,4 @@
-"""What a suite says of its prompts -> the names of its workloads' regimes."""
+"""The prompts argument of a suite -> the names of the regimes of its workloads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Prompts = PromptFile | tuple[str, ...]
 
 
 def read_prompts(value: object, folder: Path) -> Prompts:
-    """Categories such as `text/code`, one or several, or else the name of a file in `folder`.
+    """Read one or several categories such as `text/code`, or else a file whose name is relative to `folder`.
 
     Raises:
-        InvalidInputError: it is neither, or there is no such file.
+        InvalidInputError: the value is neither, or there is no such file.
         BrokenFileError: the file has no prompts.
     """
     several = isinstance(value, Sequence) and not isinstance(value, str)
@@ -34,10 +34,10 @@ def read_prompts(value: object, folder: Path) -> Prompts:
 
 
 def regimes_of(prompts: Prompts | None, sequence: str) -> list[str]:
-    """Names of the prompts of a sequence's workloads, one each.
+    """Regimes of the workloads of a sequence.
 
     Raises:
-        InvalidInputError: such prompts do not have such lengths, or there is no such category.
+        InvalidInputError: the prompts do not fit the sequence, or there is no such category.
     """
     length = re.split("[x/]", sequence.strip().lower())[0]
     of_file, of_text = length == "file", length in SIZES

@@ -1,8 +1,8 @@
-"""Which requests a closed loop sends: lengths drawn once from the seed, equal for every MTP mode.
+"""The schedule of requests: lengths drawn once from the seed, equal for every speculation mode.
 
-A closed loop that starts C requests of one length at once runs in waves: all prefills together, all ends together.
-The schedule starts in the middle instead: slot i of the first wave pretends that a share (i + 1/2)/C of its output is
-already there, asks for the rest only, and sends a prompt that is longer by the pretended part, so that the context
+A closed loop that starts C requests of one length at once runs in waves: all prefills coincide, and all completions.
+The schedule starts in steady state instead: slot i of the first wave treats a share (i + 1/2)/C of its output as
+already generated, requests the rest only, and sends a prompt that is longer by the skipped part, so that the context
 lengths are those of the steady state too.
 """
 
@@ -17,10 +17,8 @@ from pytest_specdec.domain.traffic import PlannedRequest
 
 PROMPTS_PER_POINT = 1_000_000
 """More than any point sends; the identity of a prompt is concurrency x this + its index."""
-
-
 _OPEN_LOOPS = 5000
-"""Open loops number their prompts where no closed loop does: none has so many requests in flight."""
+"""Prompts of open loops are numbered from this concurrency on, which no closed loop reaches."""
 _RATES = 4000
 
 
@@ -32,7 +30,7 @@ def requests_of(cell: Cell) -> Iterator[PlannedRequest]:
 
 
 def open_loop_requests(workload: Workload, rate: float) -> Iterator[PlannedRequest]:
-    """Yield requests that come by the clock, `rate` a second: evenly, or as a Poisson process."""
+    """Yield requests at `rate` per second, evenly spaced or as a Poisson process."""
     rng = np.random.default_rng([workload.seed, workload.isl, workload.osl])
     gaps = np.random.default_rng([workload.seed, round(1000 * rate)])
     first = (_OPEN_LOOPS + round(10 * rate) % _RATES) * PROMPTS_PER_POINT
@@ -55,7 +53,7 @@ def closed_loop_requests(workload: Workload, concurrency: int) -> Iterator[Plann
         isl, osl = _lengths(rng, workload)
         skipped = int(osl * shares[index]) if index < concurrency else 0
         prompt = concurrency * PROMPTS_PER_POINT + index
-        # Prompts of a file are sent as they are: their context starts shorter by what was skipped.
+        # Prompts of a file are sent unchanged: their context starts shorter by the skipped part.
         sent = isl + skipped if isl else 0
         yield PlannedRequest(index=index, prompt=prompt, isl=sent, osl=osl - skipped, skipped=skipped)
         index += 1
@@ -67,5 +65,5 @@ def _lengths(rng: np.random.Generator, workload: Workload) -> tuple[int, int]:
 
 def _draw(rng: np.random.Generator, nominal: int, shortest: float) -> int:
     if not nominal:
-        return 0  # as long as the prompts of the file are
+        return 0  # prompts of a file have lengths of their own
     return int(rng.integers(max(1, round(nominal * shortest)), nominal, endpoint=True))

@@ -1,4 +1,4 @@
-"""The words that prompts are made of."""
+"""Sentences of the generated prompts."""
 
 from __future__ import annotations
 

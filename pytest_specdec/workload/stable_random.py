@@ -1,7 +1,7 @@
-"""Choices that come out the same under every version of Python.
+"""Random choices that are the same under every version of Python.
 
-Of `random.Random` only the seeding by a string and `random()` are promised to stay as they are, so every choice is made
-of them: prompts are part of a workload's identity, and must not change with the interpreter.
+Python guarantees only the seeding by a string and `random()` of `random.Random` across versions, so every choice is
+built on these: prompts are part of a workload's identity, and must not change with the interpreter.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Dice:
         self._random = random.Random("/".join(map(str, seeds)))  # noqa: S311 - a choice of words, not a secret
 
     def whole(self, low: int, high: int) -> int:
-        """A whole number, both ends included."""
+        """Return a whole number between two, both included."""
         return low + int(self._random.random() * (high - low + 1))
 
     def pick(self, items: Sequence[T]) -> T:
-        """One of several."""
+        """Return one item."""
         return items[self.whole(0, len(items) - 1)]
 
     def some(self, items: Sequence[T], count: int) -> list[T]:
-        """Several different ones, in any order."""
+        """Return so many different items, in any order."""
         left = list(items)
         return [left.pop(self.whole(0, len(left) - 1)) for _ in range(count)]

@@ -1,8 +1,8 @@
-"""Tags that tell whose text an answer is.
+"""Tags that attribute an answer to its prompt.
 
-Each prompt begins with its own tag, such as `7KQ2-M4XD`: no prefix cache knows the prompt then, and an answer that
+Each prompt begins with its own tag, such as `7KQ2-M4XD`: no prefix cache holds the prompt then, and an answer that
 shows another prompt's tag has seen another request's text. Tags of one seed never repeat, and two check characters keep
-a miscopied tag, or a part number of the model's invention, from looking like another prompt's.
+a miscopied tag, or a part number that the model invents, from passing for the tag of a prompt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pytest_specdec.errors import InvalidInputError
 
 MOST_PROMPTS = 32**6
 
-# No I, O, 0 and 1: they are mistaken for each other, by models too.
+# No I, O, 0 and 1, which people and models mistake for each other.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _TAG = re.compile(rf"(?<![\w-])([{_ALPHABET}]{{4}})-([{_ALPHABET}]{{4}})(?![\w-])")
 _FACTOR = 0x2F1B3C5D
@@ -24,10 +24,10 @@ _BITS = 5
 
 
 def tag_of(seed: int, number: int) -> str:
-    """The tag of a prompt.
+    """Tag of a prompt.
 
     Raises:
-        InvalidInputError: there are not so many.
+        InvalidInputError: the number is outside the range of tags.
     """
     if not 0 <= number < MOST_PROMPTS:
         raise InvalidInputError(f"prompt {number} has no tag: they are numbered from 0 to {MOST_PROMPTS - 1}")
@@ -37,7 +37,7 @@ def tag_of(seed: int, number: int) -> str:
 
 
 def tags_in(text: str) -> Iterator[tuple[str, int]]:
-    """Each tag in a text with the position where it begins; what only looks like one is left out."""
+    """Yield each tag in a text with its position; text with wrong check characters is no tag."""
     for match in _TAG.finditer(text):
         letters = match[1] + match[2]
         if _check(letters[:6]) == letters[6:]:

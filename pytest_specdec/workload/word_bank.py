@@ -1,4 +1,4 @@
-"""Words and sentences of the prompts by category: our own, put together anew for every prompt."""
+"""Words and sentences of the prompts by category, combined anew for every prompt."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ PUZZLES = (
 
 
 def sentence(dice: Dice) -> str:
-    """One sentence of a report; there are some hundred thousand."""
+    """Return one of some hundred thousand sentences of a report."""
     who = f"{dice.pick(NAMES)} the {dice.pick(TRADES)}"
     deed, place, reason = dice.pick(DEEDS), dice.pick(PLACES), dice.pick(REASONS)
     match dice.whole(0, 3):
@@ -88,12 +88,12 @@ def sentence(dice: Dice) -> str:
 
 
 def paragraph(dice: Dice, sentences: int) -> str:
-    """Several sentences."""
+    """Return a paragraph of so many sentences."""
     return " ".join(sentence(dice) for _ in range(sentences))
 
 
 def function(dice: Dice, number: int) -> str:
-    """A Python function of the kind that business software is full of."""
+    """Return a Python function in the style of business software."""
     verb, noun, field, other = dice.pick(VERBS), dice.pick(NOUNS), dice.pick(FIELDS), dice.pick(FIELDS)
     most = dice.whole(2, 500)
     return (

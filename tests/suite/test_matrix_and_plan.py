@@ -44,13 +44,13 @@ def test_a_tier_takes_the_values_of_the_highest_tier_at_or_below_it(tier: str, e
         ({"modle": "x"}, r"unknown argument 'modle' of the specdec marker; known: model, precision"),
         ({"concurrency": []}, r"concurrency of the specdec marker is empty"),
         ({"concurrency": [4, 4]}, "names a value twice"),
-        ({"concurrency": [0]}, "whole numbers from 1"),
+        ({"concurrency": [0]}, "must be a whole number from 1: 0"),
         ({"rate": 2}, "takes concurrency or rate, not both"),
         ({"arrivals": "bursty"}, "must be 'poisson' or 'constant': 'bursty'"),
         ({"sequence": "file/64"}, "does not fit its prompts: prompts='my.jsonl' goes with sequence='file/256'"),
         ({"prompts": "../data/prompt_files/text.jsonl"}, "does not fit its prompts"),
         ({"prompts": "missing.jsonl", "sequence": "file/64"}, r"missing\.jsonl"),
-        ({"mtp": [True]}, "whole numbers from 0"),
+        ({"mtp": [True]}, "must be a whole number from 0"),
         ({"mtp": [[0, 3]]}, r"takes one value or a flat list: \[\[0, 3\]\]"),
         ({"mtp": {"smoke": {"nightly": 3}}}, "takes one value or a flat list"),
         ({"seed": -1}, "seed of the specdec marker must be a whole number from 0: -1"),
@@ -61,7 +61,7 @@ def test_a_tier_takes_the_values_of_the_highest_tier_at_or_below_it(tier: str, e
         ({"ignore_eos": 1}, "must be True or False: 1"),
         ({"verification": None}, "verification of the specdec marker must be text: None"),
         ({"hardware": 200}, "hardware of the specdec marker must be text: 200"),
-        ({"mtp": "3"}, "whole numbers from 0"),
+        ({"mtp": "3"}, "must be a whole number from 0"),
         ({"precision": 8}, "must be text"),
         ({"sequence": ["1k"]}, "not of the form"),
         ({"parallelism": "8"}, "not of the form"),
@@ -77,7 +77,7 @@ def test_an_impossible_matrix_is_refused_with_what_would_do(change: dict[str, ob
 @pytest.mark.parametrize("rate", [0, -1.0, "2", True, float("inf")])
 def test_an_impossible_rate_is_refused(rate: object) -> None:
     marker = {key: value for key, value in FULL.items() if key != "concurrency"}
-    with pytest.raises(InvalidInputError, match="rate of the specdec marker must be positive"):
+    with pytest.raises(InvalidInputError, match="rate of the specdec marker must be a positive number"):
         Matrix.from_markers([{**marker, "rate": rate}], "smoke", HERE)
 
 

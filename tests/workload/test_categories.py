@@ -176,9 +176,10 @@ class TestExpectedAnswers:
 
 
 class TestTags:
-    @given(seeds, st.integers(0, MOST_PROMPTS - 1))
-    def test_a_tag_is_found_in_a_text(self, seed: int, number: int) -> None:
+    @given(seeds, st.integers(0, MOST_PROMPTS - 1), st.integers(0, MOST_PROMPTS - 1))
+    def test_a_tag_is_unique_and_is_found_in_a_text(self, seed: int, number: int, other: int) -> None:
         tag = tag_of(seed, number)
+        assert (tag == tag_of(seed, other)) == (number == other)
         assert [found for found, _ in tags_in(f"see [{tag}], please")] == [tag]
 
     def test_tags_do_not_repeat(self) -> None:
