@@ -1,4 +1,4 @@
-"""What is settled before any statistics: points that are wrong by themselves, or may not be compared."""
+"""Verdicts before any statistics: unhealthy points, points without a baseline or with one of another workload."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_specdec.results.verdict import Verdict
 
 
 def settled(measured: Measurement, baseline: BaselinePoint | None, required: Collection[str]) -> Verdict | None:
-    """The verdict of a cell that the gate need not weigh; None for one that it must.
+    """The verdict of a cell that no rule has to judge; None for a cell that one has to.
 
     Facts in `required` may not be unknown.
     """

@@ -1,7 +1,7 @@
-"""What all cells do together: is it the machine, or the engine?
+"""A shift that all cells share, attributed to the machine or to the engine.
 
 A slower machine shifts every cell; so does an engine that lost everywhere. Fresh pairs of both engines on a few quiet
-cells tell them apart. They are asked for only when the shift is larger than what the baseline's own sessions show: at a
+cells tell them apart. The rule asks for them only when the shift exceeds those among the baseline's own sessions: at a
 fixed 0.5 % every third clean run would pay for them.
 """
 
@@ -16,22 +16,22 @@ from scipy import special
 
 from pytest_specdec.gate.confirm import padded
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
-from pytest_specdec.gate.look import Look, look_at
+from pytest_specdec.gate.interim import Interim, interim_of
 from pytest_specdec.gate.noise import CommonNoise, robust_mean
 from pytest_specdec.gate.screen import Machine, Screened
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.decision import CommonShift, Whose
 
 LOOKED_FOR = 0.04
-"""Share of clean suites that pay for the pairs."""
+"""Share of clean suites that pay for pairs."""
 FEWEST_CELLS = 5
-"""Fewer cells have no common behaviour to speak of; each is confirmed by itself."""
+"""With fewer cells no common shift is estimated; each cell is confirmed by itself."""
 FEWEST_TELLING = 4
-"""Fewer pairs of cells do not speak for all."""
+"""With fewer paired cells the shift stays unexplained."""
 _MIDDLE_HALF = 1.2
 """Variance of the mean of the middle half over that of the mean (normal values)."""
 _ENGINES = 4
-"""Most engines that the pairs start: their starts are what costs."""
+"""Most engines that the pairs start, for starts are the cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +50,12 @@ class Seen:
 
     @property
     def stands_out(self) -> bool:
-        """Whether its cause is to be looked for."""
+        """True where the shift is to be attributed."""
         return abs(self.shift) > self.threshold
 
 
 def common_shifts(family: Family, screened: Screened) -> list[Seen]:
-    """Mean loss over the cells, by metric, and the threshold from which it is looked for.
+    """Mean loss over the cells, by metric, and the threshold from which it is attributed.
 
     Threshold: `t(1 - 0.02 / metrics, sessions - 1) x g x sqrt(1 + 1 / sessions)`, the prediction interval of one more
     session, and half the tolerance at least.
@@ -103,7 +103,7 @@ def telling_cells(family: Family, engines: Mapping[str, str], paired: Container[
     return [turn[depth] for depth in range(deepest) for turn in turns if depth < len(turn)][: terms.common_cells]
 
 
-def pooled_look(family: Family, pairs: Mapping[int, list[float]], starts: int, factor: float) -> Look:
+def pooled_interim(family: Family, pairs: Mapping[int, list[float]], starts: int, factor: float) -> Interim:
     """Pool the pairs of the chosen cells: one observation per pair, its robust mean over the cells.
 
     Cells of one engine share its starts, so what differs between starts is averaged over the engines only.
@@ -122,11 +122,11 @@ def pooled_look(family: Family, pairs: Mapping[int, list[float]], starts: int, f
     there = ~np.all(np.isnan(table), axis=0)
     means = [robust_mean(column[~np.isnan(column)]) for column in table[:, there].T] or [math.nan]
     freedom = min(float(family.freedom[rows].min()), PAIR_FREEDOM)
-    return look_at(np.array([means]), np.array([variance]), np.array([freedom]))
+    return interim_of(np.array([means]), np.array([variance]), np.array([freedom]))
 
 
 def machine_of(family: Family, shifts: Iterable[CommonShift]) -> Machine | None:
-    """What to take off each hypothesis of a metric whose shift has been explained; None where nothing has."""
+    """The machine's part by hypothesis, for metrics whose shift is explained; None where none is."""
     machine = Machine(
         shift=np.zeros(len(family.hypotheses)),
         variance=np.zeros(len(family.hypotheses)),
@@ -143,7 +143,7 @@ def machine_of(family: Family, shifts: Iterable[CommonShift]) -> Machine | None:
 
 
 def unexplained(seen: Seen, *, looked_for: bool) -> CommonShift:
-    """A shift that no pairs were measured for, or none that can be used."""
+    """A shift without pairs that could attribute it."""
     return CommonShift(
         metric=seen.metric,
         seen=seen.shift,
@@ -153,14 +153,14 @@ def unexplained(seen: Seen, *, looked_for: bool) -> CommonShift:
     )
 
 
-def explained(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift:
-    """Say whose the shift is: the engine's when pairs show a loss beyond the tolerance, the machine's rest."""
-    engine, se = float(look.loss[0]), float(look.se[0])
+def explained(seen: Seen, interim: Interim, level: float, alpha: float) -> CommonShift:
+    """Attribute a shift: to the engine where pairs show a loss beyond the tolerance, the rest to the machine."""
+    engine, se = float(interim.loss[0]), float(interim.se[0])
     if np.isnan(engine):
         return unexplained(seen, looked_for=True)
-    p = float(look.beyond(np.array([seen.near]))[0])
+    p = float(interim.beyond(np.array([seen.near]))[0])
     machine = seen.shift - engine
-    by_engine = abs(engine) > max(float(special.stdtrit(look.freedom[0], 0.975)) * se, seen.near / 2)
+    by_engine = abs(engine) > max(float(special.stdtrit(interim.freedom[0], 0.975)) * se, seen.near / 2)
     by_machine = abs(machine) > max(seen.near, seen.threshold) / 2
     whose: dict[tuple[bool, bool], Whose] = {
         (True, True): "both", (True, False): "engine", (False, True): "machine", (False, False): "nobody",
@@ -180,7 +180,7 @@ def explained(seen: Seen, look: Look, level: float, alpha: float) -> CommonShift
 
 
 def judge_unpaired(seen: Seen, level: float, alpha: float) -> CommonShift:
-    """Without the old engine: a FAIL needs a loss beyond the margin, and nobody knows whose it is."""
+    """Judge a shift without a reference engine: a FAIL needs a loss beyond the margin, and the cause stays unknown."""
     p = float(special.stdtr(seen.freedom, -(seen.shift - seen.far) / seen.spread))
     return CommonShift(
         metric=seen.metric,

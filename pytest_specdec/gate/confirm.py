@@ -1,4 +1,4 @@
-"""Confirmation: questions about suspects, and how looks at fresh pairs settle them."""
+"""Confirmation: questions about suspects, settled by interim analyses of fresh pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from pytest_specdec.gate.dialogue import Block
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
-from pytest_specdec.gate.look import Look, look_at
+from pytest_specdec.gate.interim import Interim, interim_of
 from pytest_specdec.gate.noise import Run, checked
 from pytest_specdec.gate.screen import normal_scale
 from pytest_specdec.gate.terms import Terms
@@ -19,14 +19,14 @@ from pytest_specdec.gate.variances import Array
 from pytest_specdec.results.decision import Hypothesis
 
 _LEAST_SHARE = 0.1
-"""Relative weight of a suspect that the screen does not point at: it is there because it is noisy."""
+"""Relative weight of a suspect without evidence in the screen: it is one only for its noise."""
 ENOUGH_DIFFERENCES = 18
-"""First-look differences from which the job's noise is judged once more."""
+"""Differences of the first interim analysis from which the job's noise is estimated again."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Question:
-    """Has this hypothesis lost (sign 1) or gained (sign -1) more than the tolerance?"""
+    """An open test of one hypothesis: a loss (sign 1) or a gain (sign -1) beyond the tolerance."""
 
     row: int
     sign: int
@@ -37,22 +37,22 @@ class Question:
 
     @property
     def open(self) -> bool:
-        """Whether it is still to be settled."""
+        """True until an interim analysis settles it."""
         return self.state == "open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
-    """What one look may spend on one question."""
+    """Error rates of one interim analysis for one question."""
 
     proven: float
     cleared: float
     adjust: float
-    """Factor from a p-value of this look to one of the suite."""
+    """Factor from a p-value of this interim analysis to one of the suite."""
 
 
 def evidence_shares(loss: Array, se: Array, far: Array) -> Array:
-    """Split alpha over suspects by how much the screen points at each; the shares sum to 1.
+    """Split alpha over suspects by the evidence of the screen; the shares sum to 1.
 
     Weight: likelihood of the margin over that of the margin and of nothing, at least a tenth. The screen's data are not
     those of the pairs, so the weights are fixed before the pairs are measured and the union bound holds (weighted
@@ -64,34 +64,34 @@ def evidence_shares(loss: Array, se: Array, far: Array) -> Array:
 
 
 def levels(terms: Terms, share: float, spent: float) -> Levels:
-    """What a look may spend of a question's share of alpha; the union bound over looks needs no independence."""
+    """Error rates of an interim analysis; the union bound over interim analyses needs no independence."""
     proven = terms.alpha * terms.confirm_share * share * spent
     return Levels(proven=proven, cleared=terms.confirm_miss * spent, adjust=terms.alpha / proven)
 
 
-def settle(question: Question, look: Look, at: int, limits: tuple[float, float], level: Levels) -> None:
-    """Settle a question if this look does.
+def settle(question: Question, interim: Interim, at: int, limits: tuple[float, float], level: Levels) -> None:
+    """Settle a question if this interim analysis does.
 
     Args:
         question: Open.
-        look: Of all hypotheses that were looked at.
+        interim: Of all hypotheses that were looked at.
         at: The question's place in it.
         limits: Beyond the first the loss is proven, below the second it is cleared (log scale).
-        level: What the look may spend.
+        level: Error rates of the interim analysis.
     """
-    if np.isnan(look.loss[at]):
+    if np.isnan(interim.loss[at]):
         return
-    proven, cleared = (np.full_like(look.loss, limit) for limit in limits)
-    p_proven = float(look.beyond(proven, question.sign)[at])
+    proven, cleared = (np.full_like(interim.loss, limit) for limit in limits)
+    p_proven = float(interim.beyond(proven, question.sign)[at])
     question.p_adjusted = min(question.p_adjusted, p_proven * level.adjust)
     if p_proven < level.proven:
         question.state = "proven"
-    elif float(look.below(cleared, question.sign)[at]) < level.cleared:
+    elif float(interim.below(cleared, question.sign)[at]) < level.cleared:
         question.state = "cleared"
 
 
 def differences(hypothesis: Hypothesis, blocks: Iterable[Block]) -> list[float]:
-    """Old - new of each pair of the blocks; NaN where a side is missing."""
+    """Reference - candidate of each pair of the blocks; NaN where a side is missing."""
     return [
         _value(old, hypothesis) - _value(new, hypothesis)
         for block in blocks
@@ -99,17 +99,17 @@ def differences(hypothesis: Hypothesis, blocks: Iterable[Block]) -> list[float]:
     ]
 
 
-def look_at_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]], factor: Array) -> Look:
-    """Look at what the pairs of these hypotheses show together with the stored noise."""
+def interim_of_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]], factor: Array) -> Interim:
+    """Interim at what the pairs of these hypotheses show together with the stored noise."""
     freedom = np.minimum(family.freedom[rows], PAIR_FREEDOM)
-    return look_at(padded(data), family.pair_variance[rows] * factor[rows] ** 2, freedom)
+    return interim_of(padded(data), family.pair_variance[rows] * factor[rows] ** 2, freedom)
 
 
-def with_one_start(look: Look, family: Family, rows: list[int]) -> Look:
-    """The same look where neither server was restarted: twice the variance of a start stays, however many pairs."""
+def with_one_start(interim: Interim, family: Family, rows: list[int]) -> Interim:
+    """The same without restarts of either server: twice the variance of a start stays, for any number of pairs."""
     starts = 2 * family.start_variance[rows]
-    freedom = np.minimum(look.freedom, family.freedom[rows])
-    return Look(loss=look.loss, se=np.sqrt(look.se**2 + starts), freedom=freedom, count=look.count)
+    freedom = np.minimum(interim.freedom, family.freedom[rows])
+    return Interim(loss=interim.loss, se=np.sqrt(interim.se**2 + starts), freedom=freedom, count=interim.count)
 
 
 def padded(data: Sequence[Sequence[float]]) -> Array:
@@ -121,10 +121,10 @@ def padded(data: Sequence[Sequence[float]]) -> Array:
 
 
 def pair_factor(data: Array, variance: Array) -> float:
-    """Noise of the pairs over the stored noise (another phi), 1 where too few tell.
+    """Noise of the pairs over the stored noise (another phi); 1 for too few differences.
 
     Args:
-        data: First-look differences by hypothesis.
+        data: Differences of the first interim analysis, by hypothesis.
         variance: Of one difference, by the stored noise alone.
     """
     count = np.sum(~np.isnan(data), axis=1)

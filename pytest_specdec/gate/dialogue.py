@@ -1,4 +1,4 @@
-"""What the rule asks for and what it is told: the rule measures nothing itself.
+"""Requests of a rule and the observations that answer them: a rule measures nothing itself.
 
 The same rule runs against engines and in simulation, because all it knows of the world is in these types.
 """
@@ -78,7 +78,7 @@ class ExtraHypothesis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """The answer to a request; what is missing is left out."""
+    """The answer to a request; runs that are missing are left out."""
 
     runs: Mapping[str, Sequence[Run]] = field(default_factory=dict)
     """To `ScreenRuns` and `CandidateSessions`: runs of each cell."""
@@ -86,7 +86,7 @@ class Observed:
     """To `PairBlocks`: blocks of each cell, in order."""
     extras: Sequence[ExtraHypothesis] = ()
     exhausted: str = ""
-    """Why nothing more will be measured, such as "the budget of 2 GPU-hours is spent"; empty to go on."""
+    """Reason why nothing more will be measured, such as "the budget of 2 GPU-hours is spent"; empty to go on."""
 
 
 Rule = Generator[Request, Observed, SuiteDecision]

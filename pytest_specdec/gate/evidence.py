@@ -1,4 +1,4 @@
-"""Measurements and baselines -> what the rule is told: noise, runs as logarithms, checks with their own tests."""
+"""Measurements and baselines -> the input of a rule: noise, runs as logarithms, checks with their own tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pytest_specdec.results.measurement import Measurement
 LEAST_RUN_SD = 0.005
 """Assumed of a cell without repeats, however narrow its window's interval: 0.5 % is the quietest of published runs."""
 ANCHOR_MARGIN = 0.10
-"""Loss since the first baseline that fails: twice the margin of one step."""
+"""Margin of the loss since the first baseline: twice the margin of one step."""
 SINCE_ANCHOR = "since the first baseline"
 _Z95 = float(stats.norm.ppf(0.975))
 _ACCEPTANCE = "acceptance_length"
@@ -43,7 +43,7 @@ _NO_NOISE = SuiteNoise(hypotheses=(), common=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellEvidence:
-    """One cell that is to be weighed."""
+    """One cell to judge."""
 
     measured: Measurement
     """Mean of its runs."""
@@ -52,13 +52,13 @@ class CellEvidence:
 
     @property
     def cell(self) -> Cell:
-        """Which cell."""
+        """The cell of the measurement."""
         return self.measured.cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that the rule is told of a suite before it asks for more."""
+    """The input of a rule, before it asks for more."""
 
     cells: Mapping[str, CellEvidence]
     """By the name under which the rule knows them."""
@@ -159,7 +159,7 @@ def _logs(values: Mapping[str, Estimate]) -> Run:
 
 
 def _prior(cells: Sequence[CellEvidence], selftest: SuiteNoise | None) -> SuiteNoise:
-    """What to think of a cell that was not repeated: a selftest's noise, else what its own windows claim."""
+    """Noise assumed of a cell without repeats: that of a selftest, else that of its own windows."""
     return SuiteNoise(hypotheses=(), common=tuple(_prior_of(key, cells, selftest) for key in PRESETS))
 
 
@@ -192,7 +192,7 @@ def _floored(noise: SuiteNoise, cells: Mapping[str, CellEvidence]) -> SuiteNoise
 
 
 def _checks(cells: Mapping[str, CellEvidence]) -> dict[str, tuple[AcceptanceCheck, ...]]:
-    """What each cell shows of acceptance, and the longer of two what both show together."""
+    """Acceptance checks of each cell, and of cells that differ in input length together."""
     found = {name: acceptance_checks(one.measured, one.baseline.runs) for name, one in cells.items()}
     names = {one.cell: name for name, one in cells.items()}
     lengths = {
@@ -217,12 +217,12 @@ def _of_check(name: str, check: AcceptanceCheck) -> ExtraHypothesis | None:
 
 
 def _can_hold(check: AcceptanceCheck) -> bool:
-    """Whether its prompts are enough to show that nothing fell; where they are not, it can only raise an alarm."""
+    """True with enough prompts to show that nothing fell; with fewer the check can only raise an alarm."""
     return check.interval is not None and check.interval[1] - check.interval[0] < 2 * check.margin
 
 
 def _since_anchor(name: str, one: CellEvidence, noise: SuiteNoise) -> ExtraHypothesis | None:
-    """Have small losses added up since the first baseline? None while the baseline is the first one."""
+    """Test of small losses that add up since the first baseline; None while the baseline is the first one."""
     anchor, key = one.baseline.anchor, "total_tok_s_gpu"
     model = next((h for h in noise.hypotheses if (h.cell, h.metric) == (name, key)), None)
     stored_at = {run.measured_at for run in one.baseline.runs}
@@ -240,7 +240,7 @@ def _since_anchor(name: str, one: CellEvidence, noise: SuiteNoise) -> ExtraHypot
         p_margin=float(stats.t.cdf(beyond, model.freedom)),
         loss=lost,
         reason=f"throughput {-lost:+.1%} since the first baseline of {anchor.measured_at[:10]} ({anchor.version}); "
-        f"{ANCHOR_MARGIN:.0%} may be lost in all",
+        f"margin in all {ANCHOR_MARGIN:.0%}",
     )
 
 

@@ -1,4 +1,4 @@
-"""All hypotheses of a suite as columns, in one order that does not depend on the caller's."""
+"""The hypotheses of a suite as columns, in an order that does not depend on the caller's."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pytest_specdec.results.decision import Hypothesis, loss_of_log
 PAIR_FREEDOM = 8.0
 """Most degrees of freedom that stored noise lends to pairs: another day may have another noise."""
 SUSPECT_SHARE = 0.05
-"""Share of the hypotheses that clean suites confirm, for what can be promised before."""
+"""Share of the hypotheses of a clean suite that are confirmed, for predictions."""
 POWER = 0.8
 """Of the minimum detectable effect, as is usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Hypotheses and what is stored of them; every array has one entry per hypothesis."""
+    """Hypotheses with their stored noise; every array has one entry per hypothesis."""
 
     hypotheses: tuple[Hypothesis, ...]
     noise: SuiteNoise
@@ -47,13 +47,13 @@ class Family:
     near: Array
     """Tolerances, log scale."""
     detectable: Array
-    """Smallest loss that the last look finds with the usual power; the screen, where nothing is confirmed."""
+    """Minimum detectable loss of the last interim analysis; of the screen, where nothing is confirmed."""
     gateable: NDArray[np.bool_]
     advisory: tuple[str, ...]
 
     @property
     def gated(self) -> NDArray[np.bool_]:
-        """Whether each may be red at all."""
+        """False for advisory metrics, which are never red."""
         return np.array([not reason for reason in self.advisory], dtype=bool)
 
     @property
@@ -113,22 +113,22 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
 
 
 def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
-    """Smallest loss that confirmation finds in four of five suites (minimum detectable effect).
+    """Minimum detectable loss of the confirmation, at 80 % power.
 
-    `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of the last look when 5 % of the
-    hypotheses are suspects. A hypothesis is gateable when this does not exceed its margin.
+    `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of the last interim analysis when
+    5 % of the hypotheses are suspects. A hypothesis is gateable when this does not exceed its margin.
     """
-    looks = terms.pair_looks(len(noise.hypotheses))
+    interims = terms.pair_interims(len(noise.hypotheses))
     suspects = max(1, round(SUSPECT_SHARE * len(noise.hypotheses)))
-    level = terms.alpha * terms.confirm_share / suspects * spent_at(looks, len(looks) - 1)
-    freedom = min(row.freedom, PAIR_FREEDOM) + looks[-1] - 1
+    level = terms.alpha * terms.confirm_share / suspects * spent_at(interims, len(interims) - 1)
+    freedom = min(row.freedom, PAIR_FREEDOM) + interims[-1] - 1
     quantiles = float(special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER))
     variance = 2 * (row.run_sd**2 + _start_variance(noise, row))
-    return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / looks[-1])))
+    return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / interims[-1])))
 
 
 def screen_detectable_loss(row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
-    """The same where nothing is confirmed: the smallest margin that four of five clean suites clear by the screen."""
+    """Minimum detectable loss of the screen: the smallest margin that four of five clean suites clear."""
     runs = screen_runs(np.array([row.run_sd**2]), np.array([preset.far]))
     share = float((inflation(runs) / runs)[0]) + 1 / (row.sessions * row.runs_per_session)
     variance = row.run_sd**2 * share + row.session_sd**2 * (1 + 1 / row.sessions)
@@ -145,4 +145,4 @@ def _advisory(noise: HypothesisNoise, preset: Preset) -> str:
     if not preset.min_requests or (noise.requests is not None and noise.requests >= preset.min_requests):
         return ""
     known = "an unknown number of" if noise.requests is None else f"{noise.requests:,}"
-    return f"{known} requests per run, a tail needs {preset.min_requests:,}"
+    return f"{known} requests per run; this percentile needs {preset.min_requests:,}"

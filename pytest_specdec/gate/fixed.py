@@ -1,4 +1,4 @@
-"""The fixed gate: red from X % on, whatever the noise. For those who must; with what it costs them on their own noise.
+"""The fixed rule: red beyond X %, whatever the noise; with its false-alarm rate and power on the noise at hand.
 
 Its false-alarm rate follows from the noise model: with one candidate session, a clean cell shows a loss that is normal
 with variance `run_var (1 / n + 1 / (sessions x runs)) + start_var (1 + 1 / sessions)` around what all cells share; that
@@ -145,7 +145,7 @@ def _verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
     missing = [key for key in PRESETS if judged[key] in fixed.missing]
     red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
     if missing and not red:
-        reason = f"the baseline has {', '.join(missing)}, this measurement has not"
+        reason = f"{', '.join(missing)} in the baseline, not in this measurement"
         return Verdict(cell=one.cell, outcome=Outcome.INCONCLUSIVE, metrics=tuple(metrics), reason=reason)
     return Verdict(
         cell=one.cell,

@@ -1,4 +1,4 @@
-"""From what was found to what is said: decisions with their numbers and reasons, and the suite's summary."""
+"""Findings of the rule -> decisions with numbers and reasons, and the summary of the suite."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.decision import CommonShift, Decision, Evidence, Improvement, SuiteDecision, loss_of_log
 
 NOISY = 1.5
-"""From this factor on the runner is called noisier than its baseline."""
+"""Factor from which the runner counts as noisier than its baseline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All that the rule knows at its end."""
+    """State of the rule at its end."""
 
     family: Family
     terms: Terms
@@ -33,7 +33,7 @@ class Findings:
     questions: Sequence[Question]
     fresh: dict[int, tuple[float, float, float, int]]
     extras: Sequence[ExtraHypothesis]
-    looks: int
+    interims: int
     spent: float
     stopped: str
 
@@ -59,13 +59,13 @@ def conclude(found: Findings) -> SuiteDecision:
         runner_factor=found.factors,
         noisy_runner=max(found.factors.values(), default=1.0) > NOISY,
         suspects=len({q.row for q in found.questions}),
-        looks=found.looks,
+        looks=found.interims,
         stopped=found.stopped,
     )
 
 
 def conclude_checks(extras: Sequence[ExtraHypothesis], terms: Terms) -> SuiteDecision:
-    """Decide where there are checks with tests of their own, and nothing else that could be judged: never a PASS."""
+    """Decide a suite that has checks with tests of their own and nothing else to judge: never a PASS."""
     decisions = sorted(_decide_extras(extras, terms), key=lambda decision: (decision.cell, decision.metric))
     failed = any(decision.outcome is Outcome.FAIL for decision in decisions)
     return SuiteDecision(
@@ -95,7 +95,7 @@ def _suite_outcome(decisions: list[Decision]) -> Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """One hypothesis as the rule left it. Log scale."""
+    """One hypothesis at the end of the rule, on the log scale."""
 
     row: int
     loss: float
@@ -144,7 +144,7 @@ def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gain
         p_adjusted=_adjusted(hypothesis.metric, lost, found.common, of_common=of_common),
         miss_at_margin=float(special.stdtr(freedom, (d - family.far[row]) / se)) if measured else None,
         detectable=float(family.detectable[row]),
-        # What looks like a loss, and may not be measured again, stays open however noisy it is.
+        # A suspect that may not be measured again stays open, however noisy it is.
         gateable=bool(family.gateable[row]) or (lost is not None and not found.terms.confirms),
         advisory=family.advisory[row],
         improvement=improvement,
@@ -156,7 +156,7 @@ _COMMON = "a loss that all cells share is proven"
 
 
 def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
-    """Outcome and reason of what was measured."""
+    """Outcome and reason of a measured hypothesis."""
     family, row = found.family, case.row
     above, below = case.loss - case.half > family.near[row], case.loss + case.half < family.far[row]
     if family.advisory[row]:
@@ -175,20 +175,20 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
 
 
 def _why_missing(found: Findings) -> str:
-    return f"not measured: {found.stopped or 'the runs of the candidate do not have it'}"
+    return f"not measured: {found.stopped or 'missing from the runs of the candidate'}"
 
 
 def _why_open(found: Findings, row: int, loss: Question | None) -> str:
     if loss is None:
-        return f"too noisy for its margin: losses from {found.family.detectable[row]:.1%} on can be found"
+        return f"too noisy for its margin: minimum detectable loss {found.family.detectable[row]:.1%}"
     if found.stopped:
         return found.stopped
     if row not in found.fresh:
         lost = any(q.sign == 1 and q.state == "proven" for q in found.questions) or any(s.failed for s in found.common)
         return "not confirmed: another loss was proven first" if lost else "no pairs were measured"
     if found.family.hypotheses[row].cell not in found.able:
-        return "suspect: without the old engine only a loss beyond the margin is proven"
-    return "the last look did not decide"
+        return "suspect: only a reference engine proves smaller losses than the margin (--specdec-reference-endpoint)"
+    return "the last interim analysis did not decide"
 
 
 def _adjusted(metric: str, loss: Question | None, common: Sequence[CommonShift], *, of_common: bool) -> float | None:

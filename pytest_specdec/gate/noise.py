@@ -1,4 +1,4 @@
-"""The noise model: what a cell does when nothing has changed.
+"""The noise model: variation of a cell while nothing changes.
 
 It is fitted to the raw runs of a baseline, sessions x runs, where a session is a new start of the server, on another
 day if possible. What differs between sessions is mostly larger than what differs within one, so both are kept apart;
@@ -29,13 +29,13 @@ ASSUMED_RUN_SD = 0.015
 ASSUMED_SESSION_SD = 0.006
 """Between sessions: 0.5 % that all cells share and 0.3 % of a server start, in quadrature (same source)."""
 ASSUMED_COMMON_SD = 0.005
-"""What all cells of a session share (same source)."""
+"""Shift that all cells of a session share (same source)."""
 ASSUMED_FREEDOM = 4.0
 """Trust in an assumption: that of five runs."""
 SMALLEST_SD = 1e-4
 """No noise below 0.01 % is believed: equal values are rounding, not certainty."""
 TRIM = 0.25
-"""Share of cells left out at either end of the mean over cells: a quarter of them may do as they like."""
+"""Share of cells left out at either end of the mean over cells: a quarter of them may move on its own."""
 
 _CLIP = 3.0
 _SMALL_SAMPLE = 1.08
@@ -99,7 +99,7 @@ class SuiteNoise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return next((source for source in order if source in found), "assumed")
 
     def common_of(self, metric: str) -> CommonNoise | None:
-        """What is known of a metric over all cells."""
+        """Noise of a metric over all cells; None where it is unknown."""
         return next((common for common in self.common if common.metric == metric), None)
 
 
@@ -249,7 +249,7 @@ def _fit_common(
 
 
 def robust_mean(values: Array) -> float:
-    """Mean of the middle half: what all cells have in common, whatever some of them do."""
+    """Mean of the middle half: the common shift, robust against single cells."""
     return float(stats.trim_mean(np.sort(values), TRIM))
 
 

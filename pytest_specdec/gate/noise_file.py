@@ -1,4 +1,4 @@
-"""The noise that a selftest found on one kind of hardware, beside its baselines."""
+"""The noise model of a selftest, stored beside the baselines of its hardware."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pytest_specdec.results.files import write_whole
 
 
 def noise_file(folder: Path, environment: Environment) -> Path:
-    """Where the noise of a selftest lies: in the folder of the hardware's baselines, by engine."""
+    """Path of a noise model: in the folder of the hardware's baselines, by engine."""
     return folder / safe_name(environment.hardware) / f"noise-{safe_name(environment.engine)}.json"
 
 
 def load_noise(path: Path) -> SuiteNoise:
-    """Read the noise that a selftest wrote.
+    """Read the noise model of a selftest.
 
     Raises:
-        BrokenFileError: it is none.
+        BrokenFileError: the file is no noise model.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=SuiteNoise)
@@ -31,5 +31,5 @@ def load_noise(path: Path) -> SuiteNoise:
 
 
 def save_noise(noise: SuiteNoise, path: Path) -> None:
-    """Write the noise of a selftest."""
+    """Write the noise model of a selftest."""
     write_whole(path, msgspec.json.format(msgspec.json.encode(noise), indent=1).decode() + "\n")

@@ -1,4 +1,4 @@
-"""What the gate can find on a noise, before anything is compared: per metric, how small a loss, in how many pairs."""
+"""Minimum detectable losses on a noise model, before anything is compared, and the pairs that they take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_specdec.results.cost import Cost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """One hypothesis: what the gate finds of it."""
+    """Power of the gate for one hypothesis."""
 
     cell: str
     metric: str
@@ -28,15 +28,15 @@ class Reach:
     session_sd: float
     """Start to start beyond that, relative."""
     detectable: float
-    """Smallest loss that is found in four of five suites, with every pair that the gate takes."""
+    """Minimum detectable loss, with every pair that the gate takes."""
     pairs_of_double: int | None
-    """Pairs until a loss of twice that is found; None where even the last look need not find it."""
+    """Pairs until a loss of twice that is found; None where the last interim analysis may miss it."""
     gateable: bool
     advisory: str
 
 
 def reach(noise: SuiteNoise, terms: Terms | None = None) -> list[Reach]:
-    """What the gate finds of every hypothesis of a noise model."""
+    """Power of the gate for every hypothesis of a noise model."""
     terms = terms or Terms()
     family = family_of(noise, terms)
     rows = sorted((row for row in noise.hypotheses if row.metric in PRESETS), key=lambda row: (row.cell, row.metric))
@@ -68,11 +68,11 @@ def reach(noise: SuiteNoise, terms: Terms | None = None) -> list[Reach]:
 def _pairs_for(  # noqa: PLR0913 - a power calculation has these terms
     *, loss: float, near: float, variance: float, freedom: float, terms: Terms, hypotheses: int
 ) -> int | None:
-    """Pairs of the first look that finds a loss with the usual power."""
-    looks = terms.pair_looks(hypotheses)
+    """Pairs of the first interim analysis that finds a loss with the usual power."""
+    interims = terms.pair_interims(hypotheses)
     suspects = max(1, round(SUSPECT_SHARE * hypotheses))
-    for number, pairs in enumerate(looks):
-        level = terms.alpha * terms.confirm_share / suspects * spent_at(looks, number)
+    for number, pairs in enumerate(interims):
+        level = terms.alpha * terms.confirm_share / suspects * spent_at(interims, number)
         degrees = min(freedom, PAIR_FREEDOM) + pairs - 1
         quantiles = float(special.stdtrit(degrees, 1 - level) + special.stdtrit(degrees, POWER))
         if near + quantiles * float(np.sqrt(variance / pairs)) <= -np.log1p(-loss):
@@ -81,7 +81,7 @@ def _pairs_for(  # noqa: PLR0913 - a power calculation has these terms
 
 
 def reach_sentences(found: Sequence[Reach]) -> list[str]:
-    """How much of a suite can be gated, and what cannot."""
+    """The gateable part of a suite in sentences."""
     judged = [one for one in found if not one.advisory]
     noisy = [one for one in judged if not one.gateable]
     if not judged:
@@ -89,23 +89,23 @@ def reach_sentences(found: Sequence[Reach]) -> list[str]:
     best, worst = (pick(judged, key=lambda one: one.detectable) for pick in (min, max))
     sentences = [
         (
-            f"{len(judged) - len(noisy)} of {len(judged)} metrics can be gated at their margin; the gate finds losses "
-            f"from {best.detectable:.1%} ({METRICS[best.metric].title} of {best.cell}) to {worst.detectable:.1%} "
-            f"({METRICS[worst.metric].title} of {worst.cell}) in four of five suites"
+            f"{len(judged) - len(noisy)} of {len(judged)} metrics can be gated at their margin; minimum detectable "
+            f"losses are {best.detectable:.1%} ({METRICS[best.metric].title} of {best.cell}) to {worst.detectable:.1%} "
+            f"({METRICS[worst.metric].title} of {worst.cell}) at 80 % power"
         )
     ]
     if noisy:
         names = ", ".join(f"{METRICS[one.metric].title} of {one.cell} ({one.detectable:.0%})" for one in noisy[:3])
         more = f" and {len(noisy) - 3} more" if len(noisy) > 3 else ""
-        sentences.append(f"advisory, for too noisy: {names}{more}")
+        sentences.append(f"too noisy to gate: {names}{more}")
     return sentences
 
 
 def seconds_on_a_fresh_start(cost: Cost, begun_s: Collection[Sequence[float]]) -> float:
-    """What one run on a server start of its own takes, as in a pair, by a measuring with several runs on each start.
+    """Seconds of one run on a server start of its own, estimated from a campaign with several runs per start.
 
     Args:
-        cost: Of that measuring.
+        cost: Of that campaign.
         begun_s: When the runs of each start began, in order, seconds; at least one run of one start.
     """
     run_s = [later - earlier for moments in begun_s for earlier, later in pairwise(moments)]

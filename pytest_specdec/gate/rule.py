@@ -19,8 +19,8 @@ from pytest_specdec.gate.confirm import (
     Question,
     differences,
     evidence_shares,
+    interim_of_rows,
     levels,
-    look_at_rows,
     padded,
     pair_factor,
     settle,
@@ -36,13 +36,13 @@ from pytest_specdec.gate.dialogue import (
     ScreenRuns,
 )
 from pytest_specdec.gate.family import Family, family_of
+from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
-from pytest_specdec.gate.look import Look
 from pytest_specdec.gate.noise import SuiteNoise, checked
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
-from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, look_at_sessions
+from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, interim_of_sessions
 from pytest_specdec.gate.variances import Array
 from pytest_specdec.results.decision import CommonShift, SuiteDecision
 
@@ -61,10 +61,10 @@ def decide(
 
     Args:
         noise: The stored baseline: a mean and its noise for each hypothesis. Every one of them is judged.
-        terms: Error rates and looks.
+        terms: Error rates and interims.
         presets: Margin and tolerance by metric.
-        engines: Engine of each cell, whose starts its cells share. Without it every cell has its own.
-        paired: Cells whose old engine can be started; all of them without it, none for an empty set.
+        engines: Engine of each cell, whose starts its cells share; None for an engine per cell.
+        paired: Cells that the reference engine can measure too; None for all of them.
 
     Yields:
         Requests for data.
@@ -90,7 +90,7 @@ def decide(
 
 
 class _Suite:
-    """One run of the rule: what is known so far."""
+    """State of one run of the rule."""
 
     def __init__(self, family: Family, terms: Terms, engines: dict[str, str], able: frozenset[str]) -> None:
         self.family = family
@@ -108,12 +108,12 @@ class _Suite:
         self.data: dict[int, list[float]] = {}
         """Differences of pairs, or values of fresh sessions, by hypothesis."""
         self.fresh: dict[int, tuple[float, float, float, int]] = {}
-        """Loss, standard error, degrees of freedom and count of the last look, by hypothesis."""
-        self.looks = 0
+        """Loss, standard error, degrees of freedom and count of the last interim analysis, by hypothesis."""
+        self.interims = 0
         self.spent = 0.0
 
     def screen(self) -> Step:
-        """Runs of the candidate, and how noisy they are."""
+        """Ask for runs of the candidate and estimate their noise."""
         observed = yield from self._ask(ScreenRuns(runs=screening.runs_needed(self.family)))
         self.values = screening.screen_values(self.family, observed.runs)
         self.factors = screening.runner_factors(self.family, self.values)
@@ -121,7 +121,7 @@ class _Suite:
         self.screened = screening.screen(self.family, self.values, self.factor)
 
     def explain_common(self) -> Step:
-        """Whose is the shift that all cells show; and the screen once more without the machine's part."""
+        """Attribute the shift that all cells share, and screen again without the machine's part."""
         family, terms = self.family, self.terms
         seen = common_shift.common_shifts(family, self.screened)
         level = terms.alpha * terms.common_share / len(family.metrics)
@@ -135,7 +135,7 @@ class _Suite:
         if not outstanding or len(cells) < common_shift.FEWEST_TELLING or self.stopped:
             self.common += [common_shift.unexplained(one, looked_for=False) for one in outstanding]
             return
-        why = "all cells shifted together: is it the machine or the engine?"
+        why = "all cells shifted together: separate the machine from the engine"
         blocks = terms.common_pairs // PAIRS_PER_BLOCK
         observed = yield from self._ask(PairBlocks(cells=tuple(cells), blocks=blocks, why=why))
         starts = len({self.engines.get(cell, cell) for cell in cells})
@@ -143,19 +143,19 @@ class _Suite:
             rows = [i for cell in cells for i in family.of_cell(cell) if family.metric[i] == one.index]
             pairs = {i: differences(family.hypotheses[i], observed.blocks.get(family.hypotheses[i].cell, ()))
                      for i in rows}  # fmt: skip
-            look = common_shift.pooled_look(family, pairs, starts, self.factors[one.metric])
-            self.common.append(common_shift.explained(one, look, level, terms.alpha))
+            interim = common_shift.pooled_interim(family, pairs, starts, self.factors[one.metric])
+            self.common.append(common_shift.explained(one, interim, level, terms.alpha))
             self.spent += level
-            self.looks += 1
+            self.interims += 1
         machine = common_shift.machine_of(family, self.common)
         if machine is not None:
             self.screened = screening.screen(family, self.values, self.factor, machine)
 
     def suspect(self) -> None:
-        """Ask about everything that the screen does not pass.
+        """Open a question for every hypothesis that the screen does not pass.
 
-        What is too noisy for its margin never passes; it is worth pairs only where the screen shows a loss that is
-        nearer to the margin than to the tolerance.
+        A hypothesis too noisy for its margin never passes; it is worth pairs only where the screen shows a loss nearer
+        to the margin than to the tolerance.
         """
         middle = (self.family.near + self.family.far) / 2
         gated = self.family.gated & (self.screened.runs > 0)
@@ -170,22 +170,22 @@ class _Suite:
                                for row, share in zip(rows, shares, strict=True)]  # fmt: skip
 
     def confirm(self) -> Step:
-        """Fresh pairs for suspects, worst first, in waves; a wave with a FAIL is the last unless exhaustive."""
-        looks = self.terms.pair_looks(len(self.family.hypotheses))
+        """Confirm suspects by pairs, worst first, in waves; a wave with a FAIL is the last unless exhaustive."""
+        interims = self.terms.pair_interims(len(self.family.hypotheses))
         suspects = self._worst_first(self.able)
         for begin in range(0, len(suspects), self.terms.wave):
             if self.stopped or (self._failed() and not self.terms.exhaustive):
                 return
-            yield from self._confirm_wave(suspects[begin : begin + self.terms.wave], looks)
+            yield from self._confirm_wave(suspects[begin : begin + self.terms.wave], interims)
 
-    def _confirm_wave(self, wave: list[str], looks: tuple[int, ...]) -> Step:
+    def _confirm_wave(self, wave: list[str], interims: tuple[int, ...]) -> Step:
         done = 0
-        for number, pairs in enumerate(looks):
+        for number, pairs in enumerate(interims):
             open_questions = self._open_in(wave)
             if not open_questions or self.stopped:
                 return
             cells = tuple(sorted({self.family.hypotheses[q.row].cell for q in open_questions}))
-            why = f"look {number + 1} of {len(looks)}: {pairs} pairs"
+            why = f"interim analysis {number + 1} of {len(interims)}: {pairs} pairs"
             request = PairBlocks(cells=cells, blocks=(pairs - done) // PAIRS_PER_BLOCK, why=why)
             observed = yield from self._ask(request)
             done = pairs
@@ -200,23 +200,23 @@ class _Suite:
             data = [self.data[row] for row in rows]
             if number == 0:
                 self.factor = np.maximum(self.factor, pair_factor(padded(data), self.family.pair_variance[rows]))
-            look = look_at_rows(self.family, rows, data, self.factor)
+            interim = interim_of_rows(self.family, rows, data, self.factor)
             if not self.terms.restarts:
-                look = with_one_start(look, self.family, rows)
-            self._settle(open_questions, rows, look, self._kept * spent_at(looks, number))
+                interim = with_one_start(interim, self.family, rows)
+            self._settle(open_questions, rows, interim, self._kept * spent_at(interims, number))
 
     def confirm_unpaired(self) -> Step:
-        """Fresh starts of the candidate for suspects whose old engine cannot be started."""
+        """Confirm suspects that cannot be paired by fresh starts of the candidate."""
         self._prove_outright()
-        looks = self.terms.session_looks
+        interims = self.terms.session_interims
         suspects = self._worst_first(frozenset(self.family.cells) - self.able)
-        for number, sessions in enumerate(looks):
+        for number, sessions in enumerate(interims):
             open_questions = [q for q in self._open_in(suspects) if q.sign == 1]
             if not open_questions or self.stopped or (self._failed() and not self.terms.exhaustive):
                 return
             cells = tuple(sorted({self.family.hypotheses[q.row].cell for q in open_questions}))
-            more = sessions - (looks[number - 1] if number else 0)
-            why = f"look {number + 1} of {len(looks)}: {sessions} fresh starts against the stored mean"
+            more = sessions - (interims[number - 1] if number else 0)
+            why = f"interim analysis {number + 1} of {len(interims)}: {sessions} fresh starts against the stored mean"
             observed = yield from self._ask(CandidateSessions(cells=cells, sessions=more, why=why))
             rows = sorted({q.row for q in open_questions})
             complete = True
@@ -228,19 +228,19 @@ class _Suite:
                 self.data.setdefault(row, []).extend(found)
             if observed.exhausted and not complete:
                 return
-            look = look_at_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
-            self._settle(open_questions, rows, look, self._kept * spent_at(looks, number), beyond_margin=True)
+            interim = interim_of_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
+            self._settle(open_questions, rows, interim, self._kept * spent_at(interims, number), beyond_margin=True)
 
     @property
     def _kept(self) -> float:
-        """What looks may spend of the suspects' alpha: all of it where every old engine can be started."""
+        """Share of the suspects' alpha for interim analyses: all of it where every cell can be paired."""
         return 1.0 if self.able.issuperset(self.family.cells) else 1.0 - self.terms.outright_share
 
     def _prove_outright(self) -> None:
-        """Losses so far beyond the margin that no fresh start could take them back.
+        """Settle losses so far beyond the margin that no fresh start could refute them.
 
-        These are the screen's own data, by which suspects were chosen: every hypothesis gets the same share of alpha,
-        and where fewer than three runs were made, what one slow run explains is taken off.
+        The data are those of the screen, which chose the suspects: every hypothesis gets the same share of alpha, and
+        below three runs the loss that one outlier explains is subtracted.
         """
         unable = frozenset(self.family.cells) - self.able
         cells = [hypothesis.cell for hypothesis in self.family.hypotheses]
@@ -260,7 +260,7 @@ class _Suite:
                     question.state = "proven"
 
     def conclude(self) -> SuiteDecision:
-        """Turn what was found into decisions."""
+        """Turn the findings into decisions."""
         return conclude(
             Findings(
                 family=self.family,
@@ -272,7 +272,7 @@ class _Suite:
                 questions=self.questions,
                 fresh=self.fresh,
                 extras=self.extras,
-                looks=self.looks,
+                interims=self.interims,
                 spent=self.spent,
                 stopped=self.stopped,
             )
@@ -287,18 +287,18 @@ class _Suite:
         return observed
 
     def _settle(
-        self, questions: list[Question], rows: list[int], look: Look, spent: float, *, beyond_margin: bool = False
+        self, questions: list[Question], rows: list[int], interim: Interim, spent: float, *, beyond_margin: bool = False
     ) -> None:
-        self.looks += 1
+        self.interims += 1
         for place, row in enumerate(rows):
-            if not np.isnan(look.loss[place]):
-                one = (look.loss[place], look.se[place], look.freedom[place], look.count[place])
+            if not np.isnan(interim.loss[place]):
+                one = (interim.loss[place], interim.se[place], interim.freedom[place], interim.count[place])
                 self.fresh[row] = (float(one[0]), float(one[1]), float(one[2]), int(one[3]))
         for question in questions:
             level = levels(self.terms, question.share, spent)
             far, near = float(self.family.far[question.row]), float(self.family.near[question.row])
             limits = (far if beyond_margin else near, far)
-            settle(question, look, rows.index(question.row), limits, level)
+            settle(question, interim, rows.index(question.row), limits, level)
             self.spent += level.proven if question.sign == 1 else 0.0
 
     def _worst_first(self, cells: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ ENOUGH_RESIDUALS = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
-    """Each hypothesis after the screen: d, its standard error, what that says."""
+    """Each hypothesis after the screen: d and its standard error."""
 
     loss: Array
     """d = baseline - candidate on the log scale; NaN where nothing was measured."""
@@ -55,7 +55,7 @@ def screen_values(family: Family, runs: Mapping[str, Sequence[Run]]) -> Array:
 
 
 def runner_factors(family: Family, values: Array) -> dict[str, float]:
-    """Noise of this job over the stored noise, by metric (phi); 1 where too few repeats tell, never below.
+    """Noise of this job over the stored noise, by metric (phi); 1 with too few repeats, never below.
 
     From the repeats of the screen: 1.4826 x median of |residual| / stored run_sd. Without it, a job twice as noisy as
     its baseline FAILs every eighth clean suite (gating study, section 5).
@@ -90,9 +90,9 @@ class Machine:
     shift: Array
     """Taken off the losses."""
     variance: Array
-    """How well it is known."""
+    """Of the shift."""
     explained: Array
-    """Variance between sessions that it takes the place of."""
+    """Variance between sessions that the shift replaces."""
 
 
 def screen(family: Family, values: Array, factor: Array, machine: Machine | None = None) -> Screened:
@@ -125,12 +125,12 @@ def screen(family: Family, values: Array, factor: Array, machine: Machine | None
 
 
 def passes(family: Family, screened: Screened, terms: Terms) -> NDArray[np.bool_]:
-    """Whether each loss is shown to be smaller than its margin."""
+    """True for each loss that is shown to be smaller than its margin."""
     with np.errstate(invalid="ignore"):
         return np.asarray(screened.loss + screened.bound(terms.screen_miss) < family.far)
 
 
 def cannot_gain(family: Family, screened: Screened, terms: Terms) -> NDArray[np.bool_]:
-    """The mirror of `passes`: whether each gain is shown to be smaller than the margin."""
+    """The mirror of `passes`: true for each gain that is shown to be smaller than the margin."""
     with np.errstate(invalid="ignore"):
         return np.asarray(-screened.loss + screened.bound(terms.screen_miss) < family.far)

@@ -1,4 +1,4 @@
-"""How many runs the screen makes, and how well they tell a loss."""
+"""Number of runs of the screen, and the variance of their location."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def screen_runs(run_variance: Array, far: Array) -> NDArray[np.intp]:
 
 
 def inflation(runs: NDArray[np.intp]) -> Array:
-    """What the median, taken from three runs on, has in variance over the mean."""
+    """Variance of the location over that of the mean: the median is taken from three runs on."""
     return np.where(runs == MOST_RUNS, _MEDIAN_OF_THREE, np.where(runs > MOST_RUNS, np.pi / 2, 1.0))

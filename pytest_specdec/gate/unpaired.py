@@ -1,7 +1,7 @@
-"""The fallback where the old engine cannot be started: fresh starts of the candidate against the stored mean.
+"""The fallback without a reference engine: fresh starts of the candidate against the stored mean.
 
-The machine may have changed since the baseline, and nothing here can tell. So a FAIL needs a loss beyond the margin,
-not only beyond the tolerance; anything less stays suspect, which is inconclusive.
+The machine may have changed since the baseline, and these data cannot show it. So a FAIL needs a loss beyond the
+margin, not only beyond the tolerance; a smaller loss stays suspect, which is inconclusive.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import numpy as np
 
 from pytest_specdec.gate.confirm import padded
 from pytest_specdec.gate.family import PAIR_FREEDOM, Family
-from pytest_specdec.gate.look import Look, look_at
+from pytest_specdec.gate.interim import Interim, interim_of
 from pytest_specdec.gate.variances import Array
 
 OUTLIER = 0.105
-"""One run in a hundred is 10 % slow for no reason (log scale): what one run may explain is not proven."""
+"""One run in a hundred is 10 % slow for no reason (log scale): a loss that one outlier explains is not proven."""
 ENOUGH_RUNS = 3
 """Runs whose median one slow run does not move."""
 
 
-def look_at_sessions(family: Family, rows: Sequence[int], values: Sequence[Sequence[float]], factor: Array) -> Look:
+def interim_of_sessions(
+    family: Family, rows: Sequence[int], values: Sequence[Sequence[float]], factor: Array
+) -> Interim:
     """Judge the candidate's session values against the stored means.
 
     What its sessions have in common with each other but not with the baseline's, the day, does not average out however
@@ -36,6 +38,6 @@ def look_at_sessions(family: Family, rows: Sequence[int], values: Sequence[Seque
     chosen = list(rows)
     losses = family.mean[chosen][:, None] - padded(values)
     freedom = np.minimum(family.freedom[chosen], PAIR_FREEDOM)
-    fresh = look_at(losses, family.variance[chosen] * factor[chosen] ** 2, freedom)
+    fresh = interim_of(losses, family.variance[chosen] * factor[chosen] ** 2, freedom)
     stored = family.session_variance[chosen] + family.baseline_variance[chosen]
-    return Look(loss=fresh.loss, se=np.sqrt(fresh.se**2 + stored), freedom=freedom, count=fresh.count)
+    return Interim(loss=fresh.loss, se=np.sqrt(fresh.se**2 + stored), freedom=freedom, count=fresh.count)

@@ -1,4 +1,4 @@
-"""Variances of many cells that know of each other: each shrinks towards what its suite has in common.
+"""Empirical Bayes variances of many cells: each shrinks towards the prior that its suite shares.
 
 Few runs per cell make poor variances; a hundred cells together make a good prior. The prior is a scaled inverse
 chi-squared distribution fitted by the moments of the log variances (Smyth 2004, doi:10.2202/1544-6115.1027; `fitFDist`
@@ -23,7 +23,7 @@ _SMALLEST_SHARE = 1e-5
 
 
 class Prior(NamedTuple):
-    """What is known of a variance before looking at the cell."""
+    """A scaled inverse chi-squared prior of a variance."""
 
     variance: float
     freedom: float

@@ -1,4 +1,4 @@
-"""What the rule decided -> a verdict for every cell."""
+"""Decisions of the rule -> a verdict for every cell."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from pytest_specdec.speculation.diagnosis import diagnose
 SHOWN = keys_as("verdict")
 """Shown with every cell, gated or not."""
 _SPEED = frozenset(key for key, limits in PRESETS.items() if limits.speed)
+"""A cell is judged by one of these, or not at all: a steady TTFT says nothing about the speed of tokens."""
 _WORST_FIRST = (Outcome.REGRESSED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.IMPROVED)
 
 
 def verdicts(case: Case, decision: SuiteDecision, pairs: Mapping[str, Pair] | None = None) -> dict[Cell, Verdict]:
-    """Give each cell of a case its verdict; where fresh `pairs` were measured, the cause is read from them."""
+    """Give each cell of a case its verdict; where `pairs` were measured, the diagnosis rests on them."""
     by_cell: dict[str, list[Decision]] = {name: [] for name in case.cells}
     for one in decision.decisions:
         by_cell[one.cell].append(one)
@@ -51,7 +52,7 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
     metrics = []
     for key in keys:
         decision = of_metric.get(key)
-        # What pairs have decided is told by them: the screen's own values may lie elsewhere.
+        # Where pairs decided, the report shows the values of the pairs: those of the screen may differ.
         paired = key in before and key in after and (decision is None or decision.pairs > 0)
         sides = (after[key], before[key]) if paired else (now[key], stored[key])
         metrics.append(_metric(key, *sides, decision))
@@ -75,21 +76,21 @@ def _verdict(one: CellEvidence, decisions: Sequence[Decision], pair: Pair | None
 
 
 def _other_version(one: CellEvidence, pair: Pair) -> str:
-    """Pairs tell what an upgrade did from the version that ran beside the new one, whatever the baseline is of."""
+    """Note that the pairs compare with another version than the baseline."""
     beside, stored = pair[0].environment.version, one.baseline.environment.version
-    return "" if beside == stored else f"the old engine beside it is version {beside!r}, the baseline is of {stored!r}"
+    return "" if beside == stored else f"the reference engine has version {beside!r}, the baseline {stored!r}"
 
 
 def limited_verdict(one: CellEvidence, checks: Sequence[Decision]) -> Verdict:
-    """Of a cell whose client was the limit: which drafts are accepted is the server's doing all the same."""
-    limited = f"client-limited, so the numbers are not the server's: {one.measured.client_limited}"
+    """Verdict of a client-limited cell: acceptance can be judged all the same, for the client does not change it."""
+    limited = f"client-limited, so the speed is not the server's: {one.measured.client_limited}"
     fell = [check for check in checks if check.outcome is Outcome.FAIL]
     return Verdict(
         cell=one.cell,
         outcome=Outcome.REGRESSED if fell else Outcome.INCONCLUSIVE,
         reason=fell[0].reason if fell else limited,
         checks=tuple(checks),
-        notes=(f"speed was not judged: {limited}",) if fell else (),
+        notes=(f"speed not judged: {limited}",) if fell else (),
     )
 
 
@@ -112,12 +113,12 @@ def _metric(key: str, measured: Estimate, baseline: Estimate, decision: Decision
 
 
 def _shown(key: str, loss: float) -> float:
-    """A loss as its metric changes: the rule's loss of 10 % of speed is a latency that grew by 11 %."""
+    """A loss in terms of its metric: for the rule's loss of 10 % of speed a latency grows by 11 %."""
     return loss / (1 - loss) if METRICS[key].better == "lower" and loss < 1 else loss
 
 
 def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
-    """The worst of what counts; something too noisy for its margin counts only where a loss of it is proven."""
+    """The worst outcome that counts; a metric too noisy for its margin counts only where its loss is proven."""
     counted = [d for d in decisions if not d.advisory and not _noisy(d)]
     if not any(d.metric in _SPEED or d.outcome is Outcome.FAIL for d in counted):
         return Outcome.INCONCLUSIVE, f"every metric of this cell's speed is too noisy for its margin{_seems(decisions)}"
@@ -129,14 +130,14 @@ def _outcome(decisions: Sequence[Decision]) -> tuple[Outcome, str]:
 
 
 def _seems(decisions: Sequence[Decision]) -> str:
-    """The worst loss of speed that shows through all the noise, and why nobody has confirmed it; else empty."""
+    """The worst loss of speed that shows through the noise, and why it is not confirmed; else empty."""
     lost = [d for d in decisions if d.metric in _SPEED and d.low is not None and d.low > PRESETS[d.metric].tolerance]
     if not lost:
         return ""
     worst = max(lost, key=lambda d: d.low or 0.0)
     return (
-        f"; yet {METRICS[worst.metric].title} looks {worst.loss or 0:.0%} lower ({worst.low or 0:.0%} to "
-        f"{worst.high or 0:.0%}), which was not confirmed: {worst.reason}"
+        f"; {METRICS[worst.metric].title} is {worst.loss or 0:.0%} lower (95 % CI {worst.low or 0:.0%} to "
+        f"{worst.high or 0:.0%}), not confirmed: {worst.reason}"
     )
 
 
@@ -156,4 +157,4 @@ def _noisy(decision: Decision) -> bool:
 
 
 def _detects(decision: Decision) -> str:
-    return "" if decision.detectable is None else f"(finds {decision.detectable:.0%})"
+    return "" if decision.detectable is None else f"(minimum detectable loss {decision.detectable:.0%})"

@@ -1,4 +1,4 @@
-"""What the gate is asked about and what it says: hypotheses, decisions, the suite's summary."""
+"""Hypotheses, the gate's decisions on them, and the summary of a suite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Whose = Literal["nobody", "machine", "engine", "both", "unknown"]
 
 
 class Evidence(StrEnum):
-    """What a decision stands on."""
+    """Data that a decision rests on."""
 
     SCREEN = "screened"
     """Runs of the candidate against the stored baseline."""
@@ -62,7 +62,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     miss_at_margin: float | None = None
     """Chance of data this good, or better, if the loss were the margin: what a PASS could have missed."""
     detectable: float | None = None
-    """Smallest loss that the last look finds in four of five suites."""
+    """Minimum detectable loss, at 80 % power."""
     gateable: bool = True
     """False: too noisy for its margin. Its loss may still be proven, its PASS cannot be expected."""
     advisory: str = ""
@@ -73,13 +73,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CommonShift(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all cells did together in one metric, and whose doing it was. Log scale, positive is worse."""
+    """A shift that all cells share in one metric, and its cause. Log scale, positive is worse."""
 
     metric: str
     seen: float
     """Robust mean over the cells of the screen's losses."""
     threshold: float
-    """From where on the cause is looked for: what the baseline's sessions exceed among themselves in 5 % of suites."""
+    """Shift from which the cause is measured: sessions of the baseline exceed it among themselves in 4 % of suites."""
     looked_for: bool
     engine: float | None = None
     """The engine's part: what fresh pairs show."""
@@ -101,7 +101,7 @@ class SuiteDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     alpha: float
     """False-alarm promise: chance that a suite without any loss beyond the tolerance FAILs anywhere."""
     alpha_spent: float
-    """What of it the looks that were made have used."""
+    """Part of alpha that the interim analyses have used."""
     miss_at_margin: float
     """Promise: chance that a gateable cell that lost exactly the margin is passed."""
     runner_factor: dict[str, float]
@@ -110,13 +110,13 @@ class SuiteDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The job was more than half as noisy again as its baseline."""
     suspects: int
     looks: int
-    """Looks at pairs or sessions that were made."""
+    """Interim analyses of pairs or sessions."""
     stopped: str = ""
-    """Why measuring ended before everything was decided."""
+    """Reason why measuring ended before every suspect was decided."""
 
     @property
     def not_gateable(self) -> tuple[Decision, ...]:
-        """What is too noisy for its margin; what is advisory anyway is not counted."""
+        """Decisions on metrics too noisy for their margin, without advisory ones."""
         return tuple(decision for decision in self.decisions if not decision.gateable and not decision.advisory)
 
     @property
@@ -133,7 +133,7 @@ def loss_of_log(difference: float) -> float:
 
 
 class FixedDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a fixed gate says, and how often it would say so of nothing."""
+    """Result of the fixed rule, with its error rates."""
 
     limit: float
     losses: dict[str, float]

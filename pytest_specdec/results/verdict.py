@@ -1,4 +1,4 @@
-"""What one cell came to: a verdict with the metrics, the checks and the cause that it stands on."""
+"""The verdict of one cell, with the metrics, the checks and the diagnosis that it rests on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     loss: Estimate
     """Relative change in the bad direction: 0.05 is 5 % worse."""
     tolerance: float | None
-    """Loss that it may show, the margin of the gate; None: shown, not gated."""
+    """Margin of the gate; None for a metric that is shown only."""
     outcome: Outcome | None
     decision: Decision | None = None
-    """What the gate's rule found, where it judged."""
+    """Decision of the gate's rule, where it judged."""
 
     @property
     def pairs(self) -> int:
@@ -35,28 +35,28 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def matters(self) -> bool:
-        """Whether it changed, or should have been decided: what is too noisy for its margin is neither."""
+        """True for a change or an undecided metric; false for one too noisy for its margin."""
         for_noise = self.decision is not None and bool(self.decision.advisory or not self.decision.gateable)
         open_for_noise = self.outcome is Outcome.INCONCLUSIVE and for_noise
         return self.outcome not in (Outcome.PASS, None) and not open_for_noise
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one cell came to."""
+    """Judgement of one cell."""
 
     cell: Cell
     outcome: Outcome
     metrics: tuple[MetricVerdict, ...] = ()
     reason: str = ""
-    """Why there is nothing to compare, or what decided."""
+    """Reason why there is nothing to compare, or the reason that decided."""
     checks: tuple[Decision, ...] = ()
     """Checks that brought their own test: acceptance by prompt, the loss since the first baseline."""
     confirmed: bool = False
-    """Whether a gain was shown by fresh pairs of both engines."""
+    """True for a gain that pairs of both engines show."""
     notes: tuple[str, ...] = ()
-    """What a reader must know: another driver, a metric too noisy for its margin."""
+    """Remarks, such as another driver or a metric too noisy for its margin."""
     diagnosis: Diagnosis | None = None
-    """What the change of a point that regressed or improved is made of."""
+    """Parts of the change of a point that regressed or improved."""
 
 
 def loss_of(metric: str, measured: Estimate, baseline: Estimate) -> Estimate:

@@ -16,7 +16,7 @@ from studies import examples
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.confirm import Question, evidence_shares, levels, look_at_rows, settle, with_one_start
+from pytest_specdec.gate.confirm import Question, evidence_shares, interim_of_rows, levels, settle, with_one_start
 from pytest_specdec.gate.dialogue import (
     CandidateSessions,
     ExtraHypothesis,
@@ -27,8 +27,8 @@ from pytest_specdec.gate.dialogue import (
     drive,
 )
 from pytest_specdec.gate.family import family_of
+from pytest_specdec.gate.interim import Interim, interim_of
 from pytest_specdec.gate.judgement import conclude_checks
-from pytest_specdec.gate.look import Look, look_at
 from pytest_specdec.gate.noise import fit_noise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.rule import decide
@@ -118,10 +118,10 @@ def test_alpha_goes_where_the_screen_points() -> None:
 
 @pytest.mark.parametrize("hypotheses", [1, 200, 201, 400])
 def test_the_looks_spend_an_error_rate_exactly_and_lie_at_whole_blocks(hypotheses: int) -> None:
-    looks = Terms().pair_looks(hypotheses)
-    assert looks == ((4, 8, 12, 16, 24) if hypotheses <= 200 else (4, 8, 12, 16, 24, 32))
-    assert sum(spent_at(looks, number) for number in range(len(looks))) == pytest.approx(1.0)
-    spent = sum(levels(Terms(), 0.25, spent_at(looks, number)).proven for number in range(len(looks)))
+    interims = Terms().pair_interims(hypotheses)
+    assert interims == ((4, 8, 12, 16, 24) if hypotheses <= 200 else (4, 8, 12, 16, 24, 32))
+    assert sum(spent_at(interims, number) for number in range(len(interims))) == pytest.approx(1.0)
+    spent = sum(levels(Terms(), 0.25, spent_at(interims, number)).proven for number in range(len(interims)))
     assert spent == pytest.approx(0.01 * 0.8 * 0.25)
 
 
@@ -130,9 +130,9 @@ def test_the_adjusted_p_is_below_alpha_where_a_look_fails_and_nowhere_else(
     loss: float, se: float, freedom: float
 ) -> None:
     one = np.ones(1)
-    look = Look(loss=loss * one, se=se * one, freedom=freedom * one, count=4 * one)
+    interim = Interim(loss=loss * one, se=se * one, freedom=freedom * one, count=4 * one)
     question = Question(row=0, sign=1, share=0.1)
-    settle(question, look, 0, (0.01, 0.0513), levels(Terms(), 0.1, 1 / 6))
+    settle(question, interim, 0, (0.01, 0.0513), levels(Terms(), 0.1, 1 / 6))
     assert (question.state == "proven") == (question.p_adjusted < 0.01)
 
 
@@ -244,7 +244,7 @@ def test_without_the_old_engine_only_a_loss_beyond_the_margin_fails() -> None:
     assert not any(isinstance(request, PairBlocks) for request in small.asked)
     assert small.sessions() == 8
     assert (of(decision, "c03").outcome, of(decision, "c03").evidence) == (Outcome.INCONCLUSIVE, Evidence.SESSIONS)
-    assert "without the old engine" in of(decision, "c03").reason
+    assert "only a reference engine" in of(decision, "c03").reason
     large = judged(ScriptedJob(level=cells(12), loss={"c03": 0.3}), paired=False)
     assert (of(large, "c03").outcome, of(large, "c03").evidence) == (Outcome.FAIL, Evidence.SESSIONS)
 
@@ -301,7 +301,7 @@ def test_a_tail_of_few_requests_is_shown_and_never_red() -> None:
     noise = fit_noise(sessions, requests={"c00": 2000, "c01": 200})
     decision = drive(decide(noise), job.measure)
     assert of(decision, "c00").advisory == ""
-    assert of(decision, "c01").advisory == "200 requests per run, a tail needs 1,000"
+    assert of(decision, "c01").advisory == "200 requests per run; this percentile needs 1,000"
     assert of(decision, "c02").advisory.startswith("an unknown number of requests")
     assert of(decision, "c01").outcome is Outcome.WARN
     assert decision.outcome is Outcome.PASS
@@ -318,7 +318,7 @@ def test_a_missing_metric_is_inconclusive_and_a_value_that_is_not_finite_is_refu
 
     decision = drive(decide(noise), without)
     assert of(decision, "c01").outcome is Outcome.INCONCLUSIVE
-    assert of(decision, "c01").reason == "not measured: the runs of the candidate do not have it"
+    assert of(decision, "c01").reason == "not measured: missing from the runs of the candidate"
     assert decision.outcome is Outcome.INCONCLUSIVE
 
     with pytest.raises(InvalidInputError, match="c00 total_tok_s_gpu is nan"):
@@ -361,7 +361,7 @@ def test_a_cell_too_noisy_for_its_margin_does_not_make_the_suite_inconclusive_bu
     decision = drive(decide(noise), noisy.measure)
     assert [one.cell for one in decision.not_gateable] == ["c00"]
     assert of(decision, "c00").outcome is Outcome.INCONCLUSIVE
-    assert of(decision, "c00").reason.startswith("too noisy for its margin: losses from ")
+    assert of(decision, "c00").reason.startswith("too noisy for its margin")
     assert decision.outcome is Outcome.PASS
     worse = ScriptedJob(level=level, loss={"c00": 0.5})
     assert of(drive(decide(noise), worse.measure), "c00").outcome is Outcome.FAIL
@@ -448,10 +448,10 @@ def test_a_decision_comes_back_from_json() -> None:
 
 
 def test_an_outlier_among_pairs_is_pulled_in() -> None:
-    plain = look_at(np.array([[0.0, 0.01, -0.01, 0.0]]), np.array([1e-4]), np.array([8.0]))
-    hit = look_at(np.array([[0.0, 0.01, -0.01, 0.5]]), np.array([1e-4]), np.array([8.0]))
+    plain = interim_of(np.array([[0.0, 0.01, -0.01, 0.0]]), np.array([1e-4]), np.array([8.0]))
+    hit = interim_of(np.array([[0.0, 0.01, -0.01, 0.5]]), np.array([1e-4]), np.array([8.0]))
     assert hit.loss[0] - plain.loss[0] < 0.01
-    assert np.isnan(look_at(np.array([[0.1, math.nan]]), np.array([1e-4]), np.array([8.0])).loss[0])
+    assert np.isnan(interim_of(np.array([[0.1, math.nan]]), np.array([1e-4]), np.array([8.0])).loss[0])
 
 
 def test_requests_ask_for_whole_numbers_of_what_they_need() -> None:
@@ -467,9 +467,9 @@ def test_requests_ask_for_whole_numbers_of_what_they_need() -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ({"looks": (3, 8)}, "whole ABBA blocks"),
-        ({"looks": (8, 4)}, "looks rise"),
-        ({"session_looks": ()}, "looks rise"),
+        ({"interims": (3, 8)}, "whole ABBA blocks"),
+        ({"interims": (8, 4)}, "interim analyses rise"),
+        ({"session_interims": ()}, "interim analyses rise"),
         ({"alpha": 0.0}, "alpha"),
         ({"common_share": 0.6, "extra_share": 0.5}, "alpha"),
     ],
@@ -494,8 +494,8 @@ def test_pairs_without_restarts_never_know_a_start_better_than_it_varies() -> No
     family = family_of(fit_noise(runs), Terms())
     data = [[0.0, 0.001, -0.001] * 8 for _ in family.hypotheses]
     rows = list(range(len(family.hypotheses)))
-    look = look_at_rows(family, rows, data, np.ones(len(rows)))
-    attached = with_one_start(look, family, rows)
+    interim = interim_of_rows(family, rows, data, np.ones(len(rows)))
+    attached = with_one_start(interim, family, rows)
     assert (attached.se >= np.sqrt(2 * family.start_variance)).all()
     assert (attached.freedom <= family.freedom).all()
-    assert (attached.se > look.se).any()
+    assert (attached.se > interim.se).any()

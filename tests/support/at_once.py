@@ -14,8 +14,8 @@ from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_shifts, judge_unpaired
 from pytest_specdec.gate.confirm import Question, levels, settle
 from pytest_specdec.gate.family import family_of
+from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
-from pytest_specdec.gate.look import Look
 from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS, Preset
 from pytest_specdec.gate.screen import passes, runner_factors, screen, screen_values
@@ -36,7 +36,7 @@ def decide_at_once(
     Args:
         noise: The stored baseline.
         runs: Of the candidate, by cell, all of one session.
-        terms: Error rates; looks do not matter.
+        terms: Error rates; interim analyses do not matter.
         presets: Margin and tolerance by metric.
 
     Raises:
@@ -52,7 +52,7 @@ def decide_at_once(
     screened = screen(family, values, factor)
     level = terms.alpha * terms.common_share / len(family.metrics)
     common = [judge_unpaired(one, level, terms.alpha) for one in common_shifts(family, screened)]
-    look = Look(loss=screened.loss, se=screened.se, freedom=screened.freedom, count=screened.runs.astype(float))
+    interim = Interim(loss=screened.loss, se=screened.se, freedom=screened.freedom, count=screened.runs.astype(float))
     gated = family.gated & (screened.runs > 0)
     share = 1 / max(int(gated.sum()), 1)
     open_rows = np.flatnonzero(gated & ~passes(family, screened, terms))
@@ -61,7 +61,7 @@ def decide_at_once(
         far = float(family.far[question.row])
         single = screened.runs[question.row] < ENOUGH_RUNS
         limits = (far + OUTLIER * single, far)
-        settle(question, look, question.row, limits, levels(terms, share, 1.0))
+        settle(question, interim, question.row, limits, levels(terms, share, 1.0))
     return conclude(
         Findings(
             family=family,
@@ -71,14 +71,14 @@ def decide_at_once(
             factors=factors,
             common=common,
             questions=questions,
-            fresh={q.row: _as_it_stands(look, q.row) for q in questions},
+            fresh={q.row: _as_it_stands(interim, q.row) for q in questions},
             extras=(),
-            looks=1,
+            interims=1,
             spent=level * len(common) + terms.alpha * terms.confirm_share,
             stopped="",
         )
     )
 
 
-def _as_it_stands(look: Look, row: int) -> tuple[float, float, float, int]:
-    return float(look.loss[row]), float(look.se[row]), float(look.freedom[row]), 0
+def _as_it_stands(interim: Interim, row: int) -> tuple[float, float, float, int]:
+    return float(interim.loss[row]), float(interim.se[row]), float(interim.freedom[row]), 0

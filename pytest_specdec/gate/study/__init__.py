@@ -1,1 +1,1 @@
-"""Simulated suites: how often the landed rule, and those of its peers, are wrong."""
+"""Error rates of the rule in simulated suites."""

@@ -56,7 +56,7 @@ def landed(
 OURS = "this gate"
 LANDED: Mapping[str, Contender] = {
     OURS: landed,
-    ".. looks up to 32 pairs": partial(landed, terms=Terms(looks=(4, 8, 12, 16, 24, 32))),
+    ".. interim analyses up to 32 pairs": partial(landed, terms=Terms(interims=(4, 8, 12, 16, 24, 32))),
     ".. baseline of 3 x 2": partial(landed, baseline=(3, 2)),
     ".. baseline of one run (noise assumed)": partial(landed, baseline=(1, 1)),
     ".. unpaired": partial(landed, paired=False),

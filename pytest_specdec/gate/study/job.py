@@ -1,4 +1,4 @@
-"""A simulated job: it answers the rule's requests in a world, and counts what that would have cost."""
+"""A simulated job that answers the requests of a rule and counts their cost."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RUNS_PER_BLOCK = 4
 
 @dataclass(slots=True, kw_only=True)
 class Cost:
-    """What a suite took."""
+    """Cost of a suite."""
 
     runs: int = 0
     """Of both engines."""
     starts: int = 0
     """Of servers."""
     common: int = 0
-    """Times that the cause of a common shift was looked for."""
+    """Number of requests to attribute a common shift."""
 
     def gpu_hours(self, *, run_min: float, start_min: float, gpus: int) -> float:
         """GPU-hours, server starts included."""
@@ -39,7 +39,7 @@ class Job:
         self.cost = Cost()
         self.common = suite.world.common_sd * suite.random.standard_normal()
         self.level = 0.0
-        """Where the job's drift has come to."""
+        """Current drift of the job."""
 
     def measure(self, request: Request) -> Observed:
         """Answer a request."""

@@ -1,4 +1,4 @@
-"""Worlds to test a gate in: how the runs of a suite vary when nothing, or something known, has changed.
+"""Simulated worlds: variation of the runs of a suite under no change, or under a known one.
 
 Sizes are those of the gating study (section 5), on the log scale: single runs vary by 0.5 to 3 % (log-uniform over the
 cells); all cells of a session shift together; every server start has its own offset, shared by the cells on it; the job
@@ -27,7 +27,7 @@ DRIFT_STEPS = 100.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """How runs vary."""
+    """Variation of runs, on the log scale."""
 
     name: str
     cells: int = 100
@@ -103,7 +103,7 @@ class Suite:
         drawn = np.exp(generator.uniform(low, high, len(self.names)))
         self.run_sd: Array = np.array([world.fixed_sd[name] for name in self.names]) if world.fixed_sd else drawn
         self.loss: Array = np.zeros(len(self.names))
-        """What the candidate really lost, by cell, log scale."""
+        """True loss of the candidate, by cell, log scale."""
 
     @property
     def engines(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One look at fresh differences: mean, standard error, and the two p-values that decide."""
+"""Interim analysis of fresh differences: mean, standard error, and the two p-values that decide."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _REACH = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Losses as they stand at one look; one entry per hypothesis."""
+class Interim:
+    """Losses at one interim analysis; one entry per hypothesis."""
 
     loss: Array
     se: Array
     freedom: Array
     count: Array
-    """Differences that were there."""
+    """Differences that were measured."""
 
     def beyond(self, limit: Array, sign: int = 1) -> Array:
         """Chance of a loss this large or larger if the true one were `limit` (sign -1: of a gain)."""
@@ -33,8 +33,8 @@ class Look:
         return np.asarray(special.stdtr(self.freedom, (sign * self.loss - limit) / self.se))
 
 
-def look_at(differences: Array, variance: Array, freedom: Array) -> Look:
-    """Judge differences (old - new) by what was stored and by their own scatter.
+def interim_of(differences: Array, variance: Array, freedom: Array) -> Interim:
+    """Analyse differences (reference - candidate) by the stored noise and by their own scatter.
 
     `s^2 = (nu0 v + (K - 1) s_K^2) / (nu0 + K - 1)`, `SE = s / sqrt(K)`, differences winsorised at median +- 2 sqrt(v).
 
@@ -56,4 +56,4 @@ def look_at(differences: Array, variance: Array, freedom: Array) -> Look:
     total = freedom + n - 1
     se = np.sqrt((freedom * variance + own) / total / n)
     loss = np.where(enough, mean, np.nan)
-    return Look(loss=loss, se=np.where(enough, se, np.nan), freedom=total, count=count.astype(float))
+    return Interim(loss=loss, se=np.where(enough, se, np.nan), freedom=total, count=count.astype(float))
