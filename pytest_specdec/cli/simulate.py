@@ -9,6 +9,8 @@ from pytest_specdec.pipeline.option_values import positive
 
 def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """`specdec simulate`."""
+    from pytest_specdec.simulator.dialects.registry import DIALECTS
+
     parser = verbs.add_parser("simulate", help="start the simulated engine by hand")
     parser.add_argument("--preset", default="h200-qwen3.5-397b-fp8", help="what to simulate (default: %(default)s)")
     parser.add_argument("--mtp", type=int, default=0, metavar="K", help="draft tokens per step; 0 is Off (default)")
@@ -21,7 +23,7 @@ def add_simulate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--dialect",
         default="vllm",
         metavar="ENGINE",
-        help="engine whose endpoints, metrics and habits to show: vllm (default), sglang, trtllm",
+        help=f"engine whose endpoints, metrics and habits to show: {', '.join(DIALECTS)} (default: %(default)s)",
     )
     parser.add_argument("--acceptance", type=positive, metavar="LENGTH", help="pin the acceptance length")
     parser.add_argument("--stream-interval", type=int, default=1, metavar="N", help="engine steps per chunk")

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import openai
@@ -22,6 +21,7 @@ from pytest_specdec.engine.counters import EngineReading, Samples
 from pytest_specdec.engine.detect import detect
 from pytest_specdec.engine.registry import ENGINES
 from pytest_specdec.errors import EngineError
+from pytest_specdec.redaction import without_credentials
 
 _TIMEOUT_S = 20.0
 _STILL_S = 1.0
@@ -60,8 +60,7 @@ class Endpoint:
     @property
     def shown(self) -> str:
         """The URL without credentials, for messages and files."""
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+        return without_credentials(self.url)
 
     async def look(self, model: str, alias: str | None = None, engine: str | None = None) -> Served:
         """Ask the endpoint which engine it is, how it is configured, and whether it serves `model`.

@@ -14,6 +14,7 @@ from pytest_specdec.engine.provision import EndpointOption
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
+from pytest_specdec.redaction import without_credentials
 from pytest_specdec.suite.axes import AXES
 
 REPORT_SUFFIXES = (".md", ".json", ".csv", ".html")
@@ -30,14 +31,14 @@ def endpoint(text: str) -> EndpointOption:
     match = _ENDPOINT.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(
-            f"{_shown(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
+            f"{without_credentials(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
         )
     _refuse_no_address(match["url"])
     mode = match["mode"]
     mtp = None if mode is None else 0 if mode == "off" else int(mode.removeprefix("mtp="))
     if match["pinned"] and not mtp:
         raise argparse.ArgumentTypeError(
-            f"{_shown(text)!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL"
+            f"{without_credentials(text)!r}: al= pins the acceptance length of an MTP mode: mtp=3,al=2.5=URL"
         )
     acceptance = f"{float(match['pinned']):g}" if match["pinned"] else NATURAL
     return EndpointOption(model=match["model"], mtp=mtp, url=match["url"], acceptance=acceptance)
@@ -150,8 +151,9 @@ def report(text: str) -> Path:
 def _refuse_no_address(url: str) -> None:
     if not _is_address(url):
         raise argparse.ArgumentTypeError(
-            f"{_shown(url)!r} does not name a server: it takes http:// or https://, a host, and a port from 1 to 65535 "
-            "where there is one, such as http://host:8000/v1; in a user name or password, write / as %2F and # as %23"
+            f"{without_credentials(url)!r} does not name a server: it takes http:// or https://, a host, and a port "
+            "from 1 to 65535 where there is one, such as http://host:8000/v1; in a user name or password, write / as "
+            "%2F and # as %23"
         )
 
 
@@ -160,22 +162,13 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-        if "[" in _after_credentials(parts.netloc) or _NUMBERS.fullmatch(host):
+        if "[" in parts.netloc.rpartition("@")[2] or _NUMBERS.fullmatch(host):
             ip_address(host)
         elif not _NAME.fullmatch(host):
             return False
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and port != 0 and url.isascii() and url.isprintable()
-
-
-def _shown(url: str) -> str:
-    """What a message may show: neither credentials nor a query, which may hold a token."""
-    return _after_credentials(url).partition("?")[0]
-
-
-def _after_credentials(url: str) -> str:
-    return url.rpartition("@")[2]
 
 
 def count(text: str) -> int:

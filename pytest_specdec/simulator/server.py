@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,17 +23,14 @@ from pytest_specdec import __version__
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.simulator.answer import AnswerForm, Job
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.dialects.dialect import Dialect, View
-from pytest_specdec.simulator.dialects.sglang import SglangDialect
-from pytest_specdec.simulator.dialects.trtllm import TrtllmDialect
-from pytest_specdec.simulator.dialects.vllm import VllmDialect
+from pytest_specdec.simulator.dialects.dialect import View
+from pytest_specdec.simulator.dialects.registry import DIALECTS
 from pytest_specdec.simulator.faults.catalogue import find_fault
 from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.speaking import Ask, Speaker
 
-DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
 _PARENT_LOOK_S = 0.5
 

@@ -19,11 +19,11 @@ from pytest_specdec.engine import sglang, vllm
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.registry import ENGINES
+from pytest_specdec.simulator.dialects.registry import DIALECTS
 from pytest_specdec.simulator.server import SimulatorOptions, start
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 T = TypeVar("T")
-DIALECTS = ("vllm", "sglang", "trtllm")
 
 
 def recorded(name: str) -> Samples:

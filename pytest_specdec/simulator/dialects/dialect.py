@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_specdec.simulator.core import EngineCore, Sequence
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import EngineCore, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,13 @@ When idle, the gauge of acceptance reads 0.0 and that of running requests keeps 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.core import Sequence
 from pytest_specdec.simulator.dialects.dialect import Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
+
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import Sequence
 
 _FIELDS = frozenset(
     {

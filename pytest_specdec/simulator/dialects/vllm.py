@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.core import Sequence
 from pytest_specdec.simulator.dialects.dialect import Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
+
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import Sequence
 
 
 class VllmDialect:
