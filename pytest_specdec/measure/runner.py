@@ -157,7 +157,7 @@ class Measuring:
     async def _measure_engine(self, running: OpenEngine, engine: EngineSpec, left: list[Cell]) -> None:
         """Measure the cells of one engine, removing each from `left` when it is done or lost."""
         endpoint = running.endpoint
-        served = await endpoint.look(engine.model, running.alias, running.kind)
+        served = await endpoint.introspect(engine.model, running.alias, running.kind)
         facts = served.facts.declared(running.declared)
         differences = contradictions(engine, facts)
         if differences:

@@ -108,7 +108,7 @@ def test_it_is_recognised(mine: Mine, by: str) -> None:
         application.router.add_route("*", "/{path:.*}", answer)
         async with TestServer(application) as server:
             endpoint = Endpoint(url=str(server.make_url("/v1")))
-            found = (await endpoint.look("m")).adapter
+            found = (await endpoint.introspect("m")).adapter
             return found, (await endpoint.reading(found)).generation_tokens
 
     assert asyncio.run(main()) == (mine, 7 if by == "metrics" else None)

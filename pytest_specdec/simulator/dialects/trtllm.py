@@ -1,4 +1,4 @@
-"""TensorRT-LLM: `/metrics` is JSON and drained by reading, unknown fields are refused, no aborted request is counted.
+"""TensorRT-LLM: `/metrics` is JSON that reading drains, unknown fields are refused, aborted requests are not counted.
 
 When idle, the gauge of acceptance reads 0.0 and that of running requests keeps its last value.
 """
@@ -33,7 +33,7 @@ class TrtllmDialect:
         return None
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
-        """Prometheus text only with `return_perf_metrics: true`; no way to empty the prefix cache."""
+        """Prometheus text only with `return_perf_metrics: true`; no endpoint empties the prefix cache."""
         if method != "GET":
             return None
         if path == "/version":
@@ -47,7 +47,7 @@ class TrtllmDialect:
         return None
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
-        """None that are in tokens."""
+        """Empty: it has none that are in tokens."""
         return {}
 
 
