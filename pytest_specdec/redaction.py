@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
@@ -110,6 +110,20 @@ class Secrets:
         if isinstance(value, list | tuple):
             return [self._walk(each) for each in value]  # type: ignore[return-value]
         return value
+
+
+def without_credentials(url: str) -> str:
+    """Drop user, password, query and fragment of a URL, for messages and files.
+
+    A `/` or `#` in a password breaks a URL apart before its host: then nothing is left before the last `@`.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.hostname and parts.port != 0 and "@" not in parts.path:  # a port that is no number raises
+            return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        pass
+    return url.rpartition("@")[2].partition("?")[0]
 
 
 def find_secrets(

@@ -11,7 +11,7 @@ from measured import ENVIRONMENT, measured
 from msgspec.structs import replace
 
 from pytest_specdec.errors import EngineError
-from pytest_specdec.redaction import Secrets, find_secrets
+from pytest_specdec.redaction import Secrets, find_secrets, without_credentials
 
 KEY = "hunter2-hunter2"
 
@@ -155,3 +155,25 @@ def test_an_error_keeps_its_kind() -> None:
 def test_no_known_value_survives_in_any_surroundings(secret: str, before: str, after: str) -> None:
     redacted = find_secrets(values=[secret]).redact(f"{before}{secret}{after}")
     assert secret not in redacted or secret in before + "***" + after
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:8000/v1", "http://host:8000/v1"),
+        ("https://me:hunter2@host:8000/v1?token=hunter2#hunter2", "https://host:8000/v1"),
+        ("https://hunter2@[::1]:8000", "https://[::1]:8000"),
+        ("http://host/v1?token=hunter2@hunter2", "http://host/v1"),
+        ("me:hunter2@host:3128", "host:3128"),
+        ("mtp=3=http://me:hunter2@host/v1?token=hunter2", "host/v1"),
+        ("http://me:hunter2@[host/v1", "[host/v1"),
+        ("http://me:12/hunter2@host/v1", "host/v1"),
+    ],
+)
+def test_a_url_is_shown_without_credentials(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="@"), min_size=6))
+def test_no_password_is_left_in_a_url_whatever_its_characters(rest: str) -> None:
+    assert without_credentials(f"http://me:x{rest}@host:8000/v1") in {"http://host:8000/v1", "host:8000/v1"}

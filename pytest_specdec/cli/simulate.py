@@ -9,6 +9,8 @@ from pytest_specdec.pipeline.option_values import positive
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    from pytest_specdec.simulator.dialects.registry import DIALECTS
+
     parser.add_argument(
         "--preset", default="h200-qwen3.5-397b-fp8", help="simulated hardware and model (default: %(default)s)"
     )
@@ -22,7 +24,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dialect",
         default="vllm",
         metavar="ENGINE",
-        help="engine whose endpoints, metrics and behaviour to imitate: vllm (default), sglang, trtllm",
+        help=f"engine whose endpoints, metrics and behaviour to imitate: {', '.join(DIALECTS)} (default: %(default)s)",
     )
     parser.add_argument("--acceptance", type=positive, metavar="LENGTH", help="pin the acceptance length")
     parser.add_argument("--stream-interval", type=int, default=1, metavar="N", help="engine steps per chunk")

@@ -1,4 +1,4 @@
-"""Plain HTTP questions to a server's control endpoints; whoever is not there has no answer, which is no error."""
+"""Plain HTTP requests to a server's control endpoints; an absent endpoint gives an empty answer, not an error."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Control:
             return {}, {}
 
     async def samples(self, path: str) -> Samples:
-        """GET an exposition; empty when it is off, or not one.
+        """GET a Prometheus exposition; empty when metrics are off or the text is none.
 
         Raises:
-            aiohttp.ClientError, TimeoutError: the server did not answer at all.
+            aiohttp.ClientError, TimeoutError: the server did not answer.
         """
         async with self.session.get(f"{self.root}{path}") as response:
             if response.status != 200 or "json" in response.content_type:
@@ -53,7 +53,7 @@ class Control:
                 return Samples()
 
     async def post(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any] | None:
-        """POST; the answer's object (empty when it is none), None when it was refused."""
+        """POST; the object of the answer, empty when it is none; None when the server refused."""
         try:
             async with self.session.post(f"{self.root}{path}", json=body) as response:
                 content = await response.read()

@@ -1,4 +1,4 @@
-"""Prometheus text of any engine -> samples by name, and the one reading that every adapter makes of them."""
+"""Prometheus text of any engine -> samples by name, and the reading that every adapter makes of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What one exposition held, by sample name; empty when there was none."""
+    """Samples of one exposition by name; empty when there was none."""
 
     by_name: Mapping[str, list[tuple[Labels, float]]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Samples:
-        """Parse an exposition; what cannot be parsed is empty.
+        """Parse an exposition; text that cannot be parsed gives no samples.
 
-        Matching goes by sample name: servers that write `# TYPE x counter` without `_total` come back split into
-        families.
+        Samples are matched by name, not by family: the parser splits the families of servers that write
+        `# TYPE x counter` without `_total`.
         """
         from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415 - only a run needs it
 
@@ -35,16 +35,16 @@ class Samples:
         return cls(found)
 
     def has(self, prefix: str) -> bool:
-        """Whether any name begins so."""
+        """Whether any name begins with this prefix."""
         return any(name.startswith(prefix) for name in self.by_name)
 
     def total(self, name: str) -> float | None:
-        """Sum over all label sets (data-parallel ranks, streaming or not); None when the name is not there."""
+        """Sum over all label sets (data-parallel ranks, streaming or not); None without such a sample."""
         found = self.by_name.get(name)
         return None if not found else sum(value for _, value in found)
 
     def mean(self, name: str) -> float | None:
-        """Mean over the ranks that say anything; None when all are 0, which is how engines show that they are idle."""
+        """Mean over the ranks above 0; None when all are 0, which is how engines show that they are idle."""
         values = [value for _, value in self.by_name.get(name, ()) if value > 0]
         return sum(values) / len(values) if values else None
 
@@ -58,21 +58,21 @@ class Samples:
         return tuple(sums.get(i, 0.0) for i in range(max(sums, default=-1) + 1))
 
     def label(self, name: str, label: str) -> str | None:
-        """Value of a label of an info metric; None when it is not there, or ranks disagree."""
+        """Value of a label of an info metric; None without it, and when ranks disagree."""
         values = {labels[label] for labels, _ in self.by_name.get(name, ()) if label in labels}
         return values.pop() if len(values) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
-    """What an engine's counters said at one moment; None is unknown."""
+    """Counters and gauges of an engine at one moment; None is unknown."""
 
     speculation: SpecCounters | None = None
-    """None when the engine exports no such counters: speculation is off, or the engine does not count it."""
+    """None when the engine exports no such counters: speculation is off, or not counted."""
     verify_steps: float | None = None
-    """Verify steps of an engine that does not count accepted drafts."""
+    """Verify steps, for an engine that does not count accepted drafts."""
     gauge_length: float | None = None
-    """Acceptance length of some last interval; None when the engine is idle or has no such gauge."""
+    """Acceptance length of the last interval; None when the engine is idle or has no such gauge."""
     running: float | None = None
     waiting: float | None = None
     requests: float | None = None
@@ -80,16 +80,16 @@ class EngineReading:
     generation_tokens: float | None = None
     prompt_tokens: float | None = None
     preemptions: float | None = None
-    """Requests that lost their place and were computed anew."""
+    """Requests that were evicted and recomputed."""
     prefix_queries: float | None = None
-    """Prompt tokens that the prefix cache was asked for."""
+    """Prompt tokens looked up in the prefix cache."""
     prefix_hits: float | None = None
     ttft_s: tuple[float, float] | None = None
     """Sum and count of the engine's own TTFT histogram."""
 
 
 UNREADABLE = EngineReading()
-"""Metrics off, or in names that are not known."""
+"""Metrics are off, or have names that are not known."""
 
 
 def histogram(samples: Samples, name: str) -> tuple[float, float] | None:

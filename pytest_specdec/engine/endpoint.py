@@ -1,6 +1,6 @@
-"""The control path of an OpenAI-compatible endpoint: is it there, what does it serve, what does it say of itself.
+"""Control path of an OpenAI-compatible endpoint: availability, served models, settings and counters.
 
-Requests that are measured do not go this way.
+Measured requests do not go this way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import openai
@@ -22,16 +21,17 @@ from pytest_specdec.engine.counters import EngineReading, Samples
 from pytest_specdec.engine.detect import detect
 from pytest_specdec.engine.registry import ENGINES
 from pytest_specdec.errors import EngineError
+from pytest_specdec.redaction import without_credentials
 
 _TIMEOUT_S = 20.0
 _STILL_S = 1.0
-"""Counters that did not move for so long are those of an idle engine, where no gauge says what runs."""
+"""An engine without a gauge of running requests is idle when its counters stand still for this long."""
 _SIMULATED_HEADER = "X-Specdec-Simulated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What an endpoint says of itself; UNKNOWN and None where it does not say."""
+    """Engine behind an endpoint as the endpoint reports it; UNKNOWN and None where it does not."""
 
     model: str
     """Name under which the endpoint serves the model."""
@@ -45,12 +45,12 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A base URL such as `http://host:8000/v1` and how to talk to it."""
+    """A base URL such as `http://host:8000/v1` with its credentials."""
 
     url: str
     api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Headers that every request carries besides."""
+    """Extra headers of every request."""
 
     @property
     def root(self) -> str:
@@ -60,14 +60,13 @@ class Endpoint:
     @property
     def shown(self) -> str:
         """The URL without credentials, for messages and files."""
-        parts = urlsplit(self.url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+        return without_credentials(self.url)
 
-    async def look(self, model: str, alias: str | None = None, engine: str | None = None) -> Served:
+    async def introspect(self, model: str, alias: str | None = None, engine: str | None = None) -> Served:
         """Ask the endpoint which engine it is, how it is configured, and whether it serves `model`.
 
         Raises:
-            EngineError: unreachable, refused, not OpenAI-compatible, or another model; one sentence says which.
+            EngineError: unreachable, refused, not OpenAI-compatible, or another model.
         """
         models = await self._models()
         served = self._resolve({name: entry.root for name, entry in models.items()}, model, alias)
@@ -87,20 +86,20 @@ class Endpoint:
         )
 
     async def reading(self, adapter: Adapter) -> EngineReading:
-        """Read the engine's counters; UNREADABLE when there are none that are known."""
+        """Read the engine's counters; UNREADABLE when none is known."""
         async with self._session() as session:
             return adapter.reading(await self._samples(Control(session, self.root), adapter))
 
     async def reset_prefix_cache(self, adapter: Adapter) -> bool:
-        """Empty the prefix cache where the engine has a way and lets us."""
+        """Empty the prefix cache; False when the engine offers no way or refuses."""
         async with self._session() as session:
             return await adapter.reset_prefix_cache(Control(session, self.root))
 
     async def smoke(self, served_model: str) -> None:
-        """Ask for one token the way any user would.
+        """Ask for one token through the OpenAI client, as a user would.
 
         Raises:
-            EngineError: the endpoint lists the model and yet does not answer.
+            EngineError: the endpoint lists the model and does not answer.
         """
         async with self._client() as client:
             try:
@@ -116,7 +115,7 @@ class Endpoint:
             raise EngineError(f"{self.shown} is not OpenAI-compatible: /chat/completions answered without choices")
 
     async def _models(self) -> dict[str, _Model]:
-        """What is served, by name."""
+        """Served models by name."""
         async with self._client() as client:
             try:
                 page: Any = await client.models.list()
@@ -190,17 +189,17 @@ class _Model:
     root: str
     """Path or repository of the weights."""
     owner: str
-    """`owned_by`, in which engines name themselves."""
+    """`owned_by`: engines put their own name there."""
 
 
 async def wait_until_idle(endpoint: Endpoint, adapter: Adapter, *, seconds: float) -> EngineReading:
     """Wait until no request runs or waits, so that counters can be compared.
 
-    An engine that counts requests and does not say how many run is idle when its counters stand still. `seconds` are
-    besides the time by which the engine's gauges lag.
+    An engine that counts requests without a gauge of running ones is idle when its counters stand still. The lag of the
+    engine's gauges is added to `seconds`.
 
     Raises:
-        EngineError: requests of somebody else are still running.
+        EngineError: requests of another client are still running.
     """
     loop = asyncio.get_running_loop()
     most_s = seconds + adapter.gauges_lag_s
@@ -215,9 +214,9 @@ async def wait_until_idle(endpoint: Endpoint, adapter: Adapter, *, seconds: floa
         if not busy if by_gauge else loop.time() - since >= _STILL_S:
             return reading
         if loop.time() > deadline:
-            what = f"{busy:.0f} requests that are not ours have been running" if by_gauge else "its counters have moved"
+            what = f"{busy:.0f} requests of another client have been running" if by_gauge else "its counters have moved"
             raise EngineError(
-                f"{endpoint.shown} is busy: {what} for {most_s:.0f} s; measure on a server that nobody else uses"
+                f"{endpoint.shown} is busy: {what} for {most_s:.0f} s; measure on a server without other clients"
             )
         await asyncio.sleep(0.1)
 
@@ -227,7 +226,7 @@ def _counted(reading: EngineReading) -> tuple[object, ...]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause in few words."""
+    """First line of the innermost cause."""
     if isinstance(error, TimeoutError):
         return f"no answer within {_TIMEOUT_S:g} s"
     while error.__cause__ is not None:

@@ -1,4 +1,4 @@
-"""Engines that the suite starts itself: one process tree per engine specification, healthy before it is measured."""
+"""Engines started by this plugin: one process tree per engine specification, healthy before it is measured."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _DYING_S = 5.0
 _LAST_LINES = 8
 _ASK_S = 30.0
 _END_S = STOP_S + 3 * GRACE_S
-"""A stop command and both signals may take as long as the supervisor lets them; only then does it hang itself."""
+"""Longest orderly stop: the stop command and both signals. A supervisor that takes longer hangs."""
 
 
 ChooseTemplate = Callable[[EngineSpec, Mapping[str, str]], Template]
-"""Gives the commands for an engine and the values that they may name."""
+"""Chooses the commands for an engine, given the values that they may name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class LaunchedEngines:
     timeout_s: float
     logs: Path
     api_key: str | None = field(default=None, repr=False)
-    """What the engine asks for, when it was started with a key."""
+    """Key that the engine was started with."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Headers that every request carries besides."""
+    """Extra headers of every request."""
     simulated: bool = field(default=False, init=False)
     start_s: float = field(default=START_S, init=False)
     restarts: bool = field(default=True, init=False)
@@ -67,7 +67,7 @@ class LaunchedEngines:
             self._filled(engine, port=0, log=Path("engine.log"))
 
     def refusal(self, engine: EngineSpec) -> str:  # noqa: ARG002 - the interface of all sources
-        """Every engine can be tried."""
+        """Empty: any engine can be tried."""
         return ""
 
     @contextmanager
@@ -140,7 +140,7 @@ def _supervised(template: Template, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is the parent's: it stops the engine in order, after the measured points are safe.
+            # Ctrl-C reaches pytest only, which saves the measured points before it stops the engine.
             start_new_session=True,
         )
 
@@ -177,9 +177,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """The last resort: the supervisor hangs, and without it nobody would take its processes down."""
+    """Kill a supervisor that hangs, and the processes that it would have stopped."""
     tree = descendants(process.pid)
-    os.killpg(process.pid, signal.SIGKILL)  # the session that it began has its number
+    os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
     for pid in tree:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
@@ -187,7 +187,7 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(log: Path) -> str:
-    """The end of the log without blank lines, and where the rest is."""
+    """Last lines of the log, without blank ones, and its path."""
     lines = [line.rstrip() for line in log.read_text(errors="replace").splitlines()[1:] if line.strip()]
     # Engines print their arguments, keys among them.
     last = "\n".join(f"  {line[:200]}" for line in map(Secrets().redact, lines[-_LAST_LINES:]))
@@ -195,7 +195,7 @@ def _last_words(log: Path) -> str:
 
 
 def installed_version(python: str, distributions: Iterable[str]) -> str:
-    """Version of the first of these packages in an interpreter's environment; empty when there is none."""
+    """Version of the first of these packages that an interpreter's environment has; empty without any."""
     ask = (
         "import sys\nfrom importlib.metadata import distributions\n"
         "found = {d.name: d.version for d in distributions()}\n"

@@ -1,4 +1,4 @@
-"""Where the engine of a cell comes from: an attached endpoint, or the simulated engine (`launch` has the third way)."""
+"""Sources of engines: attached endpoints and the simulated engine; `launch` has the third."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Running:
 
     endpoint: Endpoint
     died: Callable[[], str] = str
-    """Says how the engine ended; empty while it runs, and for engines that are not ours."""
+    """Gives the cause of the engine's end; empty while it runs, and for attached engines."""
 
 
 class EngineSource(Protocol):
@@ -34,18 +34,18 @@ class EngineSource(Protocol):
 
     @property
     def simulated(self) -> bool:
-        """Whether no hardware is involved."""
+        """True when no hardware is involved."""
 
     @property
     def start_s(self) -> float:
-        """Seconds that a start takes, for the plan's estimate."""
+        """Typical seconds of a start, for the plan's estimate."""
 
     @property
     def restarts(self) -> bool:
-        """Whether opening an engine starts a server of its own."""
+        """True when opening an engine starts a server of its own."""
 
     def refusal(self, engine: EngineSpec) -> str:
-        """Say why there is no such engine here; empty when there is."""
+        """Reason for which this source has no such engine; empty when it has."""
 
     @contextmanager
     def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:
@@ -54,15 +54,15 @@ class EngineSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """One attached endpoint and the mode that it serves."""
+    """An attached endpoint and the MTP mode that it serves."""
 
     model: str | None
-    """Model of the suite that it is for; None is any."""
+    """Model of the suite that it serves; None for any."""
     speculation: Speculation
     endpoint: Endpoint
 
     def serves(self, engine: EngineSpec) -> bool:
-        """Whether a cell of this engine may be sent here."""
+        """True when cells of this engine may be sent here."""
         # Verification is no part of the option; the facts of the endpoint are checked against it.
         wanted = replace_fields(engine.speculation, verification=LOSSLESS)
         return self.speculation == wanted and self.model in (None, engine.model)
@@ -78,7 +78,7 @@ class AttachedEngines:
     restarts: bool = False
 
     def refusal(self, engine: EngineSpec) -> str:
-        """Say why none of the endpoints serves this engine; empty when one does."""
+        """Reason for which no endpoint serves this engine; empty when one does."""
         if any(attachment.serves(engine) for attachment in self.attachments):
             return ""
         modes = ", ".join(
@@ -88,10 +88,10 @@ class AttachedEngines:
 
     @contextmanager
     def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:  # noqa: ARG002 - it starts nothing
-        """Give the endpoint; its life is not ours.
+        """Give the endpoint; the user starts and stops its server.
 
         Raises:
-            EngineError: there is none, or several.
+            EngineError: no endpoint, or several.
         """
         found = [attachment for attachment in self.attachments if attachment.serves(engine)]
         # An endpoint named for this very model beats one for any model.
@@ -121,20 +121,20 @@ class SimulatedEngines:
     preset_of: Callable[[str], str | None]
     """Preset for a model; None where none is known."""
     fault: str | None = None
-    """A published regression to show, see `specdec simulate --fault list`."""
+    """Id of a published regression (`specdec simulate --fault list`)."""
     simulated: bool = True
     start_s: float = 2.0
     restarts: bool = True
 
     def refusal(self, engine: EngineSpec) -> str:
-        """Say that there is no preset for a model; empty when there is."""
+        """Reason for which a model cannot be simulated; empty when it can."""
         if self.preset_of(engine.model) is not None:
             return ""
         return f"no simulated preset for {engine.model}: name one with --specdec-simulate, or give --specdec-endpoint"
 
     @contextmanager
     def open(self, engine: EngineSpec, said: Say) -> Iterator[Running]:  # noqa: ARG002 - it is up at once
-        """Start the engine, and stop it at the end."""
+        """Start the simulated engine, and stop it at the end."""
         preset = self.preset_of(engine.model)
         if preset is None:
             raise EngineError(self.refusal(engine))
@@ -146,12 +146,12 @@ def detect_mode(endpoint: Endpoint, model: str, alias: str | None, engine: str |
     """Ask an endpoint for the speculation mode that it serves.
 
     Raises:
-        EngineError: it cannot be reached, or it does not tell.
+        EngineError: it cannot be reached, or does not report whether it speculates.
     """
-    facts = asyncio.run(endpoint.look(model, alias, engine)).facts
+    facts = asyncio.run(endpoint.introspect(model, alias, engine)).facts
     if facts.draft_tokens is None:
         raise EngineError(
-            f"{endpoint.shown} does not tell whether it speculates; say "
+            f"{endpoint.shown} does not report whether it speculates; name its mode: "
             f"--specdec-endpoint off={endpoint.shown} or mtp=K={endpoint.shown}"
         )
     if not facts.draft_tokens:

@@ -1,7 +1,7 @@
 """SGLang: all settings in `/server_info`; counters that move when a request finishes; acceptance in gauges.
 
-Sources of acceptance, the best first: each answer's `sglext.spec_tokens_details` (asked for in every request), verify
-steps against generated tokens, and a gauge of the last log interval. `/metrics` needs `--enable-metrics`.
+Sources of acceptance, the best first: `sglext.spec_tokens_details` of each answer (requested by a field), verify steps
+against generated tokens, and a gauge of the last log interval. `/metrics` needs `--enable-metrics`.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _verification(info: Mapping[str, Any]) -> str | None:
 
 
 def _max_running(info: Mapping[str, Any]) -> int | None:
-    """What the scheduler really allows, over all ranks: 48 when speculation is on and nothing else was said.
+    """Effective limit of the scheduler over all ranks: 48 with speculation on and no limit configured.
 
     `effective_max_running_requests_per_dp` is per data-parallel rank, one entry of `internal_states` each.
     """

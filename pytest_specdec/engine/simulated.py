@@ -1,4 +1,4 @@
-"""The simulated engine as a process of its own, as a real one would be."""
+"""The simulated engine in a process of its own, as a real one runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _STOP_S = 5.0
 
 @contextmanager
 def simulated_engine(preset: str, engine: EngineSpec, *, fault: str | None = None) -> Iterator[Endpoint]:
-    """Start the simulated engine on a free port, and stop it at the end whatever happens.
+    """Start the simulated engine on a free port, and stop it at the end in any case.
 
     Raises:
-        EngineError: it did not come up; the message carries its last lines.
+        EngineError: it did not start; the message carries its last lines.
     """
     command = [sys.executable, "-m", "pytest_specdec", "simulate", "--preset", preset, "--mtp", str(engine.mtp)]
     command += ["--model", engine.model, "--port", "0", "--exit-with-parent"]
@@ -37,7 +37,7 @@ def simulated_engine(preset: str, engine: EngineSpec, *, fault: str | None = Non
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # Ctrl-C is the parent's: it stops the engine in order, after the measured points are safe.
+        # Ctrl-C reaches pytest only, which saves the measured points before it stops the engine.
         start_new_session=True,
     )
     try:
@@ -54,7 +54,7 @@ def simulated_engine(preset: str, engine: EngineSpec, *, fault: str | None = Non
 
 
 def _ready_url(process: subprocess.Popen[bytes]) -> str:
-    """Wait for the line that names the URL."""
+    """URL that the engine prints when it is ready."""
     assert process.stdout is not None, "unreachable because stdout is a pipe"
     said = b""
     deadline = time.monotonic() + _START_S
@@ -70,5 +70,5 @@ def _ready_url(process: subprocess.Popen[bytes]) -> str:
                     return line.rpartition(" ready at ")[2].strip()
             if not read:
                 break
-    last = " / ".join(said.decode(errors="replace").strip().splitlines()[-3:]) or "it said nothing"
+    last = " / ".join(said.decode(errors="replace").strip().splitlines()[-3:]) or "it printed nothing"
     raise EngineError(f"the simulated engine did not start: {last}")

@@ -1,8 +1,8 @@
-"""A process that runs an engine and outlives pytest by seconds, to take the whole process tree down with it.
+"""Supervisor process: runs an engine, outlives pytest by seconds, and stops the engine's whole process tree.
 
 `python -m pytest_specdec.engine.supervise START [STOP]`: two shell commands. The engine ends when standard input
 closes, which happens also when pytest is killed: the STOP command runs (killing `docker run` leaves the container
-behind), for `STOP_S` at most, and whatever the engine has started is stopped, first politely.
+behind), for `STOP_S` at most, then every process of the engine gets SIGTERM, and after `GRACE_S` SIGKILL.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import time
 from pathlib import Path
 
 GRACE_S = 10.0
-"""From the polite signal to the other one."""
+"""From SIGTERM to SIGKILL."""
 STOP_S = 120.0
-"""For the STOP command: enough to delete a pod that takes its whole grace. One that hangs must not keep the GPUs."""
+"""Limit of the STOP command: enough for a pod's whole grace period. One that hangs must not keep the GPUs."""
 _SET_CHILD_SUBREAPER = 36
 _LOOK_S = 0.2
 
 
 def main(start: str, stop: str = "") -> int:
     """Run the engine until it ends or standard input closes; return its exit code."""
-    # Orphans of the engine become ours instead of init's, so that none escapes.
+    # Orphans of the engine become children of this process instead of init's, so that none escapes.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -56,7 +56,7 @@ def _run_stop(command: str) -> None:
     try:
         subprocess.run(command, shell=True, check=False, timeout=STOP_S)  # noqa: S602 - the user's own command
     except subprocess.TimeoutExpired:
-        # What it has started ends with the engine's processes: it is below us like them.
+        # Its processes are descendants of this one like the engine's, and are stopped with them.
         sys.stderr.write(f"the stop command did not end within {STOP_S:g} s; the engine's processes are stopped now\n")
 
 
@@ -92,7 +92,7 @@ def _signal_or_reap(pid: int, number: signal.Signals | None, engine: int) -> Non
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes below a process; one that ends meanwhile has none."""
+    """Ids of all processes below a process; none below one that has ended."""
     found = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for children in Path(f"/proc/{pid}/task").glob("*/children"):

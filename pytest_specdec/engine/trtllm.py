@@ -1,10 +1,9 @@
-"""TensorRT-LLM: settings as labels of info gauges; `/metrics` is JSON and is drained by whoever reads it.
+"""TensorRT-LLM: settings as labels of info gauges; `/metrics` is JSON, and reading drains it.
 
 Prometheus text is at `/prometheus/metrics`, and only with `return_perf_metrics: true`. There is no counter of verify
 steps: with counters per position it is the drafts of position 0, else draft tokens / K. The acceptance gauge is of the
 last iteration and reads 0.0 when nothing drafts; it is not used. Those of running and waiting requests are of the last
-iteration that ran a batch, so an idle engine still shows the end of its last work: they do not tell whether it is idle.
-There is no way to empty the prefix cache.
+iteration that ran a batch: of an idle engine they still show the last work. No endpoint empties the prefix cache.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Trtllm(Adapter):
         return False
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:
-        """From the info gauges; without `return_perf_metrics: true` next to nothing is known."""
+        """From the info gauges; without `return_perf_metrics: true` hardly anything is known."""
         info = await control.json("/server_info")
         facts = configured(samples, max_batch_size=whole(info.get("max_batch_size")))
         return str((await control.json("/version")).get("version") or UNKNOWN), facts

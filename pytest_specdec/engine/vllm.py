@@ -108,7 +108,7 @@ class Vllm(Adapter):
         )
 
     async def reset_prefix_cache(self, control: Control) -> bool:
-        """Only in development mode, and only while nothing runs."""
+        """Only in development mode, and only while no request runs."""
         answer = await control.post("/reset_prefix_cache")
         # Older releases answer with an empty body.
         return answer is not None and answer.get("success", True) is True

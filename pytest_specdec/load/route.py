@@ -10,6 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.load.target import Target
+from pytest_specdec.redaction import without_credentials
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -38,7 +39,7 @@ class Route:
         """
         url = _split(target.chat_url, tuple(_PORTS))
         if url is None:
-            raise InvalidInputError(f"{target.base_url.rpartition('@')[2]} is not an http:// or https:// URL")
+            raise InvalidInputError(f"{target.shown} is not an http:// or https:// URL")
         host, port, authority = _place(url)
         headers = _credentials(url, "Authorization") | dict(target.headers)
         tls = ssl.create_default_context() if url.scheme == "https" else None
@@ -49,7 +50,9 @@ class Route:
             return cls(host=host, port=port, head=_head(url, url.path, headers), tls=tls, server_name=host)
         proxy = _split(found if "//" in found else f"http://{found}", ("http",))
         if proxy is None:
-            raise InvalidInputError(f"the proxy {found.rpartition('@')[2]} of {url.scheme} URLs is not an http:// one")
+            raise InvalidInputError(
+                f"the proxy {without_credentials(found)} of {url.scheme} URLs is not an http:// one"
+            )
         through = _credentials(proxy, "Proxy-Authorization")
         near, near_port, _ = _place(proxy)
         if tls is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit, urlunsplit
+
+from pytest_specdec.redaction import without_credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,7 @@ class Target:
     @property
     def shown(self) -> str:
         """The URL without credentials, for messages."""
-        parts = urlsplit(self.base_url)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+        return without_credentials(self.base_url)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -66,7 +66,7 @@ class HttpEngines:
             EngineError: unreachable, or another mode, model or precision than asked for.
         """
         endpoint = running.endpoint
-        served = await endpoint.look(engine.model, running.alias, running.kind)
+        served = await endpoint.introspect(engine.model, running.alias, running.kind)
         facts = served.facts.declared(running.declared)
         differences = contradictions(engine, facts)
         if differences:

@@ -17,6 +17,7 @@ from pytest_specdec.domain.speculation_mode import Speculation
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.estimators.slo import Slo, parse_slo
 from pytest_specdec.measure.budget import Budget
+from pytest_specdec.redaction import without_credentials
 from pytest_specdec.report.formats import FORMATS, format_of
 from pytest_specdec.suite.axes import AXES
 
@@ -36,7 +37,7 @@ class EndpointOption:
 
 def endpoint(text: str) -> EndpointOption:
     """Read `[MODEL@][off=|mtp=K[,al=L]=]URL`."""
-    wrong = f"{_shown(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
+    wrong = f"{without_credentials(text)!r} is not [MODEL@][off=|mtp=K[,al=L]=]URL, such as mtp=3=http://host:8000/v1"
     match = _ENDPOINT.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(wrong)
@@ -185,8 +186,9 @@ def python(text: str) -> str:
 def _refuse_no_address(url: str) -> None:
     if not _is_address(url):
         raise argparse.ArgumentTypeError(
-            f"{_shown(url)!r} does not name a server: it takes http:// or https://, a host, and a port from 1 to 65535 "
-            "where there is one, such as http://host:8000/v1; in a user name or password, write / as %2F and # as %23"
+            f"{without_credentials(url)!r} does not name a server: it takes http:// or https://, a host, and a port "
+            "from 1 to 65535 where there is one, such as http://host:8000/v1; in a user name or password, write / as "
+            "%2F and # as %23"
         )
 
 
@@ -195,22 +197,13 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-        if "[" in _after_credentials(parts.netloc) or _NUMBERS.fullmatch(host):
+        if "[" in parts.netloc.rpartition("@")[2] or _NUMBERS.fullmatch(host):
             ip_address(host)
         elif not _NAME.fullmatch(host):
             return False
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and port != 0 and url.isascii() and url.isprintable()
-
-
-def _shown(url: str) -> str:
-    """The URL for a message, without credentials and query, which may hold a token."""
-    return _after_credentials(url).partition("?")[0]
-
-
-def _after_credentials(url: str) -> str:
-    return url.rpartition("@")[2]
 
 
 def count(text: str) -> int:

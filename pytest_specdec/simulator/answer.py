@@ -1,4 +1,4 @@
-"""The bytes of an answer: chunks, usage and errors as OpenAI-compatible servers shape them."""
+"""Bytes of an answer: chunks, usage and errors as OpenAI-compatible servers shape them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Job:
 
 
 class AnswerForm:
-    """The bytes of one answer."""
+    """Encoder of one answer."""
 
     def __init__(  # noqa: PLR0913 - an answer is shaped by all of these
         self,
@@ -57,14 +57,14 @@ class AnswerForm:
         self.prefix = msgspec.json.encode(stream)[:-1].decode() + ',"choices":['
 
     def role(self) -> bytes:
-        """The role-only chunk that comes with a chat's first token."""
+        """Role-only chunk that comes with a chat's first token."""
         if not self.chat:
             return b""
         choice = '{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}'
         return self._event(choice, 0 if self.continuous else None)
 
     def chunk(self, produced: int, tokens: int) -> bytes:
-        """One step's tokens; nothing when all of them are lost, unless an answer ends with them."""
+        """Chunk of one step; empty when all of its tokens are lost, unless the answer ends with them."""
         text = json.dumps(self.job.script.text(produced, tokens), ensure_ascii=False)
         last = produced + tokens >= self.job.max_tokens
         if text == '""' and not last:
@@ -75,7 +75,7 @@ class AnswerForm:
         return self._event(choice, produced + tokens if self.continuous else None)
 
     def end(self, details: dict[str, Any]) -> bytes:
-        """An engine's details of the request, final usage when asked for, and the end mark."""
+        """Details of the request, final usage when requested, and the end mark."""
         extra = b"" if not details else f"data: {self.prefix}],{msgspec.json.encode(details).decode()[1:]}\n\n".encode()
         usage = self._event("", self.job.max_tokens) if self.usage else b""
         return extra + usage + b"data: [DONE]\n\n"

@@ -1,7 +1,7 @@
 """The engine as a state machine over events: continuous batching, blocking prefill, speculative decode steps.
 
-It never reads a clock and never sleeps. Whoever drives it asks for `next_event`, waits as it likes, and calls
-`complete` when that time has come; virtual time and real time run the same code.
+It never reads a clock and never sleeps. Its driver waits until `next_event` and calls `complete`; virtual time and real
+time run the same code.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class EngineCore:
         self.waiting: deque[Sequence] = deque()
         self.running: dict[int, Sequence] = {}
         self.next_event: float | None = None
-        """End of what the engine is doing, seconds; None when it is idle."""
+        """Time at which the current prefill or step ends, seconds; None when the engine is idle."""
         self.dead = ""
-        """What killed it; empty while it lives."""
+        """Cause of its death; empty while it lives."""
         self._prefilling: Sequence | None = None
         self._batch: list[Sequence] = []
         self._drafts = 0
@@ -78,7 +78,7 @@ class EngineCore:
             self._begin(now)
 
     def abort(self, key: int) -> None:
-        """Drop a request wherever it is; the step in flight still takes its time."""
+        """Drop a request in any state; the step in flight still takes its time."""
         running = self.running.pop(key, None)
         if running is not None:
             self.counts.ended.add(running)
@@ -87,7 +87,7 @@ class EngineCore:
             self._prefilling.max_tokens = 0
 
     def complete(self) -> list[Emission]:
-        """End the current prefill or step, begin the next one at that very time, and return who got what."""
+        """End the current prefill or step, begin the next one at once, and return the tokens of each sequence."""
         assert self.next_event is not None, "unreachable because the driver waits for an event"
         now = self.next_event
         if self._hanging:
@@ -99,11 +99,11 @@ class EngineCore:
         return emissions
 
     def counters(self) -> SpecCounters | None:
-        """Speculation counters as the engine tells them; None when speculation is off."""
+        """Counters of speculation as the metrics show them; None when speculation is off."""
         return self._told.speculation() if self.mtp else None
 
     def look(self, now: float) -> EngineLook:
-        """Everything that can be read at this moment."""
+        """Take a snapshot of counters and gauges."""
         counts = self.counts
         return EngineLook(
             at_s=now,
@@ -126,7 +126,7 @@ class EngineCore:
         )
 
     def shown(self) -> EngineCore:
-        """The engine as its metrics show it: itself, unless they lie."""
+        """The engine as its metrics show it: a copy with falsified counters where a fault falsifies them."""
         told = self._told
         if told is self.counts:
             return self
@@ -203,7 +203,7 @@ class EngineCore:
             self.waiting.appendleft(self.running.popitem()[1])
 
     def _die(self, why: str) -> list[Emission]:
-        """Fail everything; nothing is served from now on."""
+        """Fail every request; none is served from now on."""
         self.dead = why
         prefilling = [self._prefilling] if self._prefilling is not None else []
         gone = [*self.running.values(), *prefilling, *self.waiting]

@@ -1,4 +1,4 @@
-"""What the engine keeps of requests and counts, and what can be read of it."""
+"""State of requests inside the simulated engine, its counters, and a snapshot of both."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Sequence:
 
     @property
     def context(self) -> int:
-        """Tokens that the cache holds of it."""
+        """Its tokens in the KV cache."""
         return self.prompt_tokens + self.produced
 
     @property
     def speculation(self) -> SpecCounters:
-        """Its own counters, as engines give them per request."""
+        """Its own counters, as engines report them by request."""
         return SpecCounters(
             steps=self.steps,
             drafted=self.drafted,
@@ -110,10 +110,10 @@ class Counts:
     interval_length: float = 0.0
     """Acceptance length of the last full interval of 40 steps."""
     iterations: deque[float] = field(default_factory=lambda: deque(maxlen=_ITERATIONS))
-    """Acceptance length of each of the last steps, until somebody reads them."""
+    """Acceptance length of each of the last steps; reading drains them."""
 
     def told(self, telling: Telling) -> Counts:
-        """The same as metrics tell it: itself, unless they lie."""
+        """Counters as the metrics show them, which a fault may falsify."""
         if telling == HEALTHY.telling:
             return self
         accepted = telling.accepted * telling.speculation
@@ -140,7 +140,7 @@ class Counts:
         )
 
     def speculation(self) -> SpecCounters:
-        """The counters of speculation."""
+        """Counters of speculation."""
         return SpecCounters(
             steps=self.steps,
             drafted=self.drafted,
@@ -151,10 +151,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLook:
-    """What the engine says of itself at one moment, under the names that readings of real engines have.
+    """Snapshot of the engine, under the names that readings of real engines have.
 
-    Counters grow from the start of the engine. Those of speculation and of generated tokens are as told, which a fault
-    may falsify; no real engine tells the last four as exactly as this one.
+    Counters grow from the start of the engine. Those of speculation and of generated tokens are as the metrics show
+    them, which a fault may falsify; no real engine reports the last four as exactly as this one.
     """
 
     at_s: float

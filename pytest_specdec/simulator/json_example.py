@@ -1,4 +1,4 @@
-"""A value that a JSON schema allows: what a structured answer says."""
+"""Example of a JSON schema: content of a structured answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 40
 
 
 def example(schema: Mapping[str, Any], seed: int) -> Any:  # noqa: ANN401 - any JSON value
-    """A value that a JSON schema of the simpler kind allows.
+    """Value that a simple JSON schema allows.
 
     It knows types, properties, items, enum, const, bounds, dates, the first of `anyOf`, and references to `$defs`.
     """

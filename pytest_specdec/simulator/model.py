@@ -1,4 +1,4 @@
-"""How long a step takes and how many drafts are accepted.
+"""Model of step times and of acceptance.
 
 Decode step of B sequences with K drafts, T = B (K + 1) tokens to verify:
 
@@ -63,7 +63,7 @@ class AcceptanceModel:
 
     per_position: tuple[float, ...]
     prompt_spread: float = 0.0
-    """How much prompts differ: the chance of a rejection is exp(N(0, spread)) times the common one, with mean 1."""
+    """Spread over prompts: the chance of a rejection is exp(N(0, spread)) times the common one, with mean 1."""
 
     @classmethod
     def pinned(cls, length: float, drafts: int) -> AcceptanceModel:
@@ -131,7 +131,7 @@ class Preset:
     steps: StepModel
     acceptance: AcceptanceModel
     source: str
-    """What the parameters were fitted to, and how well."""
+    """Data that the parameters were fitted to, and the error of the fit."""
     max_running: int = 512
     max_context: int = 32768
 

@@ -1,4 +1,4 @@
-"""What can be simulated."""
+"""Presets of the simulated engine, with the data that they are fitted to."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def find_preset(name: str) -> Preset:
     """Return a preset by name.
 
     Raises:
-        InvalidInputError: there is none of that name; the message lists what there is.
+        InvalidInputError: no preset of that name; the message lists all.
     """
     for preset in PRESETS:
         if preset.name == name:

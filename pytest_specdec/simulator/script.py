@@ -1,4 +1,4 @@
-"""What one answer of the simulated engine says, token by token, right or wrong."""
+"""Text of one answer of the simulated engine, token by token, right or wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNLIKELY, _STEP = -3.5, -0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What a request asks."""
+    """Prompt of a request."""
 
     text: str
     """All of its messages."""
@@ -39,11 +39,11 @@ class Prompt:
     """The last of them."""
     tokens: int
     turn: int = 0
-    """Answers that it brings along."""
+    """Number of earlier answers in it."""
 
     @property
     def seed(self) -> int:
-        """What the answer depends on."""
+        """Seed of the answer."""
         return seed_of(self.text)
 
     @property
@@ -63,11 +63,11 @@ class Script:
     other: Script | None = None
     """Another request's answer."""
     wrong_from: int | None = None
-    """Token from which on it is wrong; None: it is right."""
+    """First wrong token; None when the answer is right."""
     pieces: tuple[str, ...] = ()
-    """Tokens of an answer that is no free text, after the opening."""
+    """Tokens after the opening of an answer that is not free text."""
     structured: bool = False
-    """Whether it must follow a grammar."""
+    """True when it must follow a grammar."""
 
     @classmethod
     def of(
@@ -79,7 +79,7 @@ class Script:
         other: Script | None = None,
         schema: Mapping[str, Any] | None = None,
     ) -> Script:
-        """Decide whether and from where on this answer is wrong; `order` counts the engine's requests from 1."""
+        """Make the answer, right or wrong as the fault has it; `order` counts the engine's requests from 1."""
         seed, opening = prompt.seed, prompt.opening if schema is None else ()
         pieces = _solution(prompt, seed) if schema is None else _object(schema, seed)
         right = cls(seed=seed, fault=fault, opening=opening, other=other, pieces=pieces, structured=schema is not None)
@@ -87,7 +87,7 @@ class Script:
 
     @property
     def stuck(self) -> bool:
-        """Whether it never begins."""
+        """True when it never begins."""
         return self.structured and self.wrong_from is not None and self.fault.saying.structured == "stuck"
 
     @property
@@ -117,12 +117,12 @@ class Script:
         return output_text(self.seed, index, 1) if self.structured else _WRONG[self.fault.saying.wrong](self, index)
 
     def right(self, index: int) -> str:
-        """The token that should be there."""
+        """Token of the right answer."""
         scripted = (*self.opening, *self.pieces) if index < len(self.opening) + len(self.pieces) else ()
         return scripted[index] if scripted else output_text(self.seed, index, 1)
 
     def likely(self, index: int) -> list[tuple[str, float]]:
-        """The most likely tokens at a position with their log-probabilities, what is said first."""
+        """Most likely tokens at a position with their log-probabilities, the chosen one first."""
         said = self.token(index)
         if index != self.near_tie:
             return [(said, _LIKELY), *_far(other_words(said, 4))]
@@ -133,7 +133,7 @@ class Script:
 
 
 def _gone_wrong(right: Script) -> Script:
-    """The same answer, wrong from where the fault says, if it is one of those that go wrong."""
+    """The answer with the onset of the fault, if its prompt is among those that the fault affects."""
     saying = right.fault.saying
     kind = saying.structured if right.structured else saying.wrong
     if not kind or share_of(right.seed, "share") >= saying.share:

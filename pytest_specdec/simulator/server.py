@@ -1,4 +1,4 @@
-"""The HTTP shell: the core in real time behind the endpoints of an OpenAI-compatible server.
+"""HTTP server of the simulated engine: the core in real time behind OpenAI-compatible endpoints.
 
 Steps are paced on an absolute time line: a late wake-up is caught up with and never moves the steps after it.
 """
@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,10 +22,8 @@ from aiohttp import web
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.simulator.answer import AnswerForm, Job
 from pytest_specdec.simulator.core import EngineCore, Sequence
-from pytest_specdec.simulator.dialects.dialect import Dialect, View
-from pytest_specdec.simulator.dialects.sglang import SglangDialect
-from pytest_specdec.simulator.dialects.trtllm import TrtllmDialect
-from pytest_specdec.simulator.dialects.vllm import VllmDialect
+from pytest_specdec.simulator.dialects.dialect import View
+from pytest_specdec.simulator.dialects.registry import DIALECTS
 from pytest_specdec.simulator.faults.catalogue import find_fault
 from pytest_specdec.simulator.faults.fault import HEALTHY
 from pytest_specdec.simulator.model import AcceptanceModel, Preset
@@ -33,14 +31,13 @@ from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.simulator.speaking import Ask, Speaker
 from pytest_specdec.version import __version__
 
-DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "sglang": SglangDialect(), "trtllm": TrtllmDialect()}
 SIMULATED_HEADER = "X-Specdec-Simulated"
 _PARENT_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorOptions:
-    """How to start a simulated engine."""
+    """Options of a simulated engine."""
 
     preset: str
     mtp: int = 0
@@ -51,11 +48,11 @@ class SimulatorOptions:
     seed: int = 0
     max_running: int | None = None
     dialect: str = "vllm"
-    """Engine whose endpoints, metrics and habits to show: one of DIALECTS."""
+    """Engine to imitate, one of DIALECTS: its endpoints, metrics and habits."""
     acceptance: float | None = None
     """Pin the acceptance length, as engines' synthetic modes do."""
     prompt_spread: float = 0.0
-    """How much prompts differ in acceptance, see `AcceptanceModel`; a prompt has the same in every run."""
+    """Spread of acceptance over prompts, see `AcceptanceModel`; a prompt has the same in every run."""
     stream_interval: int = 1
     """Engine steps per chunk, after the first."""
     metrics: bool = True
@@ -71,7 +68,7 @@ class SimulatorOptions:
     fail_after: int | None = None
     """A fault for tests: every stream breaks off with an error event after so many tokens."""
     fault: str | None = None
-    """What is wrong with the engine: the id of one of `faults.FAULTS`, or `id@0.5` for half of it."""
+    """Id of a fault in `faults.catalogue.FAULTS`, or `id@0.5` for half of it."""
     exit_with_parent: bool = False
 
 
@@ -92,8 +89,8 @@ async def start(options: SimulatorOptions) -> Server:
     """Start serving on the running event loop.
 
     Raises:
-        EngineError: the address cannot be had, or the engine's fault is that it does not start.
-        InvalidInputError: no such preset or fault, or a K that the preset does not know.
+        EngineError: the address is taken, or the fault is that the engine does not start.
+        InvalidInputError: no such preset, dialect or fault, or more draft tokens than the preset has acceptance for.
     """
     shell = _Shell(options)
     runner = web.AppRunner(shell.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
@@ -122,21 +119,21 @@ async def _serve(options: SimulatorOptions) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = await start(options)
     mode = f"MTP {options.mtp}" if options.mtp else "Off"
-    # Only now: whoever reads this line may send a signal at once.
+    # After the handlers are set: a reader of this line may send a signal at once.
     print(f"simulated engine {options.preset} ({mode}) ready at {server.url}", flush=True)  # noqa: T201
     await stop.wait()
     await server.close()
 
 
 def _follow_parent(parent: int) -> None:
-    """End with the process that started this one, also when that was killed."""
+    """End with the parent process, also when it is killed."""
     while os.getppid() == parent:
         time.sleep(_PARENT_LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _RefusedError(Exception):
-    """An OpenAI-shaped error answer."""
+    """Refusal of a request, answered in the shape of OpenAI's errors."""
 
     def __init__(self, status: int, message: str, kind: str = "invalid_request_error") -> None:
         super().__init__(message)
@@ -173,7 +170,7 @@ class _Shell:
         self.fingerprint = f"simulated-{self.preset.name}-mtp{options.mtp}{speed}"
 
     def application(self) -> web.Application:
-        """Routes of the endpoints that engines share; the rest is the dialect's."""
+        """Routes of the endpoints that engines share; the dialect answers the rest."""
         application = web.Application(middlewares=[self._guard], client_max_size=64 * 2**20)
         application.add_routes(
             [
@@ -329,7 +326,7 @@ class _Shell:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401 - aiohttp's
-        """Check the key, shape errors as OpenAI does, and say in every response that this is simulated."""
+        """Check the key, shape errors as OpenAI does, and mark every response as simulated."""
         try:
             self._check_key(request)
             response: web.StreamResponse = await handler(request)

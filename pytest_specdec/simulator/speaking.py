@@ -1,4 +1,4 @@
-"""From a request to the answer that it gets: what is asked, what is said, how long it is."""
+"""Request -> answer: its text, its length and its reason to finish."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Ask(msgspec.Struct):
 
     @property
     def tokens(self) -> int:
-        """The most tokens of the answer."""
+        """Maximum tokens of the answer."""
         return self.max_completion_tokens or self.max_tokens or 16
 
     @property
@@ -44,17 +44,17 @@ class Ask(msgspec.Struct):
 
 @dataclass(slots=True, kw_only=True)
 class Speaker:
-    """Finds the words for one request after the other."""
+    """Writer of the answers, one request after the other."""
 
     fault: Fault = HEALTHY
     stop_after: int | None = None
     """Every answer ends by itself after so many tokens."""
     said: int = 0
-    """Requests so far."""
+    """Number of requests so far."""
     _last: Script | None = None
 
     def job(self, ask: Ask, *, chat: bool = True) -> Job:
-        """The answer to a request."""
+        """Answer to a request."""
         prompt = self._prompt(ask, chat=chat)
         self.said += 1
         other = self._last if self._last is not None and self._last.seed != prompt.seed else None

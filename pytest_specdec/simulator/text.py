@@ -1,4 +1,4 @@
-"""A stand-in for a tokenizer and a model: counts prompts plausibly, and says the same whatever the MTP mode."""
+"""Stand-in for tokenizer and model: plausible token counts, and the same text in every MTP mode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 
 TEMPLATE_TOKENS = 9
-"""What the chat template adds to every prompt."""
+"""Tokens that the chat template adds to every prompt."""
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
 _LONGEST = 6
@@ -20,12 +20,12 @@ _WORDS = (
 
 
 def count_tokens(text: str) -> int:
-    """Words and punctuation marks; a word costs one token per started six characters."""
+    """Tokens of a text: one per punctuation mark, and one per six characters or fewer of a word."""
     return sum(-(-len(piece) // _LONGEST) for piece in _PIECE.findall(text))
 
 
 def seed_of(prompt: str) -> int:
-    """What the answer depends on: the prompt and nothing else, as with greedy sampling."""
+    """Seed of the answer: it depends on the prompt alone, as with greedy sampling."""
     return int.from_bytes(hashlib.blake2b(prompt.encode(), digest_size=8).digest())
 
 
@@ -35,7 +35,7 @@ def output_text(seed: int, first: int, tokens: int) -> str:
 
 
 def other_words(said: str, count: int) -> list[str]:
-    """Words that might have been said instead, the most likely first."""
+    """Alternatives to a word, the most likely first."""
     rest = [f" {word}" for word in dict.fromkeys(_WORDS) if f" {word}" != said]
     return rest[:count]
 
@@ -46,16 +46,16 @@ def natural_length(seed: int) -> int:
 
 
 def share_of(seed: int, use: str) -> float:
-    """A number from 0 to 1 that belongs to a prompt."""
+    """Number from 0 to 1 that is fixed for a prompt and a use."""
     return mixed(seed, use) / 2**64
 
 
 def mixed(seed: int, use: object) -> int:
-    """A number of 64 bits that belongs to a prompt."""
+    """Number of 64 bits that is fixed for a prompt and a use."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {use}".encode(), digest_size=8).digest())
 
 
 def _scattered(seed: int, index: int) -> int:
-    """The same for every token, so it must be quick: a round of splitmix64."""
+    """Hash of seed and token number; called for every token, hence one round of splitmix64."""
     bits = (seed + index * 0x9E3779B97F4A7C15) & _64_BITS
     return ((bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS) >> 27

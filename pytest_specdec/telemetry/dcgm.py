@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from pytest_specdec.redaction import without_credentials
 from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 from pytest_specdec.telemetry.source import Wanted, choose
 
@@ -89,11 +90,11 @@ async def open_dcgm(url: str, gpus: Wanted = None) -> tuple[DcgmSource | None, s
         found = await _fetch(session, urlunsplit(parts))
     except _FAILURES as error:
         await session.close()
-        return None, f"the DCGM exporter {_shown(url)} cannot be read: {_why(error)}"
+        return None, f"the DCGM exporter {without_credentials(url)} cannot be read: {_why(error)}"
     chosen, problem = choose({gpu.reading.gpu: gpu.index for gpu in found}, gpus)
     if problem:
         await session.close()
-        return None, f"the DCGM exporter {_shown(url)}: {problem}"
+        return None, f"the DCGM exporter {without_credentials(url)}: {problem}"
     return DcgmSource(session=session, url=urlunsplit(parts), gpus=chosen), ""
 
 
@@ -176,13 +177,6 @@ def _known(name: str, value: float) -> float | None:
     blank = _BLANK_ENERGY if name in _FIELDS["energy_j"] else _BLANK
     may_be_0 = name in (*_FIELDS["reasons"], *_FIELDS["temperature_c"])
     return value if math.isfinite(value) and (0 < value < blank or (value == 0 and may_be_0)) else None
-
-
-def _shown(url: str) -> str:
-    """The URL without credentials and query."""
-    scheme, _, rest = url.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme or 'http'}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 def _why(error: Exception) -> str:

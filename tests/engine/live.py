@@ -94,7 +94,7 @@ async def drained(  # noqa: PLR0913 - a point is all of these
     writer: PromptWriter | None = None,
 ) -> Drained:
     """Measure one point and let every stream finish."""
-    served = await endpoint.look(model)
+    served = await endpoint.introspect(model)
     target = Target(base_url=endpoint.url, model=served.model, continuous_usage=False)
     writer = writer.retargeted(target) if writer else await PromptWriter.calibrate(target, workload)
     before = await wait_until_idle(endpoint, served.adapter, seconds=10)

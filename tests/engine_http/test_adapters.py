@@ -19,11 +19,11 @@ from pytest_specdec.engine import sglang, vllm
 from pytest_specdec.engine.counters import UNREADABLE, EngineReading, Samples
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.engine.registry import ENGINES
+from pytest_specdec.simulator.dialects.registry import DIALECTS
 from pytest_specdec.simulator.server import SimulatorOptions, start
 
 SAMPLES = Path(__file__).parent.parent / "data" / "vllm_samples"
 T = TypeVar("T")
-DIALECTS = ("vllm", "sglang", "trtllm")
 
 
 def recorded(name: str) -> Samples:
@@ -31,7 +31,7 @@ def recorded(name: str) -> Samples:
 
 
 def served(**options: Any) -> Served:
-    return against(lambda endpoint: endpoint.look("tiny"), **options)
+    return against(lambda endpoint: endpoint.introspect("tiny"), **options)
 
 
 def against(test: Callable[[Endpoint], Awaitable[T]], **options: Any) -> T:
@@ -261,7 +261,7 @@ def test_with_metrics_off_an_engine_is_still_recognised_and_nothing_is_guessed(
     dialect: str, draft_tokens: int | None
 ) -> None:
     async def test(endpoint: Endpoint) -> tuple[Served, object]:
-        found = await endpoint.look("tiny")
+        found = await endpoint.introspect("tiny")
         return found, await endpoint.reading(found.adapter)
 
     found, reading = against(test, dialect=dialect, mtp=3, metrics=False, control=False)
@@ -272,7 +272,7 @@ def test_with_metrics_off_an_engine_is_still_recognised_and_nothing_is_guessed(
 
 def test_a_gateways_own_name_does_not_hide_the_engine() -> None:
     """The owner says sglang and the metrics are TensorRT-LLM's: named by hand it is what the user says."""
-    found = against(lambda endpoint: endpoint.look("tiny", engine="unknown"), dialect="sglang", mtp=3)
+    found = against(lambda endpoint: endpoint.introspect("tiny", engine="unknown"), dialect="sglang", mtp=3)
     assert found.adapter is ENGINES["unknown"]
     assert found.facts == Facts()
 
@@ -295,7 +295,7 @@ def test_a_gateway_that_drops_or_stalls_one_path_is_an_engine_that_is_not_known(
 
     async def main() -> Served:
         async with TestServer(_application(gateway)) as server:
-            return await Endpoint(url=str(server.make_url("/v1"))).look("tiny")
+            return await Endpoint(url=str(server.make_url("/v1"))).introspect("tiny")
 
     assert asyncio.run(main()).adapter is ENGINES["unknown"]
 
@@ -323,7 +323,7 @@ def test_sglang_caps_the_batch_when_it_speculates_and_its_adapter_sees_it() -> N
 ])  # fmt: skip
 def test_the_prefix_cache_is_reset_where_there_is_a_way(dialect: str, control: bool, done: bool) -> None:  # noqa: FBT001
     async def test(endpoint: Endpoint) -> bool:
-        return await endpoint.reset_prefix_cache((await endpoint.look("tiny")).adapter)
+        return await endpoint.reset_prefix_cache((await endpoint.introspect("tiny")).adapter)
 
     assert against(test, dialect=dialect, control=control) is done
 

@@ -6,6 +6,7 @@ import configparser
 import json
 import re
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from pytest_specdec.domain.facts import Facts, parse_facts
 from pytest_specdec.engine import sglang, trtllm, vllm
 from pytest_specdec.engine.counters import Samples
 from pytest_specdec.engine.launch import template_values
-from pytest_specdec.engine.registry import LAUNCHERS
+from pytest_specdec.engine.registry import ENGINES, LAUNCHERS
 from pytest_specdec.engine.template import Start, Template
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,11 @@ def test_the_table_has_every_fact_that_an_endpoint_can_tell() -> None:
 def test_the_recipes_are_those_of_the_table() -> None:
     table = DOCS[DOCS.index("| engine | releases |") :].partition("\n\n")[0].splitlines()[2:]
     assert len(table) == sum(len(engine.recipes) for engine in LAUNCHERS.values())
+
+
+@pytest.mark.parametrize(("option", "names"), [("engine", ENGINES), ("launch", LAUNCHERS)])
+def test_every_engine_that_an_option_takes_is_named(option: str, names: Collection[str]) -> None:
+    assert f"`--specdec-{option} {'|'.join(names)}`" in DOCS
 
 
 BLOCKS = re.findall(r"```ini\n(.*?)```", DOCS + (ROOT / "README.md").read_text(), re.DOTALL)

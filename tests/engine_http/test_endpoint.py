@@ -28,7 +28,7 @@ def look(model: str = "tiny", alias: str | None = None, key: str | None = None, 
         server = await start(SimulatorOptions(preset="tiny", **options))  # type: ignore[arg-type]
         try:
             endpoint = Endpoint(url=server.url, api_key=key)
-            served = await endpoint.look(model, alias)
+            served = await endpoint.introspect(model, alias)
             await endpoint.smoke(served.model)
             return served
         finally:
@@ -67,7 +67,7 @@ def test_a_wrong_key_says_which_variable_to_set() -> None:
 
 def test_nobody_there_is_one_sentence() -> None:
     with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9/v1 cannot be reached \(.*\): is the server up\?"):
-        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").look("m"))
+        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").introspect("m"))
 
 
 def test_credentials_in_a_url_are_not_shown() -> None:
@@ -121,14 +121,14 @@ async def _broken(_: web.Request) -> web.StreamResponse:
 )
 def test_a_server_that_speaks_something_else_is_named(handler: Handler, message: str) -> None:
     with pytest.raises(EngineError, match=message):
-        against(handler, lambda endpoint: endpoint.look("m"))
+        against(handler, lambda endpoint: endpoint.introspect("m"))
 
 
 def test_somebody_elses_requests_are_noticed() -> None:
     async def busy(_: web.Request) -> web.StreamResponse:
         return web.Response(text="vllm:num_requests_running 3.0\nvllm:num_requests_waiting 1.0\n")
 
-    with pytest.raises(EngineError, match="is busy: 4 requests that are not ours"):
+    with pytest.raises(EngineError, match="is busy: 4 requests of another client"):
         against(busy, lambda endpoint: wait_until_idle(endpoint, ENGINES["vllm"], seconds=0.3))
 
 
@@ -164,9 +164,9 @@ def test_gauges_that_lag_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_simulated_engine_is_a_process_that_ends_with_its_context() -> None:
     with simulated_engine("tiny", EngineSpec(model="mine", precision="fp8", mtp=1)) as endpoint:
-        assert asyncio.run(endpoint.look("mine")).facts.draft_tokens == 1
+        assert asyncio.run(endpoint.introspect("mine")).facts.draft_tokens == 1
     with pytest.raises(EngineError, match="cannot be reached"):
-        asyncio.run(endpoint.look("mine"))
+        asyncio.run(endpoint.introspect("mine"))
 
 
 def test_a_simulated_engine_that_cannot_start_says_its_last_words() -> None:

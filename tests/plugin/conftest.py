@@ -23,7 +23,7 @@ from pytest_specdec.simulator.server import Server, SimulatorOptions, start
 def _http_client_is_whole() -> None:
     """The HTTP client imports its backend with the first request: were that inside pytester, it would come twice."""
     with pytest.raises(EngineError):
-        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").look("any"))
+        asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").introspect("any"))
 
 
 @pytest.fixture(autouse=True)

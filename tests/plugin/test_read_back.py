@@ -61,7 +61,7 @@ def test_without_metrics_vllm_is_measured_when_its_mode_is_named(suite: Suite, s
     suite.write(READS)
     url = serve(mtp=3, metrics=False, control=False, details=False)
     result = run(suite, url)
-    assert f"{url} does not tell whether it speculates; say --specdec-endpoint off=" in result.stderr.str()
+    assert f"{url} does not report whether it speculates; name its mode: --specdec-endpoint off=" in result.stderr.str()
     result = run(suite, url, mode="mtp=3=")
     result.assert_outcomes(passed=2, deselected=2)
     result.stdout.fnmatch_lines(["*acceptance unknown: the engine has no counters or gauges of it"])

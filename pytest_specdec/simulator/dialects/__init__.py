@@ -1,1 +1,1 @@
-"""What the simulated engine pretends to be: endpoints, metric names and habits of one real engine each."""
+"""Engines that the simulated engine imitates: endpoints, metric names and habits of one real engine each."""

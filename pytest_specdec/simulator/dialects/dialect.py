@@ -1,12 +1,13 @@
-"""What the HTTP shell asks of a dialect."""
+"""Interface of a dialect to the HTTP server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_specdec.simulator.core import EngineCore, Sequence
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import EngineCore, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +19,11 @@ class View:
     version: str
     stream_interval: int
     metrics: bool
-    """Whether metrics were switched on."""
+    """True when metrics are switched on."""
     control: bool
-    """Whether endpoints that some engines hide are open."""
+    """True when the endpoints that some engines hide are open."""
     pinned: bool
-    """Whether acceptance is synthetic."""
+    """True when acceptance is synthetic."""
     own: Mapping[str, float] = field(default_factory=dict)
     """Gauges of the simulator itself."""
 
@@ -44,13 +45,13 @@ class Dialect(Protocol):
 
     @property
     def known_fields(self) -> frozenset[str] | None:
-        """Fields of a request beyond which it refuses; None when it ignores what it does not know."""
+        """Fields of a request that it accepts, refusing all others; None when it ignores those it does not know."""
 
     def max_running(self, mtp: int) -> int | None:
-        """How many requests may run when nothing was said; None for the preset's own limit."""
+        """Default limit of running requests; None for the preset's own."""
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
         """Answer a control endpoint; None when there is none."""
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:
-        """Fields of the last chunk that describe one finished request."""
+        """Fields of the last chunk that report on the finished request."""

@@ -25,7 +25,7 @@ class Exposition:
             self._sample(f"{name}_total", value, {label: str(position)})
 
     def histogram(self, name: str, total: float, count: float) -> None:
-        """Add a histogram of one bucket: its sum and count are what anybody reads."""
+        """Add a histogram of one bucket: readers use its sum and count."""
         self._lines.append(f"# TYPE {name} histogram")
         self._sample(f"{name}_bucket", count, {"le": "+Inf"})
         self._sample(f"{name}_count", count, {})

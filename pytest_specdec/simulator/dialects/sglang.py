@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.core import Sequence
 from pytest_specdec.simulator.dialects.dialect import Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
+
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import Sequence
 
 _SILENT_CAP = 48
 
@@ -19,7 +21,7 @@ class SglangDialect:
     known_fields = None
 
     def max_running(self, mtp: int) -> int | None:
-        """Without a word, speculation lowers the limit."""
+        """Speculation lowers the limit silently."""
         return _SILENT_CAP if mtp else None
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
@@ -35,7 +37,7 @@ class SglangDialect:
         return None
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:
-        """`sglext` with the request's own speculation, when it was asked for."""
+        """`sglext` with the request's own speculation, where the request asks for it."""
         if not asked.get("return_spec_tokens_details") or not sequence.steps:
             return {}
         correct = sum(accepted * count for accepted, count in enumerate(sequence.histogram))

@@ -1,4 +1,4 @@
-"""TensorRT-LLM: `/metrics` is JSON and drained by reading, unknown fields are refused, no aborted request is counted.
+"""TensorRT-LLM: `/metrics` is JSON that reading drains, unknown fields are refused, aborted requests are not counted.
 
 When idle, the gauge of acceptance reads 0.0 and that of running requests keeps its last value.
 """
@@ -6,11 +6,13 @@ When idle, the gauge of acceptance reads 0.0 and that of running requests keeps 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.core import Sequence
 from pytest_specdec.simulator.dialects.dialect import Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
+
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import Sequence
 
 _FIELDS = frozenset(
     {
@@ -31,7 +33,7 @@ class TrtllmDialect:
         return None
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
-        """Prometheus text only with `return_perf_metrics: true`; no way to empty the prefix cache."""
+        """Prometheus text only with `return_perf_metrics: true`; no endpoint empties the prefix cache."""
         if method != "GET":
             return None
         if path == "/version":
@@ -45,7 +47,7 @@ class TrtllmDialect:
         return None
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
-        """None that are in tokens."""
+        """Empty: it has none that are in tokens."""
         return {}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.core import Sequence
 from pytest_specdec.simulator.dialects.dialect import Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
+
+if TYPE_CHECKING:
+    from pytest_specdec.simulator.core import Sequence
 
 
 class VllmDialect:
@@ -33,7 +35,7 @@ class VllmDialect:
         return None
 
     def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
-        """As with `--per-request-spec-decode-metrics summary`; nobody asks for it by request."""
+        """As with `--per-request-spec-decode-metrics summary`; no field of a request turns it on."""
         if not sequence.steps:
             return {}
         accepted = sum(length * count for length, count in enumerate(sequence.histogram))
@@ -50,7 +52,7 @@ class VllmDialect:
 
 
 def _config(view: View) -> dict[str, Any]:
-    """Of the real `vllm_config` what a client can use; quantization and parallelism have no meaning here."""
+    """Part of the real `vllm_config` that a client can use; quantization and parallelism have no meaning here."""
     core = view.core
     speculative = {
         "method": "mtp",

@@ -1,7 +1,7 @@
-"""What can be wrong with an engine, in numbers: with every value at its default the engine is healthy.
+"""Faults of an engine in numbers: with every value at its default the engine is healthy.
 
-A fault changes the engine in up to six places: how drafts fare, how long things take, how requests are served, how the
-engine fails, what its answers say and what its metrics tell. `Fault.at` makes it weaker, down to nothing at all.
+A fault changes the engine in up to six places: drafting, timing, serving, failing, the text of answers and the metrics.
+`Fault.at` makes it weaker, down to nothing at all.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from pytest_specdec.simulator.model import StepModel
 _CAP: Mapping[str, str] = {"scales": "cap"}
 """A limit: half as strong is twice as high, no strength is no limit."""
 _WHERE: Mapping[str, str] = {"scales": "no"}
-"""Says where or when something happens, not how much."""
+"""A place or a time, which does not scale."""
 _EVERYWHERE = 10**9
 
 Cause = Literal[
     "acceptance", "step_time", "draft_tokens", "switched_off", "queueing", "preemption", "prefill", "prefix_cache",
     "prompt", "tokens", "usage", "text", "structured", "stall", "crash", "start", "metrics", "none",
 ]  # fmt: skip
-"""What a diagnosis should say; `none` for a healthy control."""
+"""Cause that a diagnosis should name; `none` for a healthy control."""
 Basis = Literal["published", "derived", "chosen"]
-"""Where a magnitude is from: the thread gives it, it follows from what the thread gives, or we chose it."""
+"""Origin of a magnitude: the thread gives it, it follows from the thread, or this project chose it."""
 Direction = Literal["falls", "rises", "differs"]
 Wrong = Literal["", "differs", "tie", "repeats", "garbled", "gibberish", "replaced", "bytes", "other"]
-"""How a text is wrong: another text as plausible, the same after a near-tie (no fault: rounding), three words again and
+"""Kinds of wrong text: another text as plausible, the same after a near-tie (no fault: rounding), three words again and
 again, `!!`, symbols of any script, U+FFFD between the words, bytes that are no UTF-8, another request's text.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drafting:
-    """How drafts fare. A factor is on the chance that a draft is accepted when all before it were."""
+    """Effect on drafts. A factor is on the chance that a draft is accepted when all before it were."""
 
     keeps: tuple[float, ...] = (1.0,)
     """Factor per position; the last one goes on."""
@@ -82,7 +82,7 @@ class Drafting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long things take."""
+    """Effect on the time of steps and prefills."""
 
     factor: float = 1.0
     """On the time of a decode step."""
@@ -102,7 +102,7 @@ class Timing:
     prefill: float = 1.0
     """Factor on the time of a prefill."""
     stall_s: float = 0.0
-    """How much longer one event takes than it should, every `stall_every_s`."""
+    """Extra seconds of one event, every `stall_every_s`."""
     stall_every_s: float = field(default=10.0, metadata=_WHERE)
     stall_in: Literal["step", "prefill"] = field(default="step", metadata=_WHERE)
 
@@ -119,7 +119,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How requests are admitted, prefilled, ended and counted."""
+    """Effect on admission, prefill, end and counting of requests."""
 
     max_running: int | None = field(default=None, metadata=_CAP)
     preemptions: float = 0.0
@@ -133,7 +133,7 @@ class Serving:
     lost: float = 0.0
     """Share of the generated tokens that never arrive."""
     usage: float = 1.0
-    """What `usage` says of each token that arrives."""
+    """Tokens that `usage` counts for each token that arrives."""
     stream_interval: int = 1
     """Engine steps per chunk, after the first."""
 
@@ -152,7 +152,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failing:
-    """How the engine dies."""
+    """Crashes and hangs of the engine."""
 
     start_share: float = 0.0
     """Share of starts that fail."""
@@ -166,15 +166,15 @@ class Failing:
     """Patience of the watchdog."""
 
     def crashes(self, contexts: Sequence[int]) -> bool:
-        """Whether a decode step over sequences of so many tokens kills the engine."""
+        """True when a decode step over sequences of so many tokens kills the engine."""
         batch = self.crash_batch is not None and len(contexts) >= self.crash_batch
         return batch or (self.crash_context is not None and max(contexts) >= self.crash_context)
 
     def refuse_start(self, seed: int) -> None:
-        """Let a start fail or not.
+        """Fail a share of the starts.
 
         Raises:
-            EngineError: it fails.
+            EngineError: this start fails.
         """
         # Numbers of its own: the draws of acceptance stay what they are.
         if self.start_share and float(np.random.default_rng([seed, 1]).random()) < self.start_share:
@@ -183,7 +183,7 @@ class Failing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saying:
-    """What answers say."""
+    """Effect on the text of answers."""
 
     wrong: Wrong = field(default="", metadata=_WHERE)
     share: float = 0.0
@@ -199,12 +199,12 @@ class Saying:
     endless: bool = False
     """A wrong answer never ends by itself."""
     structured: Literal["", "invalid", "stuck"] = field(default="", metadata=_WHERE)
-    """What happens to answers that must follow a grammar, in the same share."""
+    """Effect on answers that must follow a grammar, in the same share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """What the metrics tell, as a multiple of what is true."""
+    """Effect on the metrics, as multiples of the true values."""
 
     accepted: float = 1.0
     """Accepted drafts."""
@@ -237,9 +237,9 @@ class Fault:
     engine: str = ""
     """Engine, versions and model of the publication."""
     what: str
-    """What is wrong, as one sentence."""
+    """The defect, in one sentence."""
     seen: str
-    """What a client can see."""
+    """Symptoms for a client."""
     magnitude: str = ""
     basis: Basis = "chosen"
     moves: tuple[Move, ...] = ()
@@ -262,7 +262,7 @@ class Fault:
         if not 0 <= level <= 1:
             raise InvalidInputError(f"the level of a fault is between 0 and 1, not {level:g}")
         if level == 1:
-            return self  # not even by a rounding error another one
+            return self  # without a rounding error
         return replace(
             self,
             drafting=_scaled(self.drafting, level),
@@ -274,7 +274,7 @@ class Fault:
         )
 
     def acting(self, mtp: int) -> Fault:
-        """What there is of it in an engine with so many draft tokens."""
+        """The fault as it acts in an engine with so many draft tokens."""
         return self if mtp >= self.from_mtp else self.at(0)
 
 
@@ -284,7 +284,7 @@ _Effect = TypeVar("_Effect", Drafting, Timing, Serving, Failing, Saying, Telling
 
 
 def _scaled(effect: _Effect, level: float) -> _Effect:
-    """Move every value that says how much towards its default."""
+    """Move every value that scales towards its default."""
     changed: dict[str, Any] = {}
     for one in fields(effect):
         value = getattr(effect, one.name)

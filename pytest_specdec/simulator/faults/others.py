@@ -1,6 +1,6 @@
-"""Faults that are in no list of regressions and happen all the same, and controls that are healthy.
+"""Faults beyond the published regressions, and healthy controls.
 
-The threads say where engines document or show the behaviour; magnitudes are chosen unless `basis` says otherwise.
+The threads name where engines document or show the behaviour; magnitudes are chosen unless `basis` says otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OTHERS = (
         threads=("settings: acceptance_window, acceptance_length_threshold",),
         engine="TensorRT-LLM",
         what="Acceptance dips under load, and a threshold switches speculation off until the engine starts again.",
-        seen="acceptance falls, then the counters stop; whoever measures later measures Off",
+        seen="acceptance falls, then the counters stop; a later measurement is one of Off",
         magnitude="half of each chance after 20 s; off below 0.8 of the expected length over 8 requests",
         moves=(falls("verify_share"), falls("acceptance_length"), falls("interactivity_tok_s_user")),
         drafting=Drafting(load_keeps=0.5, load_s=20.0, off_below=0.8),
