@@ -198,7 +198,7 @@ def _decode(path: Path, text: bytes | msgspec.Raw, line: int) -> object:
 
 
 def _broken_json(path: Path, line: int, error: Exception) -> BrokenFileError:
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or "Invalid UTF-8" in str(error):  # msgspec has its own since 0.23
         return BrokenFileError(f"{path}, line {line}: the text is not UTF-8; save the file as UTF-8")
     return BrokenFileError(f"{path}, line {line}: not JSON: {error}; {_EXPECTED}")
 
