@@ -30,7 +30,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Content of a report by the command: comparisons, and the runs that they come from where they come from runs."""
+    """Content of a report of the command: comparisons, and the runs behind them, if any."""
 
     comparisons: Sequence[Comparison]
     tables: Sequence[Table]
