@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from pytest_specdec.domain.metric import Limits
 from pytest_specdec.gate.noise import HypothesisNoise, SuiteNoise
-from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.screen_size import inflation, screen_runs
 from pytest_specdec.gate.terms import Terms, spent_at
 from pytest_specdec.gate.variances import Array
@@ -76,7 +77,7 @@ class Family:
         return [i for i, hypothesis in enumerate(self.hypotheses) if hypothesis.cell == cell]
 
 
-def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = PRESETS) -> Family:
+def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Limits] = PRESETS) -> Family:
     """Lay out the hypotheses of a suite, by cell and metric."""
     rows = sorted((row for row in noise.hypotheses if row.metric in presets), key=lambda row: (row.cell, row.metric))
     metrics = tuple(sorted({row.metric for row in rows}))
@@ -112,7 +113,7 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Preset] = P
     )
 
 
-def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
+def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Limits, terms: Terms) -> float:
     """Minimum detectable loss of the confirmation, at 80 % power.
 
     `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of the last interim analysis when
@@ -127,7 +128,7 @@ def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Preset, ter
     return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / interims[-1])))
 
 
-def screen_detectable_loss(row: HypothesisNoise, preset: Preset, terms: Terms) -> float:
+def screen_detectable_loss(row: HypothesisNoise, preset: Limits, terms: Terms) -> float:
     """Minimum detectable loss of the screen: the smallest margin that four of five clean suites clear."""
     runs = screen_runs(np.array([row.run_sd**2]), np.array([preset.far]))
     share = float((inflation(runs) / runs)[0]) + 1 / (row.sessions * row.runs_per_session)
@@ -141,7 +142,7 @@ def _start_variance(noise: SuiteNoise, row: HypothesisNoise) -> float:
     return max(row.session_sd**2 - (common.common_sd**2 if common else 0.0), 0.0)
 
 
-def _advisory(noise: HypothesisNoise, preset: Preset) -> str:
+def _advisory(noise: HypothesisNoise, preset: Limits) -> str:
     if not preset.min_requests or (noise.requests is not None and noise.requests >= preset.min_requests):
         return ""
     known = "an unknown number of" if noise.requests is None else f"{noise.requests:,}"

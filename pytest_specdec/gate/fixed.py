@@ -14,13 +14,14 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy import special
 
+from pytest_specdec.domain.metric import Limits
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_spread
 from pytest_specdec.gate.evidence import Case, CellEvidence, terms_of
 from pytest_specdec.gate.family import Family, family_of
 from pytest_specdec.gate.noise import Run, SuiteNoise
-from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.ruling import Answer, Pairs, RuleOptions, Ruling
 from pytest_specdec.gate.screen import screen_values
 from pytest_specdec.gate.terms import Terms
@@ -48,7 +49,7 @@ def decide_fixed(
     runs: Mapping[str, Sequence[Run]],
     limit: float,
     *,
-    presets: Mapping[str, Preset] = PRESETS,
+    presets: Mapping[str, Limits] = PRESETS,
 ) -> FixedDecision:
     """Judge by a fixed limit: the mean of the candidate's runs against the stored mean.
 

@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 from scipy import stats
 
+from pytest_specdec.domain.metric import Limits
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS, Preset
+from pytest_specdec.gate.presets import BASE_MARGIN, PRESETS
 from pytest_specdec.gate.variances import Array, Prior, squeeze
 from pytest_specdec.results.decision import Hypothesis
 
@@ -110,7 +111,7 @@ Sessions = Mapping[str, Mapping[str, Sequence[Run]]]
 def fit_noise(
     sessions: Sessions,
     *,
-    presets: Mapping[str, Preset] = PRESETS,
+    presets: Mapping[str, Limits] = PRESETS,
     prior: SuiteNoise | None = None,
     requests: Mapping[str, int] | None = None,
     source: Literal["measured", "selftest"] = "measured",

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pytest_specdec.domain.metric import METRICS, Limits
 from pytest_specdec.errors import InvalidInputError
 
-Preset = Limits
 PRESETS: Mapping[str, Limits] = dict(
     sorted(((key, one.gate) for key, one in METRICS.items() if one.gate is not None), key=lambda pair: pair[1].place)
 )

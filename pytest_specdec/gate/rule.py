@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 from scipy import special
 
+from pytest_specdec.domain.metric import Limits
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate import common_shift
 from pytest_specdec.gate import screen as screening
@@ -39,7 +40,7 @@ from pytest_specdec.gate.family import Family, family_of
 from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
 from pytest_specdec.gate.noise import SuiteNoise, checked
-from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
 from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, interim_of_sessions
@@ -53,7 +54,7 @@ def decide(
     noise: SuiteNoise,
     *,
     terms: Terms | None = None,
-    presets: Mapping[str, Preset] = PRESETS,
+    presets: Mapping[str, Limits] = PRESETS,
     engines: Mapping[str, str] | None = None,
     paired: AbstractSet[str] | None = None,
 ) -> Rule:

@@ -1,4 +1,4 @@
-"""The table that everything is about: two curves read at the same levels."""
+"""Tables of a comparison: two curves at matched interactivity, at matched concurrency, and beside published values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def comparison_table(comparison: Comparison, levels: Sequence[float] | None = No
 
 
 def matched_tables(comparison: Comparison, levels: Sequence[float] | None = None) -> tuple[list[Table], list[str]]:
-    """Both ways to match: at interactivity and at concurrency; and why one of them is missing."""
+    """Tables at matched interactivity and at matched concurrency, and the reason where one is missing."""
     tables: list[Table] = []
     remarks: list[str] = []
     try:
@@ -147,7 +147,7 @@ def sentences(comparison: Comparison, levels: Sequence[float] | None = None) -> 
 
 
 def against_published(comparison: Comparison, published: PublishedTable) -> Table:
-    """The measured table beside a published one, the differences printed, nothing tuned away."""
+    """Measured values beside published ones, with their differences."""
     rows = []
     for level in published.levels:
         for side, name in enumerate(comparison.names):

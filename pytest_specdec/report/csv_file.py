@@ -69,7 +69,7 @@ def point_frame(measurements: Iterable[Measurement]) -> pd.DataFrame:
 
 
 def frame_csv(frame: pd.DataFrame) -> str:
-    """The frame as CSV, in which a text that begins like a formula stays text: a spreadsheet would compute it."""
+    """CSV of a frame; text that begins like a formula gets a quote, or a spreadsheet would evaluate it."""
     inert = frame.copy()
     for name in frame.select_dtypes(exclude="number"):
         inert[name] = frame[name].map(_inert)
@@ -77,7 +77,7 @@ def frame_csv(frame: pd.DataFrame) -> str:
 
 
 def _inert(value: object) -> object:
-    """As the page's own export does it: a quote before it (report/page/points.js)."""
+    """Text with a leading quote where it begins like a formula, as in the page's export (report/page/points.js)."""
     if not isinstance(value, str):
         return value
     # A bare carriage return would begin a row, and with it perhaps a formula: only a line feed is quoted.

@@ -30,7 +30,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Content of a report by the command: comparisons, and the runs that they come from where they come from runs."""
+    """Content of a report of the command: comparisons, and the runs behind them, if any."""
 
     comparisons: Sequence[Comparison]
     tables: Sequence[Table]
@@ -41,7 +41,7 @@ class Compared:
     """Earlier run that `run` is compared with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Format:
     """One format of report files."""
 
@@ -71,41 +71,13 @@ class Format:
 
 _HERE = "pytest_specdec.report"
 FORMATS = [
-    Format(
-        suffix=".md",
-        about="Markdown",
-        run=f"{_HERE}.pull_request:of_run",
-        compared=f"{_HERE}.pull_request:of_compared",
-    ),
-    Format(
-        suffix=".json",
-        about="JSON",
-        run=f"{_HERE}.json_file:of_run",
-        compared=f"{_HERE}.json_file:of_compared",
-    ),
-    Format(
-        suffix=".csv",
-        about="CSV",
-        run=f"{_HERE}.csv_file:of_run",
-        compared=f"{_HERE}.csv_file:of_compared",
-    ),
-    Format(
-        suffix=".html",
-        about="a page that opens offline",
-        run=f"{_HERE}.html:of_run",
-        compared=f"{_HERE}.html:of_compared",
-    ),
-    Format(suffix=".bmf.json", about="Bencher Metric Format", run=f"{_HERE}.trackers:bencher"),
-    Format(
-        suffix=".bigger.json",
-        about="github-action-benchmark's customBiggerIsBetter",
-        run=f"{_HERE}.trackers:github_bigger",
-    ),
-    Format(
-        suffix=".smaller.json",
-        about="github-action-benchmark's customSmallerIsBetter",
-        run=f"{_HERE}.trackers:github_smaller",
-    ),
+    Format(".md", "Markdown", f"{_HERE}.pull_request:of_run", f"{_HERE}.pull_request:of_compared"),
+    Format(".json", "JSON", f"{_HERE}.json_file:of_run", f"{_HERE}.json_file:of_compared"),
+    Format(".csv", "CSV", f"{_HERE}.csv_file:of_run", f"{_HERE}.csv_file:of_compared"),
+    Format(".html", "a page that opens offline", f"{_HERE}.html:of_run", f"{_HERE}.html:of_compared"),
+    Format(".bmf.json", "Bencher Metric Format", f"{_HERE}.trackers:bencher"),
+    Format(".bigger.json", "github-action-benchmark's customBiggerIsBetter", f"{_HERE}.trackers:github_bigger"),
+    Format(".smaller.json", "github-action-benchmark's customSmallerIsBetter", f"{_HERE}.trackers:github_smaller"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The history as a page: one drawing and one table per series, no script, nothing from the network."""
+"""The history as a page: one drawing and one table per series, without script or network access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_specdec.results.history import HistoryPoint, Series
 _WIDTH, _HEIGHT = 760, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 34
 _LETTER = 6.5
-"""Width of a letter in pixels, about."""
+"""Approximate width of a letter in pixels."""
 _TICKS = 4
 
 
@@ -30,13 +30,13 @@ class Mark:
     high: float
     words: str
     version: str
-    """Engine version where it is another than that of the point before it and there is room, else empty."""
+    """Engine version where it changes and the label fits, else empty."""
     outcome: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A series as it is drawn: runs at even steps, for what matters is their order and the versions."""
+    """Drawing of a series, with runs at even steps: their order and versions matter, not the time between them."""
 
     title: str
     simulated: str

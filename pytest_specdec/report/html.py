@@ -1,4 +1,4 @@
-"""The HTML page: one file that opens offline, asks the network for nothing, and runs no text of a run as script.
+"""The HTML page: one file that opens offline, makes no network request, and runs no text of a run as script.
 
 The document travels as JSON in a block that no browser executes, with every character escaped that could end it. A
 content security policy allows the page's own script and style by their hashes and nothing else.
@@ -69,7 +69,7 @@ def render_page(document: PageDocument) -> str:
 
 
 def json_block(document: PageDocument) -> str:
-    """JSON that cannot end the element it stands in, whatever a model is called."""
+    """JSON that cannot end its element, whatever the name of a model."""
     text = msgspec.json.encode(document).decode()
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)

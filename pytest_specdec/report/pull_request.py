@@ -1,4 +1,4 @@
-"""A run -> one page of Markdown for a reviewer who decides in ten seconds.
+"""A run -> one page of Markdown from which a reviewer decides in ten seconds.
 
 Verdict first, then only what changed, then MTP against Off, and everything else folded. The page always fits into one
 comment.
@@ -43,7 +43,7 @@ _WORST_FIRST = (
 def pull_request_page(
     run: Run, levels: Sequence[float] | None = None, *, failed_tests: int = 0, accepted: bool = False
 ) -> str:
-    """Render a run as Markdown of at most `COMMENT_BYTES`; what does not fit is left out, and named.
+    """Render a run as Markdown of at most `COMMENT_BYTES`; tables that do not fit are left out and counted.
 
     Args:
         run: Measurements and verdicts.
@@ -121,7 +121,7 @@ def _engines(measurements: Sequence[Measurement]) -> str:
 
 
 def _changed(verdicts: Sequence[Verdict]) -> list[str]:
-    """One row per gated metric that moved, the worst first, and why."""
+    """One row per changed gated metric, the worst first, with the causes."""
     moved = sorted((v for v in verdicts if v.outcome is not Outcome.PASS), key=lambda v: (_rank(v.outcome), v.cell))
     if not moved:
         return ["Nothing changed beyond its tolerance."] if verdicts else []

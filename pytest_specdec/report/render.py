@@ -46,7 +46,7 @@ class Table:
 
 
 def terminal(table: Table, width: int | None = None) -> str:
-    """Plain text for a terminal of so many characters; None for a log, whose lines may be of any length."""
+    """Plain text for a terminal of `width` characters; None for a log, whose lines may have any length."""
     lines = [*(f"  {sentence}" for sentence in table.sentences), *(f"  note: {note}" for note in table.notes)]
     if width is None:
         return "\n".join([table.title, _grid(table, "simple"), *lines])

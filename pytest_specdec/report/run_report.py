@@ -22,7 +22,7 @@ _HEADLINE = keys_as("headline")
 
 
 def report_run(run: Run, levels: Sequence[float] | None = None) -> tuple[list[Comparison], list[Table], list[str]]:
-    """Every table of a run, what they compare, and the remarks that belong to none of them."""
+    """Comparisons of a run, its tables, and the remarks that belong to no table."""
     comparisons, tables, remarks = mode_tables((*run.measurements, *run.stored), levels)
     tables += paying_tables((*run.measurements, *run.stored))
     if run.verdicts:
@@ -197,7 +197,7 @@ def run_remarks(run: Run) -> list[str]:
 
 
 def _reruns(run: Run) -> list[str]:
-    """Every attempt of the tests that were rerun: a pass after another attempt is no plain pass."""
+    """Every attempt of rerun tests: a pass after a failed attempt differs from a plain pass."""
     return [f"rerun: {test}: {', then '.join(attempts)}" for test, attempts in run.attempts.items()]
 
 
@@ -211,7 +211,7 @@ def _unknown_facts(run: Run) -> list[str]:
 
 
 def _not_measured(run: Run) -> list[str]:
-    """One remark per reason: a server that is down takes many cells with it."""
+    """One remark per reason: one unavailable server affects many cells."""
     cells: dict[str, list[str]] = {}
     for cell, reason in run.not_measured.items():
         cells.setdefault(reason, []).append(cell)

@@ -1,4 +1,4 @@
-"""The page that GitHub shows under a step: a file to append to, named by `$GITHUB_STEP_SUMMARY`."""
+"""Step summary of GitHub Actions: a file to append to, named by `$GITHUB_STEP_SUMMARY`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LIMIT_BYTES = 1024 * 1024
 
 
 def append_step_summary(page: str, path: Path) -> str:
-    """Append a page, unless there is no room or no way to; returns a sentence for the user and raises nothing.
+    """Append a page if it fits; returns a sentence for the user and never raises.
 
     A summary that cannot be written is no reason for a run of hours to fail.
     """

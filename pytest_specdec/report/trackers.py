@@ -25,9 +25,9 @@ class GithubRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unit: str
     value: float
     range: str = ""
-    """`± half-width`, empty when nothing is known of it."""
+    """`± half-width`, empty when it is unknown."""
     extra: str = ""
-    """Shown when a point of the chart is hovered."""
+    """Text of the tooltip of a point."""
 
 
 def bencher(run: Run, _session: Session | None = None) -> str:
@@ -41,12 +41,12 @@ def bencher(run: Run, _session: Session | None = None) -> str:
 
 
 def github_bigger(run: Run, _session: Session | None = None) -> str:
-    """Metrics of which more is better, for `tool: customBiggerIsBetter`."""
+    """Metrics for which higher is better, for `tool: customBiggerIsBetter`."""
     return _text(list(_github_rows(run, "higher")))
 
 
 def github_smaller(run: Run, _session: Session | None = None) -> str:
-    """Metrics of which less is better, for `tool: customSmallerIsBetter`."""
+    """Metrics for which lower is better, for `tool: customSmallerIsBetter`."""
     return _text(list(_github_rows(run, "lower")))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import examples
 
-from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.metric import METRICS, Limits
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.noise import (
@@ -24,7 +24,7 @@ from pytest_specdec.gate.noise import (
     SuiteNoise,
     fit_noise,
 )
-from pytest_specdec.gate.presets import PRESETS, Preset, oriented_log
+from pytest_specdec.gate.presets import PRESETS, oriented_log
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.variances import Prior, fit_prior, squeeze
 
@@ -194,7 +194,7 @@ def test_every_gated_metric_has_a_direction_and_cost_is_not_tested_twice() -> No
     assert all(METRICS[key].better for key in PRESETS)
     for margin, tolerance in ((0.05, 0.05), (0.05, 0.06), (1.0, 0.01), (0.05, -0.01)):
         with pytest.raises(InvalidInputError, match="tolerance"):
-            Preset(margin=margin, tolerance=tolerance)
+            Limits(margin=margin, tolerance=tolerance)
 
 
 def test_logarithms_are_turned_so_that_bigger_is_better() -> None:

@@ -303,11 +303,11 @@ def test_a_selftest_runs_no_test_and_stores_the_noise(suite: Suite) -> None:
     result.assert_outcomes(skipped=2, deselected=2)
     result.stdout.fnmatch_lines(
         [
-            "what the gate can find here (A/A)",
+            "minimum detectable effect of the gate (A/A)",
             "cell *pairs for 2x MDE *minutes *gated",
             "*toy-fp8-64x48-mtp3-c4 *throughput/GPU *%*",
-            "  minutes: of one cell, its old and new engine in turn, * s for a start and a run",
-            "*the last session judged against the others, as if it were a new engine: *",
+            "  minutes: for one cell, *, * s per start and run",
+            "*the last session, judged against the others *: * FAIL, *",
             "noise written: baselines/simulated-h200/noise-simulated.json: *",
         ]
     )

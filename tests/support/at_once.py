@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pytest_specdec.domain.metric import Limits
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_shifts, judge_unpaired
 from pytest_specdec.gate.confirm import Question, levels, settle
@@ -17,7 +18,7 @@ from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
 from pytest_specdec.gate.noise import Run, SuiteNoise
-from pytest_specdec.gate.presets import PRESETS, Preset
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.screen import passes, runner_factors, screen, screen_values
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER
@@ -29,7 +30,7 @@ def decide_at_once(
     runs: Mapping[str, Sequence[Run]],
     *,
     terms: Terms | None = None,
-    presets: Mapping[str, Preset] = PRESETS,
+    presets: Mapping[str, Limits] = PRESETS,
 ) -> SuiteDecision:
     """Decide over a suite from the runs that there are.
 
