@@ -1,4 +1,4 @@
-"""What the gate promises and found over the whole suite, in sentences."""
+"""Error rates and findings of the gate over a whole suite, in sentences."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
         worst = max(green, key=lambda d: d.high or 0)
         yield (
             f"what passed could hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
-            f"{worst.cell}, one-sided 2.5 %); a loss of just the margin is missed with a chance of "
-            f"{decision.miss_at_margin:.2g} at most"
+            f"{worst.cell}, one-sided 2.5 %); a loss of exactly the margin is missed in at most "
+            f"{decision.miss_at_margin:.1%} of suites"
         )
     if noisy := decision.not_gateable:
         least = max(noisy, key=lambda d: d.detectable or 0)
         yield (
             f"too noisy to gate: {len(noisy)} of {len(judged)}, such as {METRICS[least.metric].title} of {least.cell}, "
-            f"where only a loss of {least.detectable or 0:.0%} is found"
+            f"minimum detectable loss {least.detectable or 0:.0%}"
         )
     if decision.noisy_runner:
         factor = max(decision.runner_factor.values())
-        yield f"the runner was {factor:.1f} times as noisy as when the baseline was made: look after the machine"
+        yield f"the runner was {factor:.1f} times as noisy as when the baseline was made: check the machine for other load"
     yield from (sentence for shift in decision.common if (sentence := _common(shift)))
     if decision.stopped:
         yield f"measuring ended before everything was decided: {decision.stopped}"
 
 
 def fixed_sentence(fixed: FixedDecision) -> str:
-    """What a fixed margin is worth on this noise."""
+    """Error rates of a fixed margin on this noise."""
     return (
         f"a fixed gate of {fixed.limit:.0%} judged: on this noise it is red in {fixed.false_alarm:.0%} of suites in "
-        f"which nothing changed, and finds a loss of just the margin in {fixed.detection:.0%} (--specdec-gate=suite "
+        f"which nothing changed, and finds a loss of exactly the margin in {fixed.detection:.0%} (--specdec-gate=suite "
         "keeps a promise instead)"
     )
 
@@ -63,8 +63,8 @@ def _common(shift: CommonShift) -> str:
     if shift.whose == "nobody" or abs(shift.seen) <= shift.threshold:
         return ""
     whose = {
-        "machine": "the machine's doing, by pairs with the old engine; it was taken off",
-        "engine": "the engine's doing, by pairs with the old engine",
-        "both": "partly the machine's, partly the engine's doing, by pairs with the old engine",
-    }.get(shift.whose, "whose doing is unknown without the old engine beside it (--specdec-reference-...)")
+        "machine": "the machine's part, by pairs with the reference engine; it was subtracted",
+        "engine": "the engine's part, by pairs with the reference engine",
+        "both": "partly the machine's, partly the engine's, by pairs with the reference engine",
+    }.get(shift.whose, "cause unknown without a reference engine (--specdec-reference-endpoint URL)")
     return f"{name} of all cells moved by {-shift.seen:+.1%} together: {whose}"
