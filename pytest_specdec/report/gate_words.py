@@ -43,7 +43,7 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
         )
     if decision.noisy_runner:
         factor = max(decision.runner_factor.values())
-        yield f"the runner was {factor:.1f} times as noisy as when the baseline was made: check the machine for other load"
+        yield f"the runner was {factor:.1f} times as noisy as for the baseline: check the machine for other load"
     yield from (sentence for shift in decision.common if (sentence := _common(shift)))
     if decision.stopped:
         yield f"measuring ended before everything was decided: {decision.stopped}"
