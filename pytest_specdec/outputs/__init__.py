@@ -1,1 +1,1 @@
-"""Does speculation change what the model says?"""
+"""Checks that speculation does not change the model's answers."""

@@ -49,29 +49,29 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     text: str
     reasoning: str = ""
-    """What a thinking model said before."""
+    """Reasoning before the text."""
     tokens: tuple[Token, ...] = ()
     """Of reasoning and text; empty where the engine gives no log-probabilities."""
     finish_reason: str = "stop"
     completion_tokens: int | None = None
     valid_utf8: bool = True
-    """Whether the response was valid UTF-8; what was not is replaced in the text."""
+    """False where bytes of the response were no UTF-8 and are replaced in the text."""
     late: bool = False
-    """Nothing came in the time that there was: the engine hangs, or is stuck, on this request."""
+    """The request timed out: the engine hangs on it."""
 
     @property
     def spoken(self) -> str:
-        """All that was said, in its order."""
+        """Reasoning and text."""
         return self.reasoning + self.text
 
     @property
     def cut(self) -> bool:
-        """Whether it hit max_tokens."""
+        """True where the answer hit max_tokens."""
         return self.finish_reason == "length"
 
 
 class Fork(StrEnum):
-    """What kind of difference the first one is."""
+    """Kind of the first difference."""
 
     NONE = "none"
     NEAR_TIE = "near-tie"
@@ -81,7 +81,7 @@ class Fork(StrEnum):
 
 
 class Divergence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far two answers agree from their beginning on."""
+    """Common beginning of two answers and their first difference."""
 
     kind: Fork
     prefix_ratio: float

@@ -36,7 +36,7 @@ _QUOTES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """What a canary saw in one answer."""
+    """A finding of a canary in one answer."""
 
     canary: str
     quote: str
@@ -86,12 +86,12 @@ class Group:
 
 
 def repetition(case: Case) -> str | None:
-    """Words over and over."""
+    """A repetition loop."""
     return loop_in(case.answer.spoken)
 
 
 def garbage(case: Case) -> str | None:
-    """Characters that nobody writes, or text decoded wrongly."""
+    """Characters that are not text, or text decoded wrongly."""
     spoken = case.answer.spoken
     if not case.answer.valid_utf8:
         spoken = spoken.replace(REPLACEMENT, "")  # those are our decoder's: the bytes were none
@@ -115,7 +115,7 @@ def broken_utf8(case: Case) -> str | None:
 
 
 def ran_on(case: Case) -> str | None:
-    """It hit max_tokens where the control stopped by itself."""
+    """An answer cut at max_tokens where the control stopped by itself."""
     if not case.answer.cut or case.control.finish_reason != "stop":
         return None
     return f"the control stopped by itself, this ran to max_tokens: {case.answer.spoken[-_SHOWN:]!r}"
@@ -140,7 +140,7 @@ def lost_tag(case: Case) -> str | None:
 
 
 def empty(case: Case) -> str | None:
-    """Nothing, where the control said something."""
+    """An empty answer where the control has text."""
     if case.answer.text.strip() or not case.control.text.strip():
         return None
     thought = f" after {len(case.answer.reasoning)} characters of reasoning" if case.answer.reasoning else ""
@@ -155,12 +155,12 @@ def switched(case: Case) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """How to look, and how often healthy answers show it."""
+    """A detector, and the rate of its findings in healthy answers."""
 
-    look: Callable[[Case], str | None]
+    find: Callable[[Case], str | None]
     background: Background
     excused: bool = True
-    """Whether it is no failure where the control shows it as often."""
+    """No failure where the control shows it as often."""
 
 
 _NEVER = Background(found=0.5, seen=1e6)
@@ -183,8 +183,8 @@ CANARIES: Mapping[str, Canary] = {
 
 
 def findings(case: Case) -> list[Sighting]:
-    """All that the canaries see in one answer."""
-    seen = ((name, canary.look(case)) for name, canary in CANARIES.items())
+    """Findings of all canaries in one answer."""
+    seen = ((name, canary.find(case)) for name, canary in CANARIES.items())
     return [Sighting(canary=name, quote=quote) for name, quote in seen if quote]
 
 
@@ -213,7 +213,7 @@ def _judge(group: Group, alpha: float, must_see: float) -> tuple[list[Remark], d
     remarks: list[Remark] = []
     numbers: dict[str, float | None] = {"prompts": len(cases)}
     for name, canary in CANARIES.items():
-        quotes = [(canary.look(ours), canary.look(theirs)) for ours, theirs in cases]
+        quotes = [(canary.find(ours), canary.find(theirs)) for ours, theirs in cases]
         counted = Paired.count((bool(ours), bool(theirs)) for ours, theirs in quotes)
         numbers[name] = share_of(counted.candidate, counted.prompts)
         numbers[f"{name} (control)"] = share_of(counted.control, counted.prompts)

@@ -1,4 +1,4 @@
-"""What a test asks of the answers: does speculation change what the model says?"""
+"""The checks of answers that a test asserts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Judgement:
     verdict: OutputVerdict
 
     def __bool__(self) -> bool:
-        """Whether it passed.
+        """True where the check passed.
 
         Raises:
             InconclusiveError: the answers do not decide it.

@@ -1,7 +1,7 @@
-"""Does speculation change greedy answers more than the engine changes them by itself?
+"""Losslessness: divergence of greedy answers with speculation beyond the engine's own from run to run.
 
-Three sets of answers to the same prompts: twice without speculation, and once with. That the second set without is made
-under another batch is the user's part: verification multiplies K + 1 rows per request where plain decoding multiplies
+Three sets of answers to the same prompts: two without speculation and one with. The user makes the second set under
+another batch: verification multiplies K + 1 rows per request where plain decoding multiplies
 one, so a control at another concurrency (K + 1 times as much is the nearest) rounds as differently as speculation does,
 and one that repeats the same batch shows no divergence at all.
 
@@ -31,7 +31,7 @@ _EARLIER = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LosslessnessLimits:
-    """What is tolerated, and what must be visible."""
+    """Tolerance of the test and the excess that it must detect."""
 
     tolerance: float = 0.10
     """Share of prompts on which MTP may diverge beyond the control: its batches are no other run's batches."""
@@ -145,7 +145,7 @@ def _count(found: Sequence[Divergence], control: Sequence[Divergence], kinds: fr
 
 
 def _earlier(found: Sequence[Divergence], control: Sequence[Divergence]) -> Paired:
-    """Whose answer leaves the reference first."""
+    """Count the answers that leave the reference earlier than the other side's."""
     pairs = [(a.prefix_ratio, b.prefix_ratio) for a, b in zip(found, control, strict=True)]
     return Paired.count((a < b - _EARLIER, b < a - _EARLIER) for a, b in pairs)
 

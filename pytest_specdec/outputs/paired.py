@@ -1,4 +1,4 @@
-"""Exact tests of one question: does it happen more often with speculation than without, on the same prompts?
+"""Exact tests of an event that may be more frequent with speculation than without, on the same prompts.
 
 Every prompt is answered in both modes, so prompts on which both or neither show the thing say nothing of a difference:
 what counts is on how many only the candidate shows it, and on how many only the control.
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 POWER = 0.8
-"""With which probability the smallest visible difference would have been seen."""
+"""Power at the minimum detectable difference."""
 
 _RATES = 49
 _STEPS = 20
@@ -35,7 +35,7 @@ _EPSILON = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """On how many of the prompts something happened in one mode only."""
+    """Counts of prompts by the modes in which an event happened."""
 
     prompts: int
     only_candidate: int
@@ -80,7 +80,7 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """What is known of a rare finding in healthy answers: `found` in `seen`; half a finding where there was none."""
+    """Rate of a rare finding in healthy answers: `found` in `seen`; half a finding where there was none."""
 
     found: float
     seen: float

@@ -1,4 +1,4 @@
-"""What an engine is asked: fixed questions, so that with speculation and without it answers the same ones."""
+"""Fixed questions, the same for the engine with and without speculation."""
 
 from __future__ import annotations
 

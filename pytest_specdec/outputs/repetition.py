@@ -1,4 +1,4 @@
-"""Does a text go round in circles?
+"""Repetition loops in a text.
 
 Broken speculation shows as loops that run to max_tokens (vllm#47087, TensorRT-LLM#8615) or as one sign over and over
 (sglang#14063). Real texts repeat too: rules of tables, matrices of zeros, refrains, "ha ha ha", boilerplate. So a unit

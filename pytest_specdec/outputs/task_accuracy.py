@@ -1,4 +1,4 @@
-"""Are tasks solved less often with MTP? Reading answers out of prose, and the verdict."""
+"""Task accuracy with MTP against without: answers read from prose, and the verdict."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def extract(text: str) -> str:
 
 
 def solved(task: Task, text: str) -> bool:
-    """Whether an answer gives the task's result, however it is formatted."""
+    """True where an answer gives the task's result, in any format."""
     found = extract(text)
     match task.form:
         case Form.NUMBER:

@@ -17,7 +17,7 @@ _RETRIES = 50
 
 
 class Form(StrEnum):
-    """What an answer is, and so what counts as the same one."""
+    """Form of an answer, by which two answers are compared."""
 
     NUMBER = "number"
     TEXT = "text"

@@ -1,4 +1,4 @@
-"""Signs that a text is none: characters that nobody writes, text decoded wrongly, another script or language."""
+"""Signs of broken text: characters that are not text, text decoded wrongly, another script or language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check of the model's answers came to, and the rule that all of these checks share."""
+"""Verdict of a check of the model's answers, and the rule that these checks share."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pytest_specdec.outputs.paired import POWER, Paired
 ALPHA = 0.01
 """False alarms of one check, all of its tests together."""
 SUSPECT = 0.1
-"""A rare finding with a p-value below this, and yet no failure, is not passed over: the check is inconclusive."""
+"""p-value below which a rare finding that does not fail makes the check inconclusive."""
 MUST_SEE = 0.25
-"""A check that could not have seen a quarter of the answers go wrong has shown nothing by seeing none."""
+"""Largest minimum detectable difference of a check that may pass."""
 _CONTROL_FAILS = 0.5
-"""Where even the control fails so often, too little is left to lose."""
+"""Share of failures of the control from which a loss can hardly show."""
 
 
 Remark = tuple[Outcome, str]
 
 
 class OutputVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Does speculation change what the model says? One check's answer."""
+    """Verdict of one check."""
 
     check: str
     outcome: Outcome
     reasons: tuple[str, ...]
     """Whole sentences, those that decide first."""
     numbers: Mapping[str, float]
-    """What the reasons say, for tables; shares are fractions of the prompts."""
+    """The numbers of the reasons, for tables; shares are fractions of the prompts."""
 
 
 def conclude(check: str, remarks: Iterable[Remark], numbers: Mapping[str, float | None]) -> OutputVerdict:
@@ -47,12 +47,12 @@ def conclude(check: str, remarks: Iterable[Remark], numbers: Mapping[str, float 
 
 
 def sight(smallest: float | None, prompts: int, must_see: float, what: str) -> Remark:
-    """State the smallest difference that could have been seen, and whether that is small enough."""
+    """State the minimum detectable difference; inconclusive where it is too large."""
     if smallest is None:
-        return Outcome.INCONCLUSIVE, f"{prompts} prompts are too few to see any difference in {what}"
-    text = f"the smallest excess that {prompts} prompts show in {POWER:.0%} of cases is {smallest:.0%} in {what}"
+        return Outcome.INCONCLUSIVE, f"{prompts} prompts are too few to detect any difference in {what}"
+    text = f"minimum detectable excess of {prompts} prompts at {POWER:.0%} power: {smallest:.0%} in {what}"
     if smallest > must_see:
-        return Outcome.INCONCLUSIVE, f"too few prompts: {text}, and {must_see:.0%} must be visible"
+        return Outcome.INCONCLUSIVE, f"too few prompts: {text}; {must_see:.0%} is required"
     return Outcome.PASS, text
 
 
@@ -70,7 +70,7 @@ def judge_losses(
     remarks = [(Outcome.FAILED if failed else Outcome.PASS, text)]
     if counted.prompts and counted.control > _CONTROL_FAILS * counted.prompts:
         share = counted.control / counted.prompts
-        remarks.append((Outcome.INCONCLUSIVE, f"{what}: {share:.0%} even without MTP, so little is left to lose"))
+        remarks.append((Outcome.INCONCLUSIVE, f"{what}: {share:.0%} even without MTP, so a loss can hardly show"))
     smallest = counted.smallest_visible(alpha)
     remarks.append(sight(smallest, counted.prompts, must_see, what))
     return conclude(

@@ -1,4 +1,4 @@
-"""Sentences on the promise of the gate and on its findings over the whole suite."""
+"""Error rates and findings of the gate over a whole suite, in sentences."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def gate_sentences(decision: SuiteDecision, source: str) -> Iterator[str]:
         green = [d for d in judged if d.outcome is Outcome.PASS and d.high is not None and not d.advisory]
         worst = max(green, key=lambda d: d.high or 0)
         yield (
-            f"a cell that passed may hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
-            f"{worst.cell}, one-sided 2.5 %); a loss equal to the margin is missed with a probability of at most "
-            f"{decision.miss_at_margin:.2g}"
+            f"what passed could hide a loss of up to {max(missable, 0):.1%} ({METRICS[worst.metric].title} of "
+            f"{worst.cell}, one-sided 2.5 %); a loss of exactly the margin is missed in at most "
+            f"{decision.miss_at_margin:.1%} of suites"
         )
     if noisy := decision.not_gateable:
         least = max(noisy, key=lambda d: d.detectable or 0)
         yield (
             f"too noisy to gate: {len(noisy)} of {len(judged)}, such as {METRICS[least.metric].title} of {least.cell}, "
-            f"with a minimum detectable effect of {least.detectable or 0:.0%}"
+            f"minimum detectable loss {least.detectable or 0:.0%}"
         )
     if decision.noisy_runner:
         factor = max(decision.runner_factor.values())
-        yield f"the runner is {factor:.1f} times as noisy as it was for the baseline: check the machine for other load"
+        yield f"the runner was {factor:.1f} times as noisy as for the baseline: check the machine for other load"
     yield from (sentence for shift in decision.common if (sentence := _common(shift)))
     if decision.stopped:
         yield f"measuring ended before everything was decided: {decision.stopped}"
@@ -62,9 +62,9 @@ def _common(shift: CommonShift) -> str:
     name = METRICS[shift.metric].title
     if shift.whose == "nobody" or abs(shift.seen) <= shift.threshold:
         return ""
-    cause = {
-        "machine": "caused by the machine, by pairs with the reference engine, and subtracted",
-        "engine": "caused by the engine, by pairs with the reference engine",
-        "both": "caused by both machine and engine, by pairs with the reference engine",
-    }.get(shift.whose, "of unknown cause: that takes pairs with a reference engine (--specdec-reference-...)")
-    return f"{name} of all cells moved by {-shift.seen:+.1%} together, {cause}"
+    whose = {
+        "machine": "the machine's part, by pairs with the reference engine; it was subtracted",
+        "engine": "the engine's part, by pairs with the reference engine",
+        "both": "partly the machine's, partly the engine's, by pairs with the reference engine",
+    }.get(shift.whose, "cause unknown without a reference engine (--specdec-reference-endpoint URL)")
+    return f"{name} of all cells moved by {-shift.seen:+.1%} together: {whose}"

@@ -1,1 +1,1 @@
-"""Is speculation healthy, and why did it change?"""
+"""Health of speculation, and the causes of its changes."""

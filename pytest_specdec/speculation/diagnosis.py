@@ -1,4 +1,4 @@
-"""Why a point got slower or faster: its output rate taken apart into factors that were each measured.
+"""Diagnosis of a change: the output rate as a product of measured factors.
 
 With speculation a stream gains AL tokens (acceptance length) per verify step, so over any window
 
@@ -27,11 +27,11 @@ from pytest_specdec.domain.metric import METRICS
 Cause = Literal["acceptance", "step time", "prefill", "stalls", "waiting", "several", "unexplained", "none"]
 
 LEAST = 0.01
-"""A factor that moved by less is called unchanged, however sure that is."""
+"""A factor that moved by less counts as unchanged."""
 PREFILL = 0.2
 """Relative change of the TTFT from which stalls are prefills: a stall now and then does not move the median."""
 _MAIN = 0.6
-"""A factor that holds this share of all movement is the cause."""
+"""Share of all movement from which a factor is the cause."""
 _WORDS: Mapping[Cause, str] = {
     "acceptance": "the drafter, not the kernels",
     "step time": "the steps themselves, not the drafter",
@@ -59,18 +59,18 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def moved(self) -> bool:
-        """Whether the change is more than its uncertainty, and worth a word."""
+        """True where the change exceeds its uncertainty and 1 %."""
         return abs(self.effect.value) > max(self.effect.half_width or 0.0, LEAST)
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change of output throughput and what it is made of."""
+    """A change of output throughput and its parts."""
 
     change: Estimate
     """Relative change of the output rate."""
     parts: tuple[Part, ...]
     rest: float
-    """What the parts do not explain, relative: (1 + change) = product of (1 + effect) x (1 + rest)."""
+    """Unexplained rest, relative: (1 + change) = product of (1 + effect) x (1 + rest)."""
     cause: Cause
     sentence: str
 
@@ -138,7 +138,7 @@ def _cause(
 
 
 def _only_stalls(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> bool:
-    """Whether the steps proper took as long as before, so that the time went between them."""
+    """True where the steps themselves took as long as before, so that the time was lost between them."""
     if "itl_p50_ms" not in before or "itl_p50_ms" not in after:
         return False
     whole = abs(math.log(after["step_time_ms"].value / before["step_time_ms"].value))
@@ -147,7 +147,7 @@ def _only_stalls(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) 
 
 
 def _prefills(before: Mapping[str, Estimate], after: Mapping[str, Estimate], sign: float) -> bool:
-    """Whether first tokens come later, or earlier, as the whole got slower, or faster."""
+    """True where the TTFT moved in the direction of the whole change."""
     key = "ttft_p50_ms"
     if key not in before or key not in after:
         return False

@@ -1,4 +1,4 @@
-"""What is wrong with a point by itself: speculation that is broken, off or not what was asked, and counts that lie.
+"""Health of a point by itself: speculation that is broken, off or not as requested, and counters that disagree.
 
 These checks need no baseline. A broken drafter must never become one: a project once proposed an acceptance length of
 1.04 as its reference.
@@ -43,7 +43,7 @@ GAUGE_TOLERANCE = 0.15
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that is wrong."""
+    """One problem of a point."""
 
     check: str
     severity: Severity
@@ -64,15 +64,15 @@ def find(cell: Cell, acceptance: Acceptance | None, signs: Signs, tokens: TokenT
 
 
 def _drafting(cell: Cell, acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
-    """Whether drafts are made and accepted as a working engine would."""
+    """Check that drafts are made and accepted as by a working engine."""
     if signs.verify_steps == 0:
-        yield _broken("speculation-off", "nothing was drafted: speculation is off, whatever the configuration says")
+        yield _broken("speculation-off", "no draft tokens: speculation is off, whatever the configuration says")
         return
     if acceptance is not None and cell.engine.speculation.pinned_length is None:
         yield from _first_position(acceptance)
     drafts, asked = signs.drafts_per_step, cell.engine.speculation.draft_tokens
     if drafts is not None and drafts < asked * (1 - DRAFT_TOLERANCE):
-        yield _broken("draft-tokens", f"{drafts:.2f} tokens are drafted per step and {asked} were configured")
+        yield _broken("draft-tokens", f"{drafts:.2f} draft tokens per step, {asked} configured")
     if signs.verify_share is not None and signs.verify_share < LEAST_VERIFY_SHARE:
         yield _broken(
             "speculation-off",
@@ -97,7 +97,7 @@ def _first_position(acceptance: Acceptance) -> Iterator[Finding]:
 
 
 def _counting(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
-    """Whether the counters of speculation can be true of the stream that arrived."""
+    """Check the counters of speculation against the stream."""
     share = signs.verify_share
     if share is not None and share > MOST_VERIFY_SHARE:
         yield _broken("counters-lie", f"by its counters the engine verified {share:.2f} times the tokens it generated")
@@ -112,7 +112,7 @@ def _counting(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
 
 
 def _gauging(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
-    """Whether the gauge agrees with the counters, or else with the stream, whose chunks hold a step or more."""
+    """Check the gauge against the counters, or else against the stream, whose chunks hold one step or more."""
     gauge = signs.gauge_length
     counted = acceptance.length if acceptance is not None and acceptance.source != "gauge" else None
     truth = counted or signs.tokens_per_chunk
@@ -122,12 +122,12 @@ def _gauging(acceptance: Acceptance | None, signs: Signs) -> Iterator[Finding]:
         return  # a gauge keeps its last word while speculation is off
     if abs(gauge / truth - 1) > GAUGE_TOLERANCE:
         by = "the counters" if counted else "the chunks of the stream"
-        # Nothing is judged by a gauge where there is better; whoever watches it must know.
+        # The gauge judges nothing where counters exist, but users watch it on dashboards.
         yield _warning("gauge-lies", f"the gauge says {gauge:.2f} tokens per step, {by} {truth:.2f}")
 
 
 def _lengths(cell: Cell, signs: Signs) -> Iterator[Finding]:
-    """Whether requests were as long as they were asked to be: else the speed is another workload's."""
+    """Check the lengths of requests: with other lengths the speed is that of another workload."""
     excess = signs.completion_excess or 0.0  # too few are none of it: such requests have failed
     if excess > TOKEN_TOLERANCE:
         yield _broken(
@@ -150,7 +150,7 @@ def _lengths(cell: Cell, signs: Signs) -> Iterator[Finding]:
 
 
 def _truth(tokens: TokenTruth | None) -> Iterator[Finding]:
-    """Whether both sides count the same tokens. Too many at the server may be somebody else's; too few are a lie."""
+    """Check that client and server count the same tokens; a surplus at the server may be another client's."""
     if tokens is None or not tokens.reason:
         return
     pairs = (tokens.usage_generated, tokens.server_generated), (tokens.usage_prompt, tokens.server_prompt)
@@ -159,7 +159,7 @@ def _truth(tokens: TokenTruth | None) -> Iterator[Finding]:
 
 
 def _serving(signs: Signs) -> Iterator[Finding]:
-    """What the server did besides, that a comparison must know of."""
+    """Events of the server that affect a comparison, such as preemptions."""
     if signs.waiting is not None and signs.waiting >= 1:
         # The ramp queues by design; a queue in most looks of the later half is the server's limit.
         yield _warning(

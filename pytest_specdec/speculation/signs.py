@@ -15,7 +15,7 @@ from pytest_specdec.estimators.steady import PARTS, drift
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the engine and the stream show; None is unknown."""
+    """Signs of speculation in counters and stream; None is unknown."""
 
     verify_steps: float | None = None
     """Verify steps of the point; 0 where nothing was drafted although the engine counts."""

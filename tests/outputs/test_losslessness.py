@@ -62,7 +62,7 @@ def test_a_few_near_ties_pass_and_the_reason_says_what_could_have_been_seen() ->
     assert verdict.reasons[0].startswith(
         "answers diverge: 5 of 60 with MTP, 2 of Off against itself; 3 only with MTP, 0 only in the control"
     )
-    assert "the smallest excess that 60 prompts show in 80% of cases is" in verdict.reasons[-1]
+    assert "minimum detectable excess of 60 prompts at 80% power" in verdict.reasons[-1]
     assert verdict.numbers["prefix_ratio_mtp"] < verdict.numbers["prefix_ratio_control"] < 1
 
 

@@ -64,7 +64,7 @@ def test_requests_that_were_not_speculated_on_are_missing_in_that_share() -> Non
 def test_a_k_that_shrank_on_the_way_is_told_from_the_details() -> None:
     fewer = msgspec.structs.replace(WORKING, drafted=90)
     finding = found(acceptance_from(WORKING, "requests"), signs_of(traffic([WORKING, fewer])))["draft-tokens"]
-    assert "2.62 tokens are drafted per step and 3 were configured" in finding.words
+    assert "2.62 draft tokens per step, 3 configured" in finding.words
 
 
 @pytest.mark.parametrize("signs", [signs_of(traffic([NOTHING])), signs_of(traffic([None]), verify_steps=0.0)])

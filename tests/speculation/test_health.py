@@ -40,9 +40,9 @@ def test_a_healthy_point_has_no_finding() -> None:
 @pytest.mark.parametrize(
     ("changes", "check", "words"),
     [
-        ({"verify_steps": 0.0}, "speculation-off", "nothing was drafted: speculation is off"),
+        ({"verify_steps": 0.0}, "speculation-off", "no draft tokens"),
         ({"verify_share": 0.6}, "speculation-off", "40% of the output did not come from verify steps"),
-        ({"drafts_per_step": 2.0}, "draft-tokens", "2.00 tokens are drafted per step and 3 were configured"),
+        ({"drafts_per_step": 2.0}, "draft-tokens", "2.00 draft tokens per step, 3 configured"),
         ({"verify_share": 2.0}, "counters-lie", "verified 2.00 times the tokens it generated"),
         ({"tokens_per_chunk": 2.5}, "counters-lie", "a step brings 3.10 tokens, and a chunk, which holds at least one"),
     ],

@@ -1,4 +1,4 @@
-"""What one comparison of acceptance with a baseline came to."""
+"""The result of one comparison of acceptance with a baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from pytest_specdec.gate.acceptance.loss import Bounds, Loss
 
 Label = Literal["paired by prompt", "unpaired"]
-"""Whether the same prompts are compared, or runs as a whole."""
+"""Pairing: prompt by prompt, or runs as a whole."""
 CheckName = Literal[
     "acceptance_length", "acceptance_positions", "acceptance_over_run", "acceptance_over_context",
     "acceptance_in_answers", "acceptance_over_sequences",
@@ -55,15 +55,15 @@ class AcceptanceCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def must_hold(self) -> bool:
-        """Whether a cell passes only when this check shows that it holds.
+        """True where a cell passes only when this check shows that acceptance holds.
 
-        That is the length's part. The others say where a loss is: they raise an alarm, and with few prompts or a
-        rarely accepted position they stay undecided on the soundest engine.
+        That is the part of the length. The other checks locate a loss: they raise an alarm, and with few prompts or a
+        rarely accepted position they stay undecided on a sound engine.
         """
         return self.name == "acceptance_length"
 
     def outcome(self, alpha: float) -> Literal["fell", "holds", "undecided", "untested"]:
-        """What follows, when so many false alarms may be spent on this check."""
+        """Outcome at a false-alarm rate of `alpha` for this check."""
         if self.p_value is None or self.p_holds is None:
             return "untested"
         if self.p_value < alpha:

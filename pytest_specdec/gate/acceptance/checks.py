@@ -1,6 +1,6 @@
 """Acceptance of a measurement against its baseline: by prompt where both sides know their prompts, else run by run.
 
-Step rate, the other factor of speed, is a metric of its own (`step_rate_s`): a slower kernel is none of acceptance's.
+Step rate, the other factor of speed, is a metric of its own (`step_rate_s`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FEWEST_PROMPTS = 20
 
 
 class StoredRun(Protocol):
-    """What is needed of a stored run; `baseline.BaselineRun` has it."""
+    """The part of a stored run that the checks need; `baseline.BaselineRun` has it."""
 
     @property
     def session(self) -> str:

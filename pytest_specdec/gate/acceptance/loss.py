@@ -1,4 +1,4 @@
-"""How much a quantity fell, from the same prompts before and after, or from runs that share nothing; one-sided.
+"""One-sided tests of a loss: over the same prompts before and after, or over independent runs.
 
 Everything is on a logarithmic scale, on which a loss of x % is the same for every prompt: the loss of prompt i is
 d_i = ln before_i - ln after_i. Two hypotheses are tested with Student's t: "the loss is at most the tolerance", which a
@@ -26,10 +26,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Relative losses between which a change is none of our business and must be known."""
+    """Relative losses that bound the range in which a change stays undecided."""
 
     tolerance: float
-    """A loss up to this is none."""
+    """A loss up to this never fails."""
     margin: float
     """A loss of this much must be found."""
 
@@ -59,7 +59,7 @@ def paired_loss(before: Floats, after: Floats, bounds: Bounds) -> Loss:
 
 
 def paired_trend(before: Floats, after: Floats, along: Floats, bounds: Bounds) -> Loss:
-    """How much more was lost where `along` is large than where it is small: between its 10th and its 90th percentile.
+    """Loss at the 90th percentile of `along` beyond the loss at its 10th.
 
     Least squares over prompts, shape (prompts,) each, at least 3 of them that are not all at one place. A p-value is
     small only where the upper end has lost by itself too: what has become better at the lower end alone has lost

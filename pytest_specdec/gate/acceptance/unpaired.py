@@ -1,4 +1,4 @@
-"""Acceptance of one run against a baseline's sessions, where nobody counts by prompt.
+"""Acceptance of one run against a baseline's sessions, where the engine does not count by prompt.
 
 Two runs of different length see different prompts, and an engine started anew accepts a little more or less. How much
 that is, only several sessions of the baseline tell; with fewer of them the difference is shown and decides nothing.
@@ -18,7 +18,7 @@ from pytest_specdec.gate.acceptance.loss import unpaired_loss
 from pytest_specdec.gate.holm import holm
 
 FEWEST_SESSIONS = 3
-"""Of fewer, the scatter says nothing."""
+"""With fewer sessions the scatter is not estimated."""
 
 
 def unpaired_checks(

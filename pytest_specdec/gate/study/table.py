@@ -17,7 +17,7 @@ Scope = Literal["none", "one", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What the candidate really lost."""
+    """True loss of the candidate."""
 
     scope: Scope
     loss: float = 0.0
@@ -41,7 +41,7 @@ ALL_EFFECTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What a run takes, for GPU-hours."""
+    """Minutes and GPUs of a run, for GPU-hours."""
 
     run_min: float = 2.0
     start_min: float = 5.0
