@@ -39,7 +39,9 @@ def test_axe_finds_nothing(show: Callable[..., Opened], html: str, scheme: str, 
     opened = show(html, scheme=scheme)
     for selector in STATES[state]:
         opened.page.click(selector)
-    results = Axe().run(opened.page)
+    # Of all that it looks at, only contrast depends on the scheme.
+    rules = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
+    results = Axe().run(opened.page, options={"resultTypes": ["violations"], **rules})
     assert results.response["passes"], "axe ran"
     assert results.violations_count == 0, results.generate_report()
 
