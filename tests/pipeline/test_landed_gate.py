@@ -34,7 +34,7 @@ def judged_again(run: Run) -> Judgement:
     return judge(cells, measured, Baselines(DATA / "baselines"), GateSettings(confirm="never"))
 
 
-def numbers(record: msgspec.Struct) -> dict[str, Any]:
+def numbers(record: msgspec.Struct) -> Any:
     """Everything of a verdict or decision but its sentences; half-widths as stored."""
     return without_sentences(msgspec.to_builtins(record))
 
