@@ -139,7 +139,7 @@ class Preset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What the closed form says of one cell."""
+    """Prediction of the closed form for one cell."""
 
     total_tok_s_gpu: float
     tpot_s: float
