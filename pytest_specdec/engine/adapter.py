@@ -70,7 +70,7 @@ class Adapter:
         return False
 
     def counts_cut_streams(self, version: str) -> bool:  # noqa: ARG002 - the interface
-        """Whether a release counts the tokens of a stream that its client cut; else streams are left to finish."""
+        """True when a release counts the tokens of a stream that its client cut; else streams are left to finish."""
         return True
 
     async def facts(self, control: Control, samples: Samples) -> tuple[str, Facts]:  # noqa: ARG002 - the interface

@@ -35,7 +35,7 @@ class Samples:
         return cls(found)
 
     def has(self, prefix: str) -> bool:
-        """Whether any name begins with this prefix."""
+        """True when a name begins with this prefix."""
         return any(name.startswith(prefix) for name in self.by_name)
 
     def total(self, name: str) -> float | None:

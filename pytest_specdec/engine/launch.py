@@ -27,7 +27,7 @@ from pytest_specdec.redaction import Secrets
 HOST = "127.0.0.1"
 START_S = 90.0
 """For the plan's estimate; a large model takes minutes."""
-_LOOK_S = 0.5
+_POLL_S = 0.5
 _SAY_S = 15.0
 _DYING_S = 5.0
 _LAST_LINES = 8
@@ -113,7 +113,7 @@ class LaunchedEngines:
             if now - spoken >= _SAY_S:
                 spoken = now
                 said(f"{engine} is starting: {now - started:.0f} s of at most {self.timeout_s:.0f} s ({log})")
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         said(f"{engine} is healthy after {time.monotonic() - started:.0f} s")
 
 

@@ -22,7 +22,7 @@ GRACE_S = 10.0
 STOP_S = 120.0
 """Limit of the STOP command: enough for a pod's whole grace period. One that hangs must not keep the GPUs."""
 _SET_CHILD_SUBREAPER = 36
-_LOOK_S = 0.2
+_POLL_S = 0.2
 
 
 def main(start: str, stop: str = "") -> int:
@@ -61,7 +61,7 @@ def _run_stop(command: str) -> None:
 
 
 def _closed(descriptor: int) -> bool:
-    ready, _, _ = select.select([descriptor], [], [], _LOOK_S)
+    ready, _, _ = select.select([descriptor], [], [], _POLL_S)
     return bool(ready) and not os.read(descriptor, 4096)
 
 
@@ -78,7 +78,7 @@ def _stop_descendants(engine: subprocess.Popen[bytes]) -> None:
                 # Once each: a second SIGTERM makes some servers skip their orderly end.
                 _signal_or_reap(pid, number if pid not in told else None, engine.pid)
             told.update(running)
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
 
 def _signal_or_reap(pid: int, number: signal.Signals | None, engine: int) -> None:

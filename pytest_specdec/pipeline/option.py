@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ class Option:
     flag: str = ""
     ini: str = ""
     metavar: str | None = None
-    choices: Sequence[str] | None = None
+    choices: Collection[str] | None = None
     bare: str | None = None
     """Value of the flag without an argument; None where it needs one."""
     switch: bool = False

@@ -32,7 +32,7 @@ from pytest_specdec.simulator.speaking import Ask, Speaker
 from pytest_specdec.version import __version__
 
 SIMULATED_HEADER = "X-Specdec-Simulated"
-_PARENT_LOOK_S = 0.5
+_PARENT_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ async def _serve(options: SimulatorOptions) -> None:
 def _follow_parent(parent: int) -> None:
     """End with the parent process, also when it is killed."""
     while os.getppid() == parent:
-        time.sleep(_PARENT_LOOK_S)
+        time.sleep(_PARENT_POLL_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
