@@ -398,8 +398,8 @@ def test_a_mixture_is_refused_with_the_reason_before_anything_else_is_asked(
     ("arguments", "words"),
     [
         (["vllm_base_c1.json"], "takes two sides of one load generator, got 1"),
-        (["vllm_base_c1.json", "vllm_base_c4.json", "vllm_base_c8.json"], "got 3; a side of several files is a folder"),
-        (["vllm_base_c1.json", "vllm_base_c4.json", "--model", "tiny"], "choose among InferenceX rows only"),
+        (["vllm_base_c1.json", "vllm_base_c4.json", "vllm_base_c8.json"], "got 3; give a side of several files as a folder"),
+        (["vllm_base_c1.json", "vllm_base_c4.json", "--model", "tiny"], "select InferenceX rows only"),
         (["vllm_base_c1.json", "vllm_base_c4.json"], "vllm_base_c1.json does not tell the number of GPUs"),
         (["vllm_base_c1.json", "nothing*.json"], "no result of vllm bench serve, SGLang's bench_serving or AIPerf in"),
         (["vllm_appended.json", "vllm_appended.json", "--gpus", "4"], "number of GPUs is 4 and 8"),
