@@ -55,7 +55,7 @@ def test_the_commands_of_a_page_run_one_after_the_other(page: Path, pytester: py
                 (pytester.path / block.file).parent.mkdir(parents=True, exist_ok=True)
                 (pytester.path / block.file).write_text(with_free_ports(block.text, ports))
             for command in () if block.needs else block.commands:
-                text = with_free_ports(command.text, ports)
+                text = re.sub(r"--specdec-window \d+", "--specdec-window 0.3", with_free_ports(command.text, ports))
                 if command.background:
                     start(text.removesuffix("&").strip())
                 else:
