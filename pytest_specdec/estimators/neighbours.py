@@ -156,9 +156,7 @@ def _effect(throughput: float, interactivity: float, steepness: float) -> float:
     """Relative half-width of a reading by those of one point."""
     shared, along = min(throughput, interactivity), 1 / steepness - 1
     return math.hypot(
-        shared / steepness,
-        math.sqrt(throughput**2 - shared**2),
-        along * math.sqrt(interactivity**2 - shared**2),
+        shared / steepness, math.sqrt(throughput**2 - shared**2), along * math.sqrt(interactivity**2 - shared**2)
     )
 
 

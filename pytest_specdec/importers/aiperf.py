@@ -14,7 +14,7 @@ import msgspec
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.importers.definitions import AIPERF, TOKENIZER, USAGE
-from pytest_specdec.importers.documents import Document
+from pytest_specdec.importers.documents import Format
 from pytest_specdec.importers.result import PeerResult
 
 _MS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "sec": 1000.0, "s": 1000.0}
@@ -102,21 +102,6 @@ class _Export(msgspec.Struct, frozen=True, kw_only=True):
     total_token_throughput: _Metric | None = None
 
 
-def is_aiperf(document: Document) -> bool:
-    """Whether an object looks like AIPerf's statistics of a run."""
-    return {"input_config", "request_count"} <= document.content.keys()
-
-
-def read_aiperf(document: Document) -> PeerResult:
-    """Read one run.
-
-    Raises:
-        BrokenFileError: a field is missing, a unit unknown, or the numbers cannot be true; the message says which.
-    """
-    export = document.read(_Export, "result of AIPerf")
-    return document.result(lambda: _result(export, document.source))
-
-
 def _result(export: _Export, source: str) -> PeerResult:
     if export.was_cancelled or not export.is_complete:
         raise InvalidInputError("the run was cancelled before its end")
@@ -195,3 +180,8 @@ def _value(metric: _Metric | None, name: str, statistic: str, units: dict[str, f
     if metric.unit not in units:
         raise InvalidInputError(f"{name} has the unit {metric.unit!r}, expected {' or '.join(units)}")
     return float(value) * units[metric.unit]
+
+
+AIPERF_EXPORT = Format(
+    name="result of AIPerf", marks=frozenset({"input_config", "request_count"}), fields=_Export, result=_result
+)

@@ -38,41 +38,42 @@ class PeerCurve:
 
     @property
     def meaning(self) -> Meaning:
-        """What its numbers mean."""
+        """The tool's definitions."""
         return self.results[0].meaning
 
     @property
     def isl(self) -> float:
         """Input tokens per request, mean over the sweep."""
-        return sum(r.input_tokens for r in self.results) / sum(r.completed for r in self.results)
+        return _per_request(self.results, "input_tokens")
 
     @property
     def osl(self) -> float:
         """Output tokens per request, mean over the sweep."""
-        return sum(r.output_tokens for r in self.results) / sum(r.completed for r in self.results)
+        return _per_request(self.results, "output_tokens")
 
     @property
     def draft_tokens(self) -> int | None:
-        """K; None where no file tells."""
+        """K; None where no file states it."""
         return self.results[0].draft_tokens
 
-    def told(self, name: str) -> str:
-        """A field of the results as its files have it, several values joined; empty where none tells."""
+    def stated(self, name: str) -> str:
+        """A field as the files state it, several values joined; empty where none does."""
         return ", ".join(sorted({str(value) for r in self.results if (value := getattr(r, name)) not in ("", None)}))
 
 
 def join(results: Iterable[PeerResult], gpus: int | None = None) -> PeerCurve:
-    """Join the runs of a sweep; runs at one concurrency are averaged, one that is there twice counts once.
+    """Join the runs of a sweep; runs at one concurrency are averaged, a duplicate counts once.
 
     Args:
         results: Runs of one tool on one engine.
-        gpus: GPUs of the engine, where the files do not tell.
+        gpus: GPUs of the engine, where the files do not state them.
 
     Raises:
         NotComparableError: the runs differ in more than concurrency.
         InvalidInputError: there are none, or the number of GPUs is unknown or contradicted.
     """
-    runs = _distinct(results)
+    read = list(results)  # two files, such as a sweep's summary, may both have a run
+    runs = [run for i, run in enumerate(read) if run not in read[:i]]
     if not runs:
         raise InvalidInputError("a curve needs at least one result")
     first = runs[0]
@@ -106,19 +107,10 @@ def compare_peers(old: PeerCurve, new: PeerCurve, price: Price | None = None) ->
 
 
 def speculation(draft_tokens: int | None) -> str:
-    """How to call what a file says of speculation."""
+    """Speculation as a file states it, in words."""
     if draft_tokens is None:
         return "not stated"
     return f"K={draft_tokens}" if draft_tokens else "Off"
-
-
-def _distinct(results: Iterable[PeerResult]) -> list[PeerResult]:
-    """Drop runs that two files both have, such as a sweep's summary."""
-    kept: list[PeerResult] = []
-    for result in results:
-        if result not in kept:
-            kept.append(result)
-    return kept
 
 
 def _refuse_mixture(one: PeerResult, other: PeerResult) -> None:
@@ -141,13 +133,10 @@ def _lengths(one: PeerResult | PeerCurve, other: PeerResult | PeerCurve) -> list
 
 
 def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:
-    """What the runs share. A sweep may pass midnight: its days are no difference."""
+    """Identity that the runs share. A sweep may pass midnight, so different days are joined."""
     dates = sorted({run.date for run in runs} - {""})
-    requests = sum(run.completed for run in runs)
-    isl, osl = (sum(getattr(r, f"{name}_tokens") for r in runs) / requests for name in ("input", "output"))
-    identity = CurveIdentity(
-        sequence=f"{isl:.0f}x{osl:.0f}", date=dates[0] if len(dates) == 1 else " to ".join(dates[:1] + dates[-1:])
-    )
+    isl, osl = (_per_request(runs, name) for name in ("input_tokens", "output_tokens"))
+    identity = CurveIdentity(sequence=f"{isl:.0f}x{osl:.0f}", date=" to ".join(dict.fromkeys(dates[:1] + dates[-1:])))
     mode = "" if runs[0].draft_tokens is None else Speculation(draft_tokens=runs[0].draft_tokens).mode
     for run in runs:
         identity = identity.merged(
@@ -166,13 +155,17 @@ def _identity(runs: Sequence[PeerResult]) -> CurveIdentity:
 
 
 def _gpus(runs: Sequence[PeerResult], given: int | None) -> int:
-    told = {run.gpus for run in runs if run.gpus is not None} | ({given} if given is not None else set())
-    if len(told) > 1:
-        numbers = " and ".join(str(count) for count in sorted(told))
+    stated = {count for count in (given, *(run.gpus for run in runs)) if count is not None}
+    if len(stated) > 1:
+        numbers = " and ".join(map(str, sorted(stated)))
         raise InvalidInputError(f"{runs[0].source}: number of GPUs is {numbers} (--gpus and the files disagree)")
-    if not told:
-        raise InvalidInputError(f"{runs[0].source} does not tell the number of GPUs: say it with --gpus N")
-    return told.pop()
+    if not stated:
+        raise InvalidInputError(f"{runs[0].source} does not state the number of GPUs: add --gpus N")
+    return stated.pop()
+
+
+def _per_request(runs: Sequence[PeerResult], name: str) -> float:
+    return float(sum(getattr(run, name) for run in runs) / sum(run.completed for run in runs))
 
 
 def _point(runs: Sequence[PeerResult], gpus: int) -> Point:
@@ -203,18 +196,18 @@ def _names(old: PeerCurve, new: PeerCurve) -> tuple[str, str]:
 def _cautions(old: PeerCurve, new: PeerCurve) -> list[str]:
     found = []
     tool = old.meaning.tool
-    mine, theirs = new.told("tool_version"), old.told("tool_version")
+    mine, theirs = new.stated("tool_version"), old.stated("tool_version")
     if mine != theirs:
         found.append(
             f"version of {tool} differs, {mine or 'unknown'} against {theirs or 'unknown'}: its client may too"
         )
     elif not mine:
-        found.append(f"the files do not tell the version of {tool}: that both sides used one client is assumed")
+        found.append(f"the files do not state the version of {tool}: both sides are assumed to use the same client")
     for name, now, before in (("input", new.isl, old.isl), ("output", new.osl, old.osl)):
         if _apart(now, before) > _NOTED_LENGTH:
             found.append(f"{name} tokens per request are {now:.1f} against {before:.1f} on average")
     if not any(len(side.results) > len(side.curve.points) for side in (old, new)):
-        found.append("one run per point: how far a repetition would differ is unknown")
+        found.append("one run per point: the variation between runs is unknown")
     found += [caution for name, side in (("old", old), ("new", new)) for caution in _few_rounds(name, side)]
     found += _other_rounds(old, new)
     found += [caution for side in (old, new) for caution in _run_cautions(side)]
@@ -222,7 +215,7 @@ def _cautions(old: PeerCurve, new: PeerCurve) -> list[str]:
 
 
 def _run_cautions(side: PeerCurve) -> list[str]:
-    """What the runs say of themselves, a remark of many runs once."""
+    """Cautions of the runs, one of many runs once."""
     sources: dict[str, list[str]] = {}
     for run in side.results:
         for caution in run.cautions():
@@ -237,12 +230,12 @@ def _few_rounds(name: str, side: PeerCurve) -> list[str]:
     few = {run.concurrency: run.rounds for run in side.results if run.rounds < _FEW_ROUNDS}
     if not few:
         return []
-    told = ", ".join(f"{rounds:.1f} at concurrency {level}" for level, rounds in sorted(few.items()))
-    return [f"{name}: few requests per stream ({told}): ramp-up and drain weigh in throughput"]
+    rounds = ", ".join(f"{few[level]:.1f} at concurrency {level}" for level in sorted(few))
+    return [f"{name}: few requests per stream ({rounds}): ramp-up and drain weigh in throughput"]
 
 
 def _other_rounds(old: PeerCurve, new: PeerCurve) -> list[str]:
-    """Ramp-up and drain weigh differently where one side sent more requests per stream."""
+    """Cautions where one side sent more requests per stream, so that ramp-up and drain weigh differently."""
     shared = {r.concurrency: r.rounds for r in old.results}
     return [
         f"concurrency {run.concurrency}: {run.rounds:.1f} against {shared[run.concurrency]:.1f} requests per stream, "

@@ -1,4 +1,4 @@
-"""What the numbers of each tool mean, in the one table that decides what may be compared.
+"""Definitions behind the numbers of each tool, in the one table that decides which results may be compared.
 
 Two tools may read one server differently by 0.3 % or by 9 %, and give one name to two quantities. The texts follow the
 sources of vLLM 0.33, SGLang 0.5.23, AIPerf 0.13 and InferenceX of August 2026; docs/importing.md prints this table.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pytest_specdec.errors import NotComparableError
 
 USAGE = "usage of the server"
-USAGE_OR_TOKENIZER = "usage of the server, else the client's tokenizer; the file does not tell which"
-USAGE_OR_REQUESTED = "usage of the server, else the length that was asked for; the file does not tell which"
+USAGE_OR_TOKENIZER = "usage of the server, else the client's tokenizer; the file does not state which"
+USAGE_OR_REQUESTED = "usage of the server, else the requested length; the file does not state which"
 SERVER = "the server's own count"
 TOKENIZER = "the client's tokenizer on the answer's text"
 
@@ -24,17 +24,17 @@ _LIFETIME = "mean over the server's life, not of the run; not imported"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """A tool, and what it calls what."""
+    """A tool, and its definition of each quantity."""
 
     tool: str
     output_tokens: str
-    """Where the number of output tokens comes from."""
+    """Source of the number of output tokens."""
     throughput: str
     tpot: str
     ttft: str
-    """From when to when."""
+    """Start and end of the interval."""
     e2e: str
-    """Until when; it begins with TTFT."""
+    """End of the interval; it begins with TTFT."""
     itl: str
     """For the reader only: ITL is never imported."""
     acceptance: str
@@ -115,7 +115,7 @@ QUANTITIES = {
 }
 """Fields of Meaning that define a number, and their headings."""
 _DECISIVE = ("output_tokens", "throughput", "tpot", "e2e")
-"""What the two axes of a curve are made of."""
+"""Quantities on which the two axes of a curve rest."""
 
 
 def differences(one: Meaning, other: Meaning) -> dict[str, tuple[str, str]]:
@@ -128,7 +128,7 @@ def refuse_other_tool(one: Meaning, other: Meaning) -> None:
     """Refuse to compare the results of two tools.
 
     Raises:
-        NotComparableError: the tools differ; the message says in what.
+        NotComparableError: the tools differ; the message lists their definitions.
     """
     if one.tool == other.tool:
         return

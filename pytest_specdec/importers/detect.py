@@ -1,44 +1,36 @@
-"""Which tool made a file, by its content and never by its name; and the results that a file, folder or pattern has."""
+"""Recognise the tool behind a file by its content, never by its name, and read the results of files and folders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
-from pytest_specdec.importers.aiperf import is_aiperf, read_aiperf
+from pytest_specdec.importers.aiperf import AIPERF_EXPORT
 from pytest_specdec.importers.definitions import INFERENCEX, SPECDEC, Meaning
-from pytest_specdec.importers.documents import Document, read_documents
+from pytest_specdec.importers.documents import Document, Format, read_documents
 from pytest_specdec.importers.result import PeerResult
-from pytest_specdec.importers.sglang_bench import is_sglang_bench, read_sglang_bench
-from pytest_specdec.importers.vllm_bench import is_vllm_bench, read_vllm_bench
+from pytest_specdec.importers.sglang_bench import SGLANG_LINE
+from pytest_specdec.importers.vllm_bench import VLLM_RESULT
 from pytest_specdec.results.run import is_run
 
 _HEAD = 200
 _INFERENCEX = frozenset({"hw", "hardware", "framework", "metrics", "tput_per_gpu"})
-"""Any of these fields is in each of its rows."""
+"""Fields of which each of its rows has at least one."""
 _REFUSED = {
     "benchmarks": "GuideLLM's files are not read: its time per output token has TTFT in it",
     "load_summary": "inference-perf's files are not read: it counts tokens by its own tokenizer by default",
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Format:
-    recognise: Callable[[Document], bool]
-    read: Callable[[Document], PeerResult]
-
-
-_FORMATS = (
-    _Format(recognise=is_aiperf, read=read_aiperf),
-    _Format(recognise=is_sglang_bench, read=read_sglang_bench),
-    _Format(recognise=is_vllm_bench, read=read_vllm_bench),
-)
+_FORMATS: tuple[Format[Any], ...] = (AIPERF_EXPORT, SGLANG_LINE, VLLM_RESULT)
+_TOOLS = "vllm bench serve, SGLang's bench_serving or AIPerf"
 
 
 def meaning_of(path: Path) -> Meaning | None:
-    """Whose results a file, folder or pattern holds.
+    """Tool whose results a file, folder or pattern holds.
 
     SPECDEC for a saved run and INFERENCEX for its rows; None for results to import.
 
@@ -62,9 +54,7 @@ def meaning_of(path: Path) -> Meaning | None:
         if mark in fields:
             raise BrokenFileError(f"{path}: {why}")
     if not fields & _INFERENCEX:
-        raise BrokenFileError(
-            f"{path} is no saved run, and no result of InferenceX, vllm bench serve, SGLang's bench_serving or AIPerf"
-        )
+        raise BrokenFileError(f"{path} is no saved run, and no result of InferenceX, {_TOOLS}")
     return INFERENCEX
 
 
@@ -86,11 +76,11 @@ def load_peers(path: Path) -> list[PeerResult]:
                 if _failed_run(document):
                     lost += 1
                 elif form is None and file == match:
-                    raise BrokenFileError(f"{file} is no result of vllm bench serve, SGLang's bench_serving or AIPerf")
+                    raise BrokenFileError(f"{file} is no result of {_TOOLS}")
                 elif form is not None and not _warm_up(document):
                     found.append(form.read(document))
     if not found:
-        raise BrokenFileError(f"no result of vllm bench serve, SGLang's bench_serving or AIPerf in {path}")
+        raise BrokenFileError(f"no result of {_TOOLS} in {path}")
     if lost:
         found[0] = replace(found[0], remarks=(*found[0].remarks, f"{lost} run(s) of the sweep failed and are missing"))
     return found
@@ -102,17 +92,17 @@ def _inside(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*.json*") if file.suffix in (".json", ".jsonl"))
 
 
-def _format(document: Document) -> _Format | None:
-    return next((form for form in _FORMATS if form.recognise(document)), None)
+def _format(document: Document) -> Format[Any] | None:
+    return next((form for form in _FORMATS if form.fits(document)), None)
 
 
 def _warm_up(document: Document) -> bool:
-    """A sweep of vLLM keeps its warm-up beside the runs, under this number."""
+    """True for the warm-up of vLLM's sweep, which it keeps beside the runs under this number."""
     return document.content.get("run_number") == -1
 
 
 def _failed_run(document: Document) -> bool:
-    """What vLLM's sweep writes in place of a run that failed."""
+    """True for the record that vLLM's sweep writes in place of a failed run."""
     return {"error_type", "bench_overrides"} <= document.content.keys()
 
 

@@ -1,4 +1,4 @@
-"""Files of JSON in the shapes in which tools leave them: one value, a list, or one value after the other."""
+"""Files of JSON as tools write them (one value, a list, or one value after the other), and the formats of results."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
+from pytest_specdec.importers.result import PeerResult
 
 T = TypeVar("T")
 
@@ -23,36 +24,41 @@ class Document:
     """File, and the object's number where the file has several."""
     content: Mapping[str, Any]
 
-    def read(self, shape: type[T], what: str) -> T:
-        """Take the fields of `shape` from the object; others pass.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format(Generic[T]):
+    """A tool's file of results."""
+
+    name: str
+    marks: frozenset[str]
+    """Fields by which an object is recognised."""
+    fields: type[T]
+    result: Callable[[T, str], PeerResult]
+    """Fields and source -> result; raises InvalidInputError."""
+
+    def fits(self, document: Document) -> bool:
+        """True if an object has the marks."""
+        return self.marks <= document.content.keys()
+
+    def read(self, document: Document) -> PeerResult:
+        """Read one object.
 
         Raises:
-            BrokenFileError: a field is missing or of another type; the message names it.
+            BrokenFileError: a field is missing or of another type, or the numbers cannot be true; the message names it.
         """
         try:
-            return msgspec.convert(self.content, shape)
+            return self.result(msgspec.convert(document.content, self.fields), document.source)
         except msgspec.ValidationError as error:
-            raise BrokenFileError(f"{self.source} is not a whole {what}: {error}") from error
-
-    def result(self, make: Callable[[], T]) -> T:
-        """Make something of the object, with its place in the message of whatever is wrong with it.
-
-        Raises:
-            BrokenFileError: it cannot be made.
-        """
-        try:
-            return make()
-        except BrokenFileError:
-            raise
+            raise BrokenFileError(f"{document.source} is not a whole {self.name}: {error}") from error
         except InvalidInputError as error:
-            raise BrokenFileError(f"{self.source}: {error}") from error
+            raise BrokenFileError(f"{document.source}: {error}") from error
 
 
 def read_documents(path: Path) -> list[Document]:
     """Read every JSON object of a file; `Infinity` and `NaN`, which Python's json writes, are read too.
 
     Raises:
-        BrokenFileError: missing, not JSON or cut off; the message tells where.
+        BrokenFileError: missing, not JSON or cut off; the message names the position.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -75,7 +81,7 @@ def read_documents(path: Path) -> list[Document]:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """Every value of the text, the elements of a list in its place."""
+    """Yield every value of the text, and the elements of a list in place of the list."""
     decoder, position = json.JSONDecoder(), 0
     while position < len(text):
         if text[position].isspace():

@@ -18,6 +18,7 @@ from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.curve import CurveIdentity, Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import BrokenFileError, InvalidInputError
+from pytest_specdec.importers.documents import read_documents
 
 _READINGS = {
     "output_tput_per_gpu": ("output_tok_s_gpu", 1.0),
@@ -33,7 +34,7 @@ _READINGS = {
 
 
 class PublishedPoint(msgspec.Struct, frozen=True):
-    """One published row: where it lies and what it is a measurement of."""
+    """One published row: a point, and the curve to which it belongs."""
 
     identity: CurveIdentity
     point: Point
@@ -43,25 +44,16 @@ def load_inferencex(path: Path) -> list[PublishedPoint]:
     """Read one result file in either shape.
 
     Raises:
-        BrokenFileError: missing, not JSON, or no InferenceX rows; the message names the row and the field.
+        BrokenFileError: missing, not JSON, or no InferenceX row; the message names the row and the field.
     """
-    try:
-        content = msgspec.json.decode(path.read_bytes())
-    except OSError as error:
-        raise BrokenFileError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BrokenFileError(f"{path} is not JSON: {error}") from error
-    rows = content if isinstance(content, list) else [content]
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise BrokenFileError(f"{path} holds no InferenceX rows: expected an object or a list of objects")
     points = []
-    for number, row in enumerate(rows):
+    for document in read_documents(path):
         try:
-            if not row.get("error"):
-                points.append(_read_row(row))
+            if not document.content.get("error"):
+                points.append(_read_row(document.content))
         except (KeyError, TypeError, ValueError, InvalidInputError) as error:
             what = f"has no {error}" if isinstance(error, KeyError) else str(error)
-            raise BrokenFileError(f"{path}, row {number}: not an InferenceX result: {what}") from error
+            raise BrokenFileError(f"{document.source}: not an InferenceX result: {what}") from error
     return points
 
 

@@ -1,4 +1,4 @@
-"""One run of another load generator, and whether its numbers can be true."""
+"""One run of another load generator, and a check that its numbers are possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IDLE = 1 / 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerResult:
-    """What one result says. None and an empty string are what the file does not tell."""
+    """Fields of one result; None or an empty string where the file does not state one."""
 
     meaning: Meaning
     tool_version: str = ""
@@ -30,20 +30,20 @@ class PeerResult:
     """File, and line or row where it has several."""
     model: str = ""
     backend: str
-    """The tool's name of the kind of endpoint."""
+    """Kind of endpoint, by the tool's name."""
     workload: str = ""
     """Dataset and sampling, in words."""
     engine: str = ""
     engine_version: str = ""
     settings: str = ""
-    """What a sweep changed of the server, in the tool's own words."""
+    """Settings of the server that a sweep varied, in the tool's own words."""
     hardware: str = ""
     precision: str = ""
     parallelism: str = ""
     gpus: int | None = None
     date: str = ""
     draft_tokens: int | None = None
-    """K; 0 where the server said that it does not speculate."""
+    """K; 0 where the server reports that it does not speculate."""
     concurrency: int
     completed: int
     failed: int | None = None
@@ -57,7 +57,7 @@ class PeerResult:
     readings: Mapping[str, Estimate] = field(default_factory=dict)
     """By key of METRICS, of READINGS only."""
     remarks: tuple[str, ...] = ()
-    """What a reader must know of this run alone."""
+    """Cautions of this run alone."""
 
     def __post_init__(self) -> None:
         _refuse_impossible(self)
@@ -83,12 +83,12 @@ class PeerResult:
         return tuple(key for key in READINGS if key not in self.readings)
 
     def cautions(self) -> list[str]:
-        """Reasons to trust this run less."""
+        """Reasons to doubt this run."""
         found = list(self.remarks)
         if self.failed:
             found.append(f"{self.failed} of {self.failed + self.completed} requests failed")
         if self.failed is None:
-            found.append("how many requests failed is not in the file")
+            found.append("the file does not state how many requests failed")
         return found
 
 
@@ -119,10 +119,10 @@ def _refuse_impossible(result: PeerResult) -> None:
         )
     everything = result.input_tokens + result.output_tokens
     for name, tokens in (("output_tok_s", result.output_tokens), ("total_tok_s", everything)):
-        said, meant = getattr(result, name), tokens / result.duration_s
-        if not math.isclose(said, meant, rel_tol=_ROUNDING):
+        stated, computed = getattr(result, name), tokens / result.duration_s
+        if not math.isclose(stated, computed, rel_tol=_ROUNDING):
             raise InvalidInputError(
-                f"{name} is {said:g}, but {tokens} tokens in {result.duration_s:g} s are {meant:g}: wrong units?"
+                f"{name} is {stated:g}, but {tokens} tokens in {result.duration_s:g} s are {computed:g}: wrong units?"
             )
     _refuse_other_units(result)
 

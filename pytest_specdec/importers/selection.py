@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_specdec.domain.comparison import Comparison
-from pytest_specdec.domain.curve import Curve, CurveIdentity, Point
+from pytest_specdec.domain.curve import Curve, CurveIdentity
 from pytest_specdec.domain.price import PRICE_BOOKS, Price, list_price
 from pytest_specdec.errors import InvalidInputError, NotComparableError
 from pytest_specdec.importers.inferencex import PublishedPoint
@@ -18,7 +18,7 @@ _WORKLOAD = ("model", "hardware", "precision", "sequence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which rows to take: per field the accepted values, for both sides and for one side only."""
+    """Filter of rows: the accepted values per field, for both sides and for one side only."""
 
     both: Mapping[str, Sequence[str]] = field(default_factory=dict)
     off: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -30,16 +30,16 @@ def published_comparisons(
 ) -> tuple[list[Comparison], list[str]]:
     """Pair Off and MTP per workload.
 
-    Returns the comparisons and, for each workload with one side only, why there is none.
+    Returns the comparisons and, for each workload with one side only, the reason why there is none.
 
     Raises:
-        InvalidInputError: nothing is left by the filters; the message lists what there is.
+        InvalidInputError: no row passes the filters; the message lists the values in the files.
         NotComparableError: one side mixes engines, versions, parallelisms or dates; the message says how to choose.
     """
     everything = list(points)
     taken = [p for p in everything if _wanted(p.identity, selection)]
     if not taken:
-        raise InvalidInputError(f"no result is left by the filters; the files have {_inventory(everything)}")
+        raise InvalidInputError(f"no result passes the filters; the files have {_inventory(everything)}")
     groups: dict[tuple[str, ...], list[PublishedPoint]] = {}
     for point in taken:
         groups.setdefault(tuple(getattr(point.identity, name) for name in _WORKLOAD), []).append(point)
@@ -76,16 +76,8 @@ def _curve(points: Sequence[PublishedPoint], side: str) -> Curve:
                 f"{' '.join(getattr(identity, name) for name in _WORKLOAD)}, {side} side: {error}. "
                 f"There are: {_inventory(points)}. Choose with --where FIELD=VALUE or --{side} FIELD=VALUE"
             ) from error
-    return Curve(_distinct(points), identity)
-
-
-def _distinct(points: Sequence[PublishedPoint]) -> list[Point]:
-    """Drop rows that two files both have."""
-    kept: list[Point] = []
-    for published in points:
-        if published.point not in kept:
-            kept.append(published.point)
-    return kept
+    found = [published.point for published in points]  # two files may both have a row
+    return Curve([point for i, point in enumerate(found) if point not in found[:i]], identity)
 
 
 def _side(identity: CurveIdentity) -> str:
@@ -102,10 +94,6 @@ def _inventory(points: Sequence[PublishedPoint]) -> str:
     for name in (*FILTERS, "mode"):
         values = sorted({getattr(p.identity, name) for p in points} - {""})
         if len(values) > 1 or name in _WORKLOAD:
-            shown = (
-                values
-                if len(values) <= _MOST_NAMED
-                else [*values[:_MOST_NAMED], f"and {len(values) - _MOST_NAMED} more"]
-            )
-            parts.append(f"{name} {', '.join(shown)}")
+            more = [f"and {len(values) - _MOST_NAMED} more"] if len(values) > _MOST_NAMED else []
+            parts.append(f"{name} {', '.join(values[:_MOST_NAMED] + more)}")
     return "; ".join(parts)

@@ -7,28 +7,21 @@ SGLang, the line has its settings, from which a few are taken by name (keys amon
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
-from pytest_specdec.domain.estimate import Estimate
-from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.importers.bench_client import BenchRun
 from pytest_specdec.importers.definitions import SERVER, SGLANG_PYTHON, SGLANG_RUST, USAGE_OR_REQUESTED
-from pytest_specdec.importers.documents import Document
+from pytest_specdec.importers.documents import Format
 from pytest_specdec.importers.result import PeerResult
 
 _NATIVE = ("sglang", "sglang-native")
 _RETOKENIZED_APART = 0.05
-_LATENCIES = {
-    "p90_tpot_ms": "tpot_p90_ms",
-    "median_ttft_ms": "ttft_p50_ms",
-    "p90_ttft_ms": "ttft_p90_ms",
-    "p99_ttft_ms": "ttft_p99_ms",
-    "median_e2e_latency_ms": "e2e_p50_ms",
-    "p90_e2e_latency_ms": "e2e_p90_ms",
-}
 
 
 class _ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings of an SGLang server, as far as they say what was measured."""
+    """Settings of an SGLang server, as far as they identify the measurement."""
 
     version: str | None = None
     model_path: str | None = None
@@ -37,69 +30,31 @@ class _ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pp_size: int | None = None
     quantization: str | None = None
     speculative_algorithm: str | msgspec.UnsetType | None = msgspec.UNSET
-    """Unset: not told; null: Off."""
+    """Unset: not stated; null: Off."""
     speculative_num_steps: int | None = None
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
-    backend: str
+class _Line(BenchRun, frozen=True, kw_only=True):
+    median_e2e_ms: float | None = msgspec.field(default=None, name="median_e2e_latency_ms")
+    p90_e2e_ms: float | None = msgspec.field(default=None, name="p90_e2e_latency_ms")
     protocol: str | None = None
     """Written by the Rust client only."""
     dataset_name: str = ""
     random_range_ratio: float | None = None
-    max_concurrency: int | None = None
-    request_rate: float | str = "inf"
     server_info: _ServerInfo | None = None
-    duration: float
-    completed: int
-    failed: int | None = None
     errors: tuple[str, ...] | None = None
-    total_input_tokens: int
-    total_output_tokens: int
     total_output_tokens_retokenized: int | None = None
-    output_throughput: float
-    total_throughput: float | None = None
-    median_tpot_ms: float
-    p90_tpot_ms: float | None = None
-    median_ttft_ms: float | None = None
-    p90_ttft_ms: float | None = None
-    p99_ttft_ms: float | None = None
-    median_e2e_latency_ms: float | None = None
-    p90_e2e_latency_ms: float | None = None
-
-
-def is_sglang_bench(document: Document) -> bool:
-    """Whether an object looks like a line of SGLang's bench_serving."""
-    return "total_output_tokens_retokenized" in document.content
-
-
-def read_sglang_bench(document: Document) -> PeerResult:
-    """Read one line.
-
-    Raises:
-        BrokenFileError: a field is missing, or the numbers cannot be true; the message says which.
-    """
-    line = document.read(_Line, "line of SGLang's bench_serving")
-    return document.result(lambda: _result(line, document.source))
 
 
 def _result(line: _Line, source: str) -> PeerResult:
-    if line.max_concurrency is None or str(line.request_rate) != "inf":
-        raise InvalidInputError(
-            f"no closed loop (max_concurrency {line.max_concurrency}, request_rate {line.request_rate}): a curve "
-            "over concurrency needs --max-concurrency N and no --request-rate"
-        )
     server = line.server_info or _ServerInfo()
-    native = line.backend in _NATIVE
-    total = line.total_throughput
-    if total is None:
-        total = (line.total_input_tokens + line.total_output_tokens) / line.duration if line.duration > 0 else 0.0
-    return PeerResult(
-        meaning=SGLANG_PYTHON if line.protocol is None else SGLANG_RUST,
-        token_source=SERVER if native else USAGE_OR_REQUESTED,
-        source=source,
+    return replace(
+        line.result(
+            SGLANG_PYTHON if line.protocol is None else SGLANG_RUST,
+            SERVER if line.backend in _NATIVE else USAGE_OR_REQUESTED,
+            source,
+        ),
         model=server.served_model_name or server.model_path or "",
-        backend=line.backend,
         workload=_workload(line),
         engine="sglang" if server.version else "",
         engine_version=server.version or "",
@@ -107,18 +62,7 @@ def _result(line: _Line, source: str) -> PeerResult:
         parallelism=_parallelism(server),
         gpus=None if server.tp_size is None else server.tp_size * (server.pp_size or 1),
         draft_tokens=_draft_tokens(server),
-        concurrency=line.max_concurrency,
-        completed=line.completed,
         failed=_failed(line),
-        duration_s=line.duration,
-        input_tokens=line.total_input_tokens,
-        output_tokens=line.total_output_tokens,
-        output_tok_s=line.output_throughput,
-        total_tok_s=total,
-        tpot_p50_ms=line.median_tpot_ms,
-        readings={
-            key: Estimate(value) for name, key in _LATENCIES.items() if (value := getattr(line, name)) is not None
-        },
         remarks=_remarks(line),
     )
 
@@ -148,12 +92,15 @@ def _failed(line: _Line) -> int | None:
 
 
 def _remarks(line: _Line) -> tuple[str, ...]:
-    remarks = []
-    retokenized = line.total_output_tokens_retokenized
-    if retokenized is not None and abs(retokenized - line.total_output_tokens) > (
-        _RETOKENIZED_APART * line.total_output_tokens
-    ):
-        remarks.append(
-            f"its own tokenizer finds {retokenized} tokens in the answers, {line.total_output_tokens} were counted"
-        )
-    return tuple(remarks)
+    retokenized, counted = line.total_output_tokens_retokenized, line.total_output_tokens
+    if retokenized is None or abs(retokenized - counted) <= _RETOKENIZED_APART * counted:
+        return ()
+    return (f"its own tokenizer finds {retokenized} tokens in the answers, {counted} were counted",)
+
+
+SGLANG_LINE = Format(
+    name="line of SGLang's bench_serving",
+    marks=frozenset({"total_output_tokens_retokenized"}),
+    fields=_Line,
+    result=_result,
+)

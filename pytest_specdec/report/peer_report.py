@@ -31,16 +31,16 @@ def provenance_table(old: PeerCurve, new: PeerCurve) -> Table:
     sides = (old, new)
     rows = [
         ["files", *(_files(side) for side in sides)],
-        ["tool", *(f"{side.meaning.tool} {side.told('tool_version') or '(version not stated)'}" for side in sides)],
-        ["output tokens", *(side.told("token_source") for side in sides)],
+        ["tool", *(f"{side.meaning.tool} {side.stated('tool_version') or '(version not stated)'}" for side in sides)],
+        ["output tokens", *(side.stated("token_source") for side in sides)],
         ["GPUs", *(str(side.gpus) for side in sides)],
         ["concurrency", *(_concurrencies(side) for side in sides)],
         ["ISL / OSL", *(f"{side.isl:.1f} / {side.osl:.1f}" for side in sides)],
         ["speculation", *(speculation(side.draft_tokens) for side in sides)],
         ["acceptance length", *(_lengths(side) for side in sides)],
-        ["failed requests", *(side.told("failed") or _NOT_STATED for side in sides)],
+        ["failed requests", *(side.stated("failed") or _NOT_STATED for side in sides)],
         *(
-            [_words(name), *(side.told(name) or _NOT_STATED for side in sides)]
+            [_words(name), *(side.stated(name) or _NOT_STATED for side in sides)]
             for name in _STATED
             if _known(name, sides)
         ),
@@ -59,7 +59,7 @@ def _words(name: str) -> str:
 
 
 def _known(name: str, sides: Sequence[PeerCurve]) -> bool:
-    return any(side.told(name) for side in sides)
+    return any(side.stated(name) for side in sides)
 
 
 def _lengths(side: PeerCurve) -> str:

@@ -91,7 +91,7 @@ def test_a_row_with_an_error_is_passed_over(tmp_path: Path, capsys: pytest.Captu
         ("not json", "is not JSON"),
         ("[]", "holds no results"),
         ("[1]", "holds no results"),
-        ([{"hw": "h200"}], "row 0: not an InferenceX result: has no 'tput_per_gpu'"),
+        ([{"hw": "h200"}], "not an InferenceX result: has no 'tput_per_gpu'"),
         (rows({"median_intvty": 0}), "median_intvty is 0, expected a positive number"),
         (rows({}), "nothing to compare: qwen3.5 h200 fp8 1k1k: no mtp points"),
     ],
@@ -143,7 +143,7 @@ def test_zero_overlap_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_filters_that_leave_nothing_list_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = failure(capsys, "compare", write(tmp_path / "a.json", rows({})), "--model", "other")
     assert code == EXIT_BAD_INPUT
-    assert "no result is left by the filters; the files have model qwen3.5" in said
+    assert "no result passes the filters; the files have model qwen3.5" in said
 
 
 def test_a_row_that_two_files_have_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,23 +18,19 @@ from studies import examples
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, EXIT_NOT_COMPARABLE, main
 from pytest_specdec.errors import BrokenFileError
-from pytest_specdec.importers.aiperf import is_aiperf, read_aiperf
+from pytest_specdec.importers.aiperf import AIPERF_EXPORT
 from pytest_specdec.importers.curves import compare_peers, join
 from pytest_specdec.importers.definitions import SERVER, TOKENIZER, USAGE, USAGE_OR_REQUESTED, USAGE_OR_TOKENIZER
 from pytest_specdec.importers.detect import load_peers, meaning_of
 from pytest_specdec.importers.documents import Document, read_documents
 from pytest_specdec.importers.result import PeerResult
-from pytest_specdec.importers.sglang_bench import is_sglang_bench, read_sglang_bench
-from pytest_specdec.importers.vllm_bench import is_vllm_bench, read_vllm_bench
+from pytest_specdec.importers.sglang_bench import SGLANG_LINE
+from pytest_specdec.importers.vllm_bench import VLLM_RESULT
 from pytest_specdec.results.run import Run, save_run
 
 unhurried = examples(25)
 PUBLISHED = Path(__file__).parent.parent / "data" / "inferencex" / "benchmarks_c32.json"
-READERS = (
-    (is_aiperf, read_aiperf),
-    (is_sglang_bench, read_sglang_bench),
-    (is_vllm_bench, read_vllm_bench),
-)
+FORMATS = (AIPERF_EXPORT, SGLANG_LINE, VLLM_RESULT)
 LOADS = ((4, 0.6), (8, 0.75), (16, 1.0), (32, 1.5))
 """Streams, and how much longer a request takes than in the sample."""
 SERVER_INFO = {
@@ -398,9 +394,12 @@ def test_a_mixture_is_refused_with_the_reason_before_anything_else_is_asked(
     ("arguments", "words"),
     [
         (["vllm_base_c1.json"], "takes two sides of one load generator, got 1"),
-        (["vllm_base_c1.json", "vllm_base_c4.json", "vllm_base_c8.json"], "got 3; give a side of several files as a folder"),
+        (
+            ["vllm_base_c1.json", "vllm_base_c4.json", "vllm_base_c8.json"],
+            "got 3; give a side of several files as a folder",
+        ),
         (["vllm_base_c1.json", "vllm_base_c4.json", "--model", "tiny"], "select InferenceX rows only"),
-        (["vllm_base_c1.json", "vllm_base_c4.json"], "vllm_base_c1.json does not tell the number of GPUs"),
+        (["vllm_base_c1.json", "vllm_base_c4.json"], "vllm_base_c1.json does not state the number of GPUs"),
         (["vllm_base_c1.json", "nothing*.json"], "no result of vllm bench serve, SGLang's bench_serving or AIPerf in"),
         (["vllm_appended.json", "vllm_appended.json", "--gpus", "4"], "number of GPUs is 4 and 8"),
         (["*.json", "vllm_base_c1.json", "--gpus", "1"], "give its aggregated agg_*.json"),
@@ -466,4 +465,4 @@ def test_help_says_what_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
 
 def _read(document: dict[str, Any]) -> PeerResult:
     wrapped = Document(source="a.json", content=document)
-    return next(read for is_it, read in READERS if is_it(wrapped))(wrapped)
+    return next(form for form in FORMATS if form.fits(wrapped)).read(wrapped)
