@@ -14,27 +14,18 @@ from pytest_specdec.domain.environment import UNKNOWN
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
-from pytest_specdec.pipeline.engines import Engines
-from pytest_specdec.pipeline.plan import is_stored
 from pytest_specdec.pipeline.record import Record
-from pytest_specdec.pipeline.settings import BaselineSettings
+from pytest_specdec.pipeline.setup import Setup
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.baseline_update import Acceptor, refusal, update
 from pytest_specdec.results.merge import usable
-from pytest_specdec.suite.demand import Declared
 
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
 _ASK_S = 5.0
 _NOT = "baselines were not updated: "
 
 
-def accept(
-    record: Record,
-    declared: Declared,
-    engines: Engines,
-    settings: BaselineSettings,
-    baselines: Baselines,
-) -> Mapping[Path, Sequence[Cell]]:
+def accept(record: Record, setup: Setup) -> Mapping[Path, Sequence[Cell]]:
     """Store the repeats of a record as the settings ask for.
 
     Returns the written files with their cells: none where no update was asked for, and where every point has a
@@ -44,14 +35,15 @@ def accept(
         SpecdecError: a measurement must not become a baseline, a stored file cannot be read, or the server starts do
             not go together.
     """
-    how, measured = settings.update, record.measured
+    settings, baselines, measured = setup.settings.baselines, setup.baselines, record.measured
+    how = settings.update
     if how is None:
         return {}
 
     def has_one(cell: Cell) -> bool:
         mean = measured.means.get(cell)
         if mean is None:
-            return is_stored(cell, declared, engines, baselines)
+            return setup.is_stored(cell)
         return baselines.find(cell, mean.environment) is not None
 
     # Where only new points are stored, the outcome of the others has no say.

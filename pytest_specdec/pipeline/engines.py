@@ -92,13 +92,13 @@ class Engines:
         reference: dict[Arm, Side] = {} if self.reference is None else {"reference": self.reference}
         return {"candidate": self.candidate, **reference}
 
-    def exchanged(self, settings: EngineSettings, swap: str, model: str, say: Say) -> Engines:
+    def exchanged(self, swap: str, model: str, say: Say) -> Engines:
         """Have the servers of the candidate's two hosts exchanged, and wait until the endpoints confirm it.
 
         Raises:
             EngineError: there are not two endpoints, the command failed, or the endpoints kept their modes.
         """
-        source = _exchange_hosts(self.candidate.source, settings, swap, model, say)
+        source = _exchange_hosts(self.candidate, swap, model, say)
         return replace(self, candidate=replace(self.candidate, source=source))
 
 
@@ -127,7 +127,8 @@ def _source(settings: EngineSettings, specs: Sequence[EngineSpec], logs: Path, a
     return _simulated(settings.simulate or "")
 
 
-def _exchange_hosts(source: EngineSource, settings: EngineSettings, swap: str, model: str, say: Say) -> AttachedEngines:
+def _exchange_hosts(side: Side, swap: str, model: str, say: Say) -> AttachedEngines:
+    source, settings = side.source, side.settings
     if not isinstance(source, AttachedEngines) or len(source.attachments) != 2:
         raise EngineError("--specdec-swap exchanges exactly two endpoints")
     exchanged = source.exchanged()

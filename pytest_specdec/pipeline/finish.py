@@ -12,9 +12,9 @@ from typing import Literal
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.pipeline.accept import accept, stored_reach
-from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.record import Record
 from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.pipeline.setup import Setup
 from pytest_specdec.report.formats import Session, format_of
 from pytest_specdec.report.pull_request import of_run
 from pytest_specdec.report.render import screen_width, terminal
@@ -22,7 +22,6 @@ from pytest_specdec.report.step_summary import VARIABLE, append_step_summary
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.files import write_whole
 from pytest_specdec.results.run import Run, save_run
-from pytest_specdec.suite.demand import Declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,11 @@ class Finished:
     """A step failed; its reason is among the lines."""
 
 
-def finish(  # noqa: PLR0913 - the record, and everything that its storing needs
-    record: Record,
-    declared: Declared,
-    engines: Engines,
-    settings: Settings,
-    baselines: Baselines,
-    *,
-    failed_tests: int = 0,
-    attempts: Mapping[str, tuple[str, ...]] | None = None,
+def finish(
+    record: Record, setup: Setup, *, failed_tests: int = 0, attempts: Mapping[str, tuple[str, ...]] | None = None
 ) -> Finished:
     """Save the run, store baselines and write the reports; a step that fails loses nothing of the others."""
-    run = record.run(attempts)
+    settings, run = setup.settings, record.run(attempts)
     save_run(run, record.invocation.path)
     lines: list[Line] = []
     accepted: Mapping[Path, Sequence[Cell]] = {}
@@ -62,9 +54,9 @@ def finish(  # noqa: PLR0913 - the record, and everything that its storing needs
         if settings.baselines.selftest:
             lines += _selftest(record, settings.baselines.folder)
     with _told(lines):
-        accepted = accept(record, declared, engines, settings.baselines, baselines)
+        accepted = accept(record, setup)
         if settings.baselines.update is not None:
-            lines += _accepted(accepted, baselines)
+            lines += _accepted(accepted, setup.baselines)
     with _told(lines):
         lines += _reports(run, settings, failed_tests=failed_tests, accepted=bool(accepted))
     return Finished(run=run, lines=tuple(lines), failed=any(line.colour == "red" for line in lines))

@@ -28,8 +28,8 @@ from pytest_specdec.gate.rules import RULES
 from pytest_specdec.gate.ruling import RuleOptions
 from pytest_specdec.measure.campaign import Campaign
 from pytest_specdec.measure.measured import Measured
-from pytest_specdec.pipeline.settings import GateSettings
-from pytest_specdec.results.baseline import BaselinePoint, Baselines
+from pytest_specdec.pipeline.setup import Setup
+from pytest_specdec.results.baseline import BaselinePoint
 from pytest_specdec.results.decision import FixedDecision, SuiteDecision
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.merge import merge_runs, usable
@@ -62,28 +62,19 @@ class Again:
     """Tells if there is a reference engine for an engine."""
 
 
-def judge(  # noqa: PLR0913 - cells, both sides and the user's terms
-    cells: Iterable[Cell],
-    measured: Measured,
-    baselines: Baselines,
-    settings: GateSettings,
-    *,
-    improvements: bool = False,
-    again: Again | None = None,
-) -> Judgement:
+def judge(cells: Iterable[Cell], measured: Measured, setup: Setup, again: Again | None = None) -> Judgement:
     """Judge the suite.
 
     Args:
         cells: The planned cells; those without a measurement have no verdict.
         measured: Repeats of the cells.
-        baselines: Stored baselines.
-        settings: Rule and terms.
-        improvements: Gains are judged like losses, since they are about to be stored.
+        setup: Rule, terms and stored baselines.
         again: Measures what the rule asks for; None to decide by what there is, after an interruption.
 
     Raises:
         BrokenFileError: a baseline or the noise of a selftest cannot be read.
     """
+    baselines, settings = setup.baselines, setup.settings.gate
     found: dict[Cell, Verdict] = {}
     evidence = []
     for cell in sorted(cells):
@@ -107,7 +98,7 @@ def judge(  # noqa: PLR0913 - cells, both sides and the user's terms
     options = RuleOptions(
         alpha=settings.alpha,
         exhaustive=settings.exhaustive,
-        improvements=improvements,
+        improvements=setup.settings.baselines.update == "all",  # gains are about to be stored
         restarts=again is None or all(again.campaign.restarts.values()),
         confirms=settings.confirm != "never",
         fixed_margin=settings.fixed_margin,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
 _ROW = "option"
 
 
@@ -25,8 +24,6 @@ class Option:
     choices: Collection[str] | None = None
     bare: str | None = None
     """Value of the flag without an argument; None where it needs one."""
-    switch: bool = False
-    """A flag without an argument, true when given."""
     gather: Callable[[Sequence[Any]], Any] | None = None
     """Collection of the values of a flag that may be repeated."""
     shown: str = ""
@@ -38,7 +35,7 @@ class Option:
 
     def flag_help(self) -> str:
         """Help of the flag, with the ini key and the default."""
-        told = [f"ini: {self.ini}"] * bool(self.ini) + [f"default {self.shown}"] * bool(self.shown)
+        told = [text for text in (self.ini and f"ini: {self.ini}", self.shown and f"default {self.shown}") if text]
         return f"{self.help} ({', '.join(told)})" if told else self.help
 
     def ini_help(self) -> str:
@@ -60,17 +57,33 @@ class Option:
 
 def option(
     parse: Callable[[str], Any],
+    default: object,
+    flag: str = "",
     *,
-    default: T,
     secret: bool = False,
     **row: Any,  # noqa: ANN401 - as in Option, which checks the names
-) -> T:
-    """A field of a frozen settings group that the user gives; a secret one is not in the group's repr."""
-    if isinstance(default, str):
-        row.setdefault("shown", default)
-    made = Option(parse=parse, default=default, **row)
-    # As a factory: an empty mapping is no valid plain default of a field.
-    return field(default_factory=lambda: default, repr=not secret, metadata={_ROW: made})
+) -> Callable[..., Any]:
+    """Make a function from help texts to a field of a frozen settings group that the user gives.
+
+    Args:
+        parse: Text -> value.
+        default: As the user would write it, or a value that is not text.
+        flag: The flag with its metavar: `--specdec-precision PERCENT`.
+        secret: Keep the value out of the group's repr.
+        row: Further fields of Option.
+    """
+    name, _, metavar = flag.partition(" ")
+    value = parse(default) if isinstance(default, str) else default
+    row = {"shown": default if isinstance(default, str) else ""} | row
+
+    def described(text: str, *, reference: str = "") -> Any:  # noqa: ANN401 - as dataclasses.field
+        made = Option(
+            parse=parse, default=value, flag=name, metavar=metavar or None, help=text, reference=reference, **row
+        )
+        # As a factory: an empty mapping is no valid plain default of a field.
+        return field(default_factory=lambda: value, repr=not secret, metadata={_ROW: made})
+
+    return described
 
 
 def rows(group: type) -> Iterator[tuple[str, Option]]:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pytest_specdec.domain.cell import Cell
-from pytest_specdec.domain.environment import UNKNOWN
-from pytest_specdec.domain.price import Price
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.gate.rules import RULES
-from pytest_specdec.pipeline.engines import Engines
 from pytest_specdec.pipeline.judge import screening_runs
-from pytest_specdec.pipeline.measure import price_of
 from pytest_specdec.pipeline.settings import Settings
-from pytest_specdec.results.baseline import Baselines
+from pytest_specdec.pipeline.setup import Setup
 from pytest_specdec.results.baseline_update import refuse_shared_files
-from pytest_specdec.suite.demand import Declared, Demand
+from pytest_specdec.suite.demand import Demand
 from pytest_specdec.suite.matrix import OutputSubject
 from pytest_specdec.suite.plan import Plan
 from pytest_specdec.suite.subjects import Subject, cells_of
 
 
-def plan(  # noqa: PLR0913 - the tests and everything that decides how often they measure
-    subjects: Iterable[Subject],
-    declared: Declared,
-    engines: Engines,
-    settings: Settings,
-    baselines: Baselines,
-    *,
-    judged: bool,
-) -> Demand:
+def plan(subjects: Iterable[Subject], setup: Setup, *, judged: bool) -> Demand:
     """Plan the cells of the selected tests; `judged`: one of them reads a baseline.
 
     Raises:
@@ -37,7 +25,7 @@ def plan(  # noqa: PLR0913 - the tests and everything that decides how often the
         InvalidInputError: a selftest of servers that are not restarted, or baselines that would share a file.
     """
     tested = tuple(subjects)
-    source = engines.candidate.source
+    source, settings = setup.engines.candidate.source, setup.settings
     if settings.baselines.selftest and not source.restarts:
         raise InvalidInputError(
             "--specdec-selftest needs several starts of the server, and an attached one is not restarted: launch "
@@ -51,57 +39,39 @@ def plan(  # noqa: PLR0913 - the tests and everything that decides how often the
     planned = Plan.of(cells - unavailable.keys(), settings.measure.seed, (one for one in asked if one not in unasked))
     if settings.baselines.update is not None:
         refuse_shared_files(planned.cells)
-    demand = Demand(subjects=tested, plan=planned, repeats=(), judged=judged, unavailable=unavailable, unasked=unasked)
     return Demand(
         subjects=tested,
         plan=planned,
-        repeats=_repeats(demand, declared, engines, settings, baselines),
+        repeats=_repeats(planned.cells, setup, judged=judged),
         judged=judged,
         unavailable=unavailable,
         unasked=unasked,
     )
 
 
-def _repeats(
-    demand: Demand, declared: Declared, engines: Engines, settings: Settings, baselines: Baselines
-) -> tuple[dict[Cell, int], ...]:
+def _repeats(cells: Sequence[Cell], setup: Setup, *, judged: bool) -> tuple[dict[Cell, int], ...]:
     """Repeats of each cell, by server start: many for a new baseline, a few beside an old one."""
-    cells, update, selftest = demand.plan.cells, settings.baselines.update, settings.baselines.selftest
+    baselines, settings = setup.baselines, setup.settings.baselines
     once = dict.fromkeys(cells, 1)
-    stored = [point for cell in cells for point in baselines.of_any_environment(cell)] if demand.judged else []
-    screen = once | screening_runs(stored, settings.baselines.folder)
-    if update is None and not selftest:
+    stored = [point for cell in cells for point in baselines.of_any_environment(cell)] if judged else []
+    screen = once | screening_runs(stored, settings.folder)
+    if settings.update is None and not settings.selftest:
         return (screen,)
-    starts, repeats = settings.baselines.sessions
-    if not engines.candidate.source.restarts:
+    starts, repeats = settings.sessions
+    if not setup.engines.candidate.source.restarts:
         starts = 1  # a further session of an attached server is a further invocation
-    saving = update == "new" and not selftest
-    many = {cell: repeats for cell in cells if not (saving and is_stored(cell, declared, engines, baselines))}
+    saving = settings.update == "new" and not settings.selftest
+    many = {cell: repeats for cell in cells if not (saving and setup.is_stored(cell))}
     return (screen | many, *[many] * (starts - 1)) if many else (screen,)
 
 
-def is_stored(cell: Cell, declared: Declared, engines: Engines, baselines: Baselines) -> bool:
-    """Tell if a cell has a baseline, as far as is known before its engine was asked."""
-    side = engines.candidate
-    hardware = side.settings.hardware or declared.hardware.get(cell.engine, "") or UNKNOWN
-    simulated, engine = side.source.simulated, side.settings.engine
-    if not simulated and engine is None:
-        return False  # another engine's baseline is none of this one
-    return any(
-        bool(point.environment.simulated) == simulated
-        and point.environment.hardware.removeprefix("simulated-") == hardware
-        and (simulated or engine == point.environment.engine)
-        for point in baselines.of_any_environment(cell)
-    )
-
-
-def plan_words(demand: Demand, declared: Declared, engines: Engines, settings: Settings) -> str:
+def plan_words(demand: Demand, setup: Setup) -> str:
     """Sum a plan up: `4 engines, 20 points, about 6 min, about $1.90`.
 
     Raises:
         InvalidInputError: the hardware has no list price and the user gave none.
     """
-    source, measure = engines.candidate.source, settings.measure
+    source, measure = setup.engines.candidate.source, setup.settings.measure
     # Interviews are held once, on the first server start.
     parts = [
         demand.plan.repeated(repeats, measure.seed, () if number else demand.plan.asked)
@@ -112,20 +82,19 @@ def plan_words(demand: Demand, declared: Declared, engines: Engines, settings: S
         rounds * sum(part.seconds(window_s=s, settle_s=measure.settle_s, start_s=source.start_s) for part in parts)
         for s in measure.window_s
     )
-    price: Price = price_of(measure, declared)("")
     return demand.plan.words(
         runs=rounds * sum(len(part.cells) for part in parts),
         sessions=len(parts),
         least_s=least,
         most_s=most,
-        price=price,
+        price=setup.price(),
         simulated=source.simulated,
     )
 
 
-def confirm_words(demand: Demand, engines: Engines, settings: Settings) -> str:
+def confirm_words(demand: Demand, setup: Setup) -> str:
     """Sum up what confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
-    gate, measure = settings.gate, settings.measure
+    gate, measure, engines = setup.settings.gate, setup.settings.measure, setup.engines
     if not demand.judged or gate.confirm == "never" or not RULES[gate.rule].confirms or not demand.plan.cells:
         return ""
     source = engines.candidate.source

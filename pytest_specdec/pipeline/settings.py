@@ -51,13 +51,9 @@ class EngineSettings:
     """Source of one engine, and the facts that the user declares of it."""
 
     endpoints: tuple[EndpointOption, ...] = option(
-        endpoint,
-        default=(),
-        flag="--specdec-endpoint",
-        gather=tuple,
-        source=True,
-        metavar="[MODEL@][off=|mtp=K[,al=L]=]URL",
-        help="Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat the option "
+        endpoint, (), "--specdec-endpoint [MODEL@][off=|mtp=K[,al=L]=]URL", gather=tuple, source=True
+    )(
+        "Measure a running OpenAI-compatible server instead of the built-in simulated engine; repeat the option "
         "for each mode: off=http://a:8000/v1, mtp=3=http://b:8000/v1. Without a mode the server is asked for it; al=L "
         "says that its acceptance length is pinned. "
         f"The API key comes from the environment ({' or '.join(API_KEY_VARIABLES)}).",
@@ -66,107 +62,56 @@ class EngineSettings:
         "(--specdec-confirm)",
     )
     served_models: Mapping[str, str] = option(
-        alias,
-        default=MappingProxyType({}),
-        flag="--specdec-served-model",
-        gather=dict,
-        metavar="MODEL=NAME",
-        help="Name under which the servers serve a suite's model",
+        alias, MappingProxyType({}), "--specdec-served-model MODEL=NAME", gather=dict
+    )("Name under which the servers serve a suite's model")
+    engine: str | None = option(str, None, "--specdec-engine NAME", choices=ENGINES)(
+        f"Kind of engine behind the endpoints ({', '.join(ENGINES)}) when they do not tell; unknown: use only "
+        "OpenAI's API"
     )
-    engine: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-engine",
-        choices=ENGINES,
-        metavar="NAME",
-        help=f"Kind of engine behind the endpoints ({', '.join(ENGINES)}) when they do not tell; unknown: use only "
-        "OpenAI's API",
-    )
-    facts: Mapping[str, Facts] = option(
-        facts,
-        default=MappingProxyType({}),
-        flag="--specdec-facts",
-        metavar="FILE",
-        help="Declare what an endpoint cannot tell (TOML): driver, image, quantization ...; a table [off] or [mtp3] "
-        "for one mode. A declaration that the endpoint contradicts is an error.",
+    facts: Mapping[str, Facts] = option(facts, MappingProxyType({}), "--specdec-facts FILE")(
+        "Declare what an endpoint cannot tell (TOML): driver, image, quantization ...; a table [off] or [mtp3] "
+        "for one mode. A declaration that the endpoint contradicts is an error."
     )
     """Declared facts by mode; those of every mode under the empty name."""
-    launch: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-launch",
-        source=True,
-        choices=LAUNCHERS,
-        metavar="ENGINE",
-        help=f"Start the engine, measure it and stop it, for each engine of the plan ({', '.join(LAUNCHERS)}); see the "
+    launch: str | None = option(str, None, "--specdec-launch ENGINE", choices=LAUNCHERS, source=True)(
+        f"Start the engine, measure it and stop it, for each engine of the plan ({', '.join(LAUNCHERS)}); see the "
         "ini keys specdec_launch_*",
         reference="Start the reference engine like --specdec-launch; name its installation, for instance with the ini "
         "key specdec_reference_launch_python (a key specdec_reference_launch_* that is not set is as for the "
         "candidate)",
     )
-    simulate: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-simulate",
-        source=True,
-        metavar="PRESET[@FAULT]",
-        help="Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
+    simulate: str | None = option(str, None, "--specdec-simulate PRESET[@FAULT]", source=True)(
+        "Simulated engine to use when no endpoint is given (default: by the suite's model), optionally with a "
         "published regression (specdec simulate --fault list): h200-qwen3.5-397b-fp8@drafter-broken",
         reference="Simulate the reference engine like --specdec-simulate",
     )
-    launch_python: str = option(
-        python,
-        default=python(""),
-        ini="specdec_launch_python",
-        shown="the Python that runs pytest",
-        help="Python of the environment that has the engine installed",
+    launch_python: str = option(python, "", ini="specdec_launch_python", shown="the Python that runs pytest")(
+        "Python of the environment that has the engine installed",
         reference="Same as specdec_launch_python, for the reference engine",
     )
-    launch_arguments: str = option(
-        one_line,
-        default="",
-        ini="specdec_launch_arguments",
-        help="More arguments for the engine's start command",
+    launch_arguments: str = option(one_line, "", ini="specdec_launch_arguments")(
+        "More arguments for the engine's start command",
         reference="Same as specdec_launch_arguments, for the reference engine",
     )
-    launch_command: str = option(
-        one_line,
-        default="",
-        ini="specdec_launch_command",
-        help="A start command of your own with {model}, {mtp}, {port}, {tp} and so on",
+    launch_command: str = option(one_line, "", ini="specdec_launch_command")(
+        "A start command of your own with {model}, {mtp}, {port}, {tp} and so on",
         reference="Same as specdec_launch_command, for the reference engine",
     )
-    launch_stop: str = option(
-        one_line,
-        default="",
-        ini="specdec_launch_stop",
-        help="A command that stops what does not end with its process: docker stop {name}",
+    launch_stop: str = option(one_line, "", ini="specdec_launch_stop")(
+        "A command that stops what does not end with its process: docker stop {name}",
         reference="Same as specdec_launch_stop, for the reference engine",
     )
-    launch_timeout_s: float = option(
-        positive,
-        default=1800.0,
-        ini="specdec_launch_timeout_s",
-        shown="1800",
-        help="Seconds until a launched engine must be healthy",
+    launch_timeout_s: float = option(positive, "1800", ini="specdec_launch_timeout_s")(
+        "Seconds until a launched engine must be healthy"
     )
-    hardware: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-hardware",
-        metavar="GPU",
-        shown="the suite's",
-        help="Declare the GPU of the endpoints",
+    hardware: str | None = option(str, None, "--specdec-hardware GPU", shown="the suite's")(
+        "Declare the GPU of the endpoints"
     )
     headers: Mapping[str, str] = option(
-        header,
-        default=MappingProxyType({}),
-        secret=True,
-        flag="--specdec-header",
-        gather=dict,
-        metavar="'NAME: VALUE'",
-        help="Add a header to every request, as some gateways require; @VARIABLE as VALUE is read from the "
-        "environment, where a secret belongs. Repeat the option for several.",
+        header, MappingProxyType({}), "--specdec-header 'NAME: VALUE'", gather=dict, secret=True
+    )(
+        "Add a header to every request, as some gateways require; @VARIABLE as VALUE is read from the "
+        "environment, where a secret belongs. Repeat the option for several."
     )
     api_key: str | None = field(default=None, repr=False)
     """From the environment only, where a secret belongs."""
@@ -176,21 +121,11 @@ class EngineSettings:
 class SuiteSettings:
     """Selection of cells from the suites."""
 
-    only: tuple[tuple[str, tuple[str, ...]], ...] = option(
-        only,
-        default=(),
-        flag="--specdec-only",
-        gather=tuple,
-        metavar="AXIS=VALUE[,VALUE]",
-        help=f"Keep the cells with exactly these values (unlike -k, c1 does not match c16). Axes: {', '.join(AXES)}.",
+    only: tuple[tuple[str, tuple[str, ...]], ...] = option(only, (), "--specdec-only AXIS=VALUE[,VALUE]", gather=tuple)(
+        f"Keep the cells with exactly these values (unlike -k, c1 does not match c16). Axes: {', '.join(AXES)}."
     )
-    tier: str = option(
-        str,
-        default="smoke",
-        flag="--specdec-tier",
-        ini="specdec_tier",
-        choices=TIERS,
-        help="How much of each suite to run; each tier includes the ones before it",
+    tier: str = option(str, "smoke", "--specdec-tier", ini="specdec_tier", choices=TIERS)(
+        "How much of each suite to run; each tier includes the ones before it"
     )
 
 
@@ -198,147 +133,64 @@ class SuiteSettings:
 class MeasureSettings:
     """Measurement of the cells, and its budget."""
 
-    window_s: tuple[float, float] = option(
-        window,
-        default=(10.0, 120.0),
-        flag="--specdec-window",
-        ini="specdec_window_s",
-        metavar="MIN..MAX",
-        shown="10..120",
-        help="Seconds of the measured window: each cell is measured until it reaches --specdec-precision, for at "
-        "least MIN and at most MAX; one number is a fixed length",
+    window_s: tuple[float, float] = option(window, "10..120", "--specdec-window MIN..MAX", ini="specdec_window_s")(
+        "Seconds of the measured window: each cell is measured until it reaches --specdec-precision, for at "
+        "least MIN and at most MAX; one number is a fixed length"
     )
     """Shortest and longest window of a cell; equal for a fixed length."""
-    precision: float = option(
-        percent,
-        default=0.01,
-        flag="--specdec-precision",
-        ini="specdec_precision",
-        metavar="PERCENT",
-        shown="1%",
-        help="Stop measuring a cell when the half-widths of the 95 % CIs of its throughput and TPOT are at most this",
+    precision: float = option(percent, "1%", "--specdec-precision PERCENT", ini="specdec_precision")(
+        "Stop measuring a cell when the half-widths of the 95 % CIs of its throughput and TPOT are at most this"
     )
     """Relative half-width of the interval."""
-    settle_s: float = option(
-        positive,
-        default=1.0,
-        ini="specdec_settle_s",
-        shown="1",
-        help="Minimum seconds between the ramp and the window",
+    settle_s: float = option(positive, "1", ini="specdec_settle_s")("Minimum seconds between the ramp and the window")
+    warm_up_s: float = option(positive, "20", ini="specdec_warm_up_s")(
+        "Maximum seconds for the step time to level off before the window"
     )
-    warm_up_s: float = option(
-        positive,
-        default=20.0,
-        ini="specdec_warm_up_s",
-        shown="20",
-        help="Maximum seconds for the step time to level off before the window",
+    no_progress_s: float = option(positive, "60", ini="specdec_no_progress_s")(
+        "Seconds without a byte after which a request has failed"
     )
-    no_progress_s: float = option(
-        positive,
-        default=60.0,
-        ini="specdec_no_progress_s",
-        shown="60",
-        help="Seconds without a byte after which a request has failed",
-    )
-    deadline_s: float = option(
-        positive,
-        default=1800.0,
-        ini="specdec_deadline_s",
-        shown="1800",
-        help="Seconds after which the measurement of a cell has failed",
+    deadline_s: float = option(positive, "1800", ini="specdec_deadline_s")(
+        "Seconds after which the measurement of a cell has failed"
     )
     levels: tuple[float, ...] = option(
-        levels,
-        default=(),
-        flag="--specdec-at",
-        metavar="55,75,96",
-        shown="the published table's, else 25, 50 and 75 % of the overlap",
-        help="Interactivity levels of the comparison tables in tok/s/user",
+        levels, (), "--specdec-at 55,75,96", shown="the published table's, else 25, 50 and 75 % of the overlap"
+    )("Interactivity levels of the comparison tables in tok/s/user")
+    refine: bool = option(bool, False, "--specdec-refine")(
+        "For each level of --specdec-at, also measure the two neighbouring concurrencies between which it lies, "
+        "until the value read there reaches --specdec-precision. These cells are neither judged nor stored."
     )
-    refine: bool = option(
-        bool,
-        default=False,
-        switch=True,
-        flag="--specdec-refine",
-        help="For each level of --specdec-at, also measure the two neighbouring concurrencies between which it lies, "
-        "until the value read there reaches --specdec-precision. These cells are neither judged nor stored.",
+    slo: Slo | None = option(slo, None, "--specdec-slo BOUNDS")(
+        "Report goodput: requests per second that meet every bound, such as ttft=500,tpot=50 (ms) or e2e=30s"
     )
-    slo: Slo | None = option(
-        slo,
-        default=None,
-        flag="--specdec-slo",
-        metavar="BOUNDS",
-        help="Report goodput: requests per second that meet every bound, such as ttft=500,tpot=50 (ms) or e2e=30s",
+    dcgm_url: str | None = option(exporter, None, "--specdec-dcgm URL")(
+        "Read power, clocks, temperature and throttling from a DCGM exporter (http://host:9400/metrics) and "
+        "measure J/token. Without it NVML is read, for engines on this host (pip install 'pytest-specdec[gpu]')."
     )
-    dcgm_url: str | None = option(
-        exporter,
-        default=None,
-        flag="--specdec-dcgm",
-        metavar="URL",
-        help="Read power, clocks, temperature and throttling from a DCGM exporter (http://host:9400/metrics) and "
-        "measure J/token. Without it NVML is read, for engines on this host (pip install 'pytest-specdec[gpu]').",
-    )
-    gpus: tuple[str, ...] | None = option(
-        gpus,
-        default=None,
-        flag="--specdec-gpus",
-        metavar="LIST",
-        shown="all",
-        help="GPUs of the engine by index or UUID, where telemetry sees others too",
+    gpus: tuple[str, ...] | None = option(gpus, None, "--specdec-gpus LIST", shown="all")(
+        "GPUs of the engine by index or UUID, where telemetry sees others too"
     )
     gpu_hour_usd: float | None = option(
-        positive,
-        default=None,
-        flag="--specdec-gpu-hour-usd",
-        ini="specdec_gpu_hour_usd",
-        metavar="USD",
-        shown="list price of the hardware",
-        help="Price per GPU-hour, together with --specdec-gpu-kw",
-    )
+        positive, None, "--specdec-gpu-hour-usd USD", ini="specdec_gpu_hour_usd", shown="list price of the hardware"
+    )("Price per GPU-hour, together with --specdec-gpu-kw")
     gpu_kw: float | None = option(
-        positive,
-        default=None,
-        flag="--specdec-gpu-kw",
-        ini="specdec_gpu_kw",
-        metavar="KW",
-        shown="list value of the hardware",
-        help="Provisioned all-in power per GPU in kW, together with --specdec-gpu-hour-usd",
+        positive, None, "--specdec-gpu-kw KW", ini="specdec_gpu_kw", shown="list value of the hardware"
+    )("Provisioned all-in power per GPU in kW, together with --specdec-gpu-hour-usd")
+    budget: Budget = option(budget, Budget(), "--specdec-budget 30min|4gpuh|$5")(
+        "Stop measuring when this much time, GPU-hours or GPU money is spent, server starts included; cells that "
+        "are left are inconclusive"
     )
-    budget: Budget = option(
-        budget,
-        default=Budget(),
-        flag="--specdec-budget",
-        metavar="30min|4gpuh|$5",
-        help="Stop measuring when this much time, GPU-hours or GPU money is spent, server starts included; cells that "
-        "are left are inconclusive",
-    )
-    seed: int = option(
-        int, default=0, flag="--specdec-seed", metavar="N", shown="0", help="Seed of the order of the cells"
-    )
-    swap: str | None = option(
-        str,
-        default=None,
-        flag="--specdec-swap",
-        bare="",
-        metavar="COMMAND",
-        help="With two endpoints on two hosts: measure, run COMMAND to exchange the servers (without it, wait until "
-        "you have), and measure again, so that the effect of MTP is told apart from the node's",
+    seed: int = option(int, "0", "--specdec-seed N")("Seed of the order of the cells")
+    swap: str | None = option(str, None, "--specdec-swap COMMAND", bare="")(
+        "With two endpoints on two hosts: measure, run COMMAND to exchange the servers (without it, wait until "
+        "you have), and measure again, so that the effect of MTP is told apart from the node's"
     )
     """Command that exchanges the servers of two hosts, empty to wait for the user, None not to."""
-    resume: Path | None = option(
-        Path,
-        default=None,
-        flag="--specdec-resume",
-        metavar="RUN",
-        help="Continue an interrupted run (.specdec/runs/...json) with the same options: cells that it measured are "
-        "not measured again, after a check that engine and facts are the same",
+    resume: Path | None = option(Path, None, "--specdec-resume RUN")(
+        "Continue an interrupted run (.specdec/runs/...json) with the same options: cells that it measured are "
+        "not measured again, after a check that engine and facts are the same"
     )
-    runs: Path = option(
-        Path,
-        default=Path(".specdec/runs"),
-        ini="specdec_runs",
-        shown=".specdec/runs",
-        help="Folder of the saved runs, relative to rootdir; logs of launched engines go to its folder logs",
+    runs: Path = option(Path, ".specdec/runs", ini="specdec_runs")(
+        "Folder of the saved runs, relative to rootdir; logs of launched engines go to its folder logs"
     )
 
 
@@ -346,113 +198,54 @@ class MeasureSettings:
 class GateSettings:
     """Judgement of the results."""
 
-    rule: str = option(
-        str,
-        default=next(iter(RULES)),
-        flag="--specdec-gate",
-        ini="specdec_gate",
-        choices=tuple(RULES),
-        help=f"Gate rule. {'; '.join(f'{rule.name}: {rule.help}' for rule in RULES.values())}",
+    rule: str = option(str, next(iter(RULES)), "--specdec-gate", ini="specdec_gate", choices=tuple(RULES))(
+        f"Gate rule. {'; '.join(f'{rule.name}: {rule.help}' for rule in RULES.values())}"
     )
-    fixed_margin: float = option(
-        percent,
-        default=0.05,
-        ini="specdec_fixed_margin",
-        shown="5%",
-        help="Loss at which the fixed gate fails",
+    fixed_margin: float = option(percent, "5%", ini="specdec_fixed_margin")("Loss at which the fixed gate fails")
+    alpha: float = option(percent, "1%", ini="specdec_alpha")("Chance of a false alarm in a whole suite")
+    required_facts: tuple[str, ...] = option(fact_names, (), ini="specdec_required_facts")(
+        "Facts that must be known, such as: driver image gpu_clock_mhz"
     )
-    alpha: float = option(
-        percent, default=0.01, ini="specdec_alpha", shown="1%", help="Chance of a false alarm in a whole suite"
+    exhaustive: bool = option(bool, False, "--specdec-exhaustive")(
+        "Confirm every suspect, also when one regression is proven already"
     )
-    required_facts: tuple[str, ...] = option(
-        fact_names,
-        default=(),
-        ini="specdec_required_facts",
-        help="Facts that must be known, such as: driver image gpu_clock_mhz",
-    )
-    exhaustive: bool = option(
-        bool,
-        default=False,
-        switch=True,
-        flag="--specdec-exhaustive",
-        help="Confirm every suspect, also when one regression is proven already",
-    )
-    confirm: str = option(
-        str,
-        default="auto",
-        flag="--specdec-confirm",
-        ini="specdec_confirm",
-        choices=("auto", "never"),
-        help="Whether to measure suspects, cells with a possible loss, again. auto: on reference and candidate engine "
+    confirm: str = option(str, "auto", "--specdec-confirm", ini="specdec_confirm", choices=("auto", "never"))(
+        "Whether to measure suspects, cells with a possible loss, again. auto: on reference and candidate engine "
         "in turn where a reference engine is given (--specdec-reference-endpoint, -launch or -simulate), else on fresh "
         "starts of the candidate, which prove large losses only; never: suspects stay inconclusive, and cells that the "
-        "first analysis cannot decide are too noisy",
+        "first analysis cannot decide are too noisy"
     )
     inconclusive: str = option(
-        str,
-        default="fail",
-        flag="--specdec-inconclusive",
-        ini="specdec_inconclusive",
-        choices=("fail", "warn"),
-        help="Outcome of an assertion that the interval does not decide",
-    )
+        str, "fail", "--specdec-inconclusive", ini="specdec_inconclusive", choices=("fail", "warn")
+    )("Outcome of an assertion that the interval does not decide")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineSettings:
     """Folder and update of the baselines."""
 
-    folder: Path = option(
-        Path,
-        default=Path("baselines"),
-        ini="specdec_baselines",
-        shown="baselines",
-        help="Folder of the baselines, relative to rootdir",
-    )
-    update: How | None = option(
-        str,
-        default=None,
-        flag="--specdec-update",
-        bare="new",
-        choices=("new", "all", "merge"),
-        help="Measure several sessions (--specdec-sessions) and store them as baselines. new (default): only cells "
+    folder: Path = option(Path, "baselines", ini="specdec_baselines")("Folder of the baselines, relative to rootdir")
+    update: How | None = option(str, None, "--specdec-update", bare="new", choices=("new", "all", "merge"))(
+        "Measure several sessions (--specdec-sessions) and store them as baselines. new (default): only cells "
         "without one; all: replace; merge: add sessions to the stored ones (of an attached server, which is not "
         "restarted, or of another day). A loss, or a gain that is not confirmed, needs --specdec-reason; broken "
-        "speculation is never stored. Review the diff.",
+        "speculation is never stored. Review the diff."
     )
-    sessions: tuple[int, int] = option(
-        sessions,
-        default=(5, 2),
-        flag="--specdec-sessions",
-        ini="specdec_sessions",
-        metavar="SxR",
-        shown="5x2",
-        help="For --specdec-update and --specdec-selftest: S sessions (server starts) of R repeats per cell, so that a "
+    sessions: tuple[int, int] = option(sessions, "5x2", "--specdec-sessions SxR", ini="specdec_sessions")(
+        "For --specdec-update and --specdec-selftest: S sessions (server starts) of R repeats per cell, so that a "
         "baseline knows its own noise. An attached server is not restarted: it gives one session of R repeats, and "
-        "--specdec-update=merge adds others.",
+        "--specdec-update=merge adds others."
     )
     """Sessions, and repeats in each, of a new baseline."""
-    reason: str = option(
-        str,
-        default="",
-        flag="--specdec-reason",
-        metavar="TEXT",
-        help="Why a loss or an unconfirmed gain becomes the baseline; stored with user and date",
+    reason: str = option(str, "", "--specdec-reason TEXT")(
+        "Why a loss or an unconfirmed gain becomes the baseline; stored with user and date"
     )
-    new_anchor: bool = option(
-        bool,
-        default=False,
-        switch=True,
-        flag="--specdec-new-anchor",
-        help="With --specdec-update=all: also replace the anchor, the first baseline, from which small losses add up",
+    new_anchor: bool = option(bool, False, "--specdec-new-anchor")(
+        "With --specdec-update=all: also replace the anchor, the first baseline, from which small losses add up"
     )
-    selftest: bool = option(
-        bool,
-        default=False,
-        switch=True,
-        flag="--specdec-selftest",
-        help="Compare the engine with itself: measure the plan in several sessions, estimate the machine's noise and "
-        "the minimum detectable effect, and store them beside the baselines; no test is run (short: specdec selftest)",
+    selftest: bool = option(bool, False, "--specdec-selftest")(
+        "Compare the engine with itself: measure the plan in several sessions, estimate the machine's noise and "
+        "the minimum detectable effect, and store them beside the baselines; no test is run (short: specdec selftest)"
     )
 
 
@@ -460,14 +253,9 @@ class BaselineSettings:
 class ReportSettings:
     """Report files to write."""
 
-    files: tuple[Path, ...] = option(
-        report,
-        default=(),
-        flag="--specdec-report",
-        gather=tuple,
-        metavar="FILE",
-        help="Write a report; its format follows the name: "
-        f"{', '.join(f'{one.suffix} ({one.about})' for one in FORMATS)}. Repeat the option for several.",
+    files: tuple[Path, ...] = option(report, (), "--specdec-report FILE", gather=tuple)(
+        "Write a report; its format follows the name: "
+        f"{', '.join(f'{one.suffix} ({one.about})' for one in FORMATS)}. Repeat the option for several."
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.plugin import stages
-from pytest_specdec.plugin.stash import JUDGED, RECORD, SETTINGS, SUBJECT, is_worker
+from pytest_specdec.plugin.stash import JUDGED, RECORD, SETTINGS, SETUP, SUBJECT, is_worker
 
 if TYPE_CHECKING:
     from pytest_specdec.domain.comparison import Comparison
@@ -92,9 +92,8 @@ def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comp
     from pytest_specdec.pipeline.read import read_comparison
     from pytest_specdec.suite.matrix import ComparisonSubject
 
-    return read_comparison(
-        request.config.stash[RECORD], _of_kind(specdec_subject, ComparisonSubject), stages.baselines_of(request.config)
-    )
+    stash = request.config.stash
+    return read_comparison(stash[RECORD], _of_kind(specdec_subject, ComparisonSubject), stash[SETUP].baselines)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         with _usage_errors(config):
             subjects = list(ours.values())
-            refused = refusals(stages.engines_for(config, subjects).candidate.source, subjects)
+            refused = refusals(stages.setup_for(config, subjects).engines.candidate.source, subjects)
         deselected += [item for item, subject in ours.items() if subject in refused]
         config.stash[DESELECTED] = sorted(set(refused.values()))
     for item, subject in ours.items():

@@ -26,7 +26,7 @@ def add_options(parser: pytest.Parser, groups: Iterable[type] = GROUPS) -> None:
 def _argparse(row: Option) -> dict[str, Any]:
     """Arguments of `add_argument`; None is a flag that the user does not give."""
     words: dict[str, Any] = {"default": None, "help": row.flag_help().replace("%", "%%")}
-    if row.switch:
+    if row.parse is bool:
         return words | {"action": "store_true"}
     if row.gather is not None:
         words["action"] = "append"

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pytest_specdec.plugin.stash import (
-    ATTEMPTS,
-    BASELINES,
-    COMMAND,
-    DECLARED,
-    DEMAND,
-    ENGINES,
-    FINISHED,
-    PROGRESS,
-    RECORD,
-    SETTINGS,
-)
+from pytest_specdec.plugin.stash import ATTEMPTS, COMMAND, DECLARED, DEMAND, FINISHED, PROGRESS, RECORD, SETTINGS, SETUP
 
 if TYPE_CHECKING:
     import pytest
@@ -25,11 +15,10 @@ if TYPE_CHECKING:
 
     from pytest_specdec.domain.cell import Cell, EngineSpec
     from pytest_specdec.engine.template import Template
-    from pytest_specdec.pipeline.engines import Engines
     from pytest_specdec.pipeline.finish import Finished
     from pytest_specdec.pipeline.record import Record
+    from pytest_specdec.pipeline.setup import Setup
     from pytest_specdec.plugin.progress import TerminalProgress
-    from pytest_specdec.results.baseline import Baselines
     from pytest_specdec.results.measurement import Measurement
     from pytest_specdec.suite.matrix import Matrix
     from pytest_specdec.suite.subjects import Subject
@@ -47,40 +36,36 @@ def declare(config: pytest.Config, subject: Subject, matrix: Matrix) -> None:
     config.stash[DECLARED] = declared.including(subject, matrix)
 
 
-def engines_for(config: pytest.Config, subjects: Iterable[Subject]) -> Engines:
-    """Return the engines of this process, made with the first subjects that need them.
+def setup_for(config: pytest.Config, subjects: Iterable[Subject]) -> Setup:
+    """Return the setup of this process, its engines made with the first subjects that need them.
 
     Raises:
         EngineError: an endpoint cannot be asked for its mode.
         InvalidInputError: no such simulated preset, or a launch command with an unknown placeholder.
     """
-    if ENGINES not in config.stash:
-        from pytest_specdec.pipeline.engines import make_engines
-        from pytest_specdec.suite.subjects import engines_of
+    settings, declared = config.stash[SETTINGS], config.stash[DECLARED]
+    if SETUP in config.stash:
+        return replace(config.stash[SETUP], declared=declared)
+    from pytest_specdec.pipeline.engines import make_engines
+    from pytest_specdec.pipeline.setup import Setup
+    from pytest_specdec.results.baseline import Baselines
+    from pytest_specdec.suite.subjects import engines_of
 
-        def ask_hook(
-            name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
-        ) -> Template | None:
-            return config.hook.pytest_specdec_launch(  # type: ignore[no-any-return]
-                name=name, version=version, engine=engine, values=values, default=default
-            )
+    def ask_hook(
+        name: str, version: str, engine: EngineSpec, values: Mapping[str, str], default: Template
+    ) -> Template | None:
+        return config.hook.pytest_specdec_launch(  # type: ignore[no-any-return]
+            name=name, version=version, engine=engine, values=values, default=default
+        )
 
-        specs = [engine for subject in subjects for engine in engines_of(subject)]
-        config.stash[ENGINES] = make_engines(config.stash[SETTINGS], specs, ask_hook)
-    return config.stash[ENGINES]
-
-
-def baselines_of(config: pytest.Config) -> Baselines:
-    """Return the stored baselines; each file is read once."""
-    if BASELINES not in config.stash:
-        from pytest_specdec.results.baseline import Baselines
-
-        config.stash[BASELINES] = Baselines(config.stash[SETTINGS].baselines.folder)
-    return config.stash[BASELINES]
+    engines = make_engines(settings, [engine for subject in subjects for engine in engines_of(subject)], ask_hook)
+    baselines = Baselines(settings.baselines.folder)
+    config.stash[SETUP] = Setup(settings=settings, declared=declared, engines=engines, baselines=baselines)
+    return config.stash[SETUP]
 
 
 def plan(config: pytest.Config, subjects: Iterable[Subject], *, judged: bool) -> None:
-    """Plan what the selected tests need.
+    """Plan the cells that the selected tests need.
 
     Raises:
         SpecdecError: impossible options, or a baseline that cannot be read.
@@ -88,24 +73,16 @@ def plan(config: pytest.Config, subjects: Iterable[Subject], *, judged: bool) ->
     from pytest_specdec.pipeline.plan import plan as plan_demand
 
     tested = list(subjects)
-    config.stash[DEMAND] = plan_demand(
-        tested,
-        config.stash[DECLARED],
-        engines_for(config, tested),
-        config.stash[SETTINGS],
-        baselines_of(config),
-        judged=judged,
-    )
+    config.stash[DEMAND] = plan_demand(tested, setup_for(config, tested), judged=judged)
 
 
 def plan_lines(config: pytest.Config) -> list[str]:
-    """Return the plan in words: what is measured, how long it takes, what confirming may add."""
+    """Return the plan in words: its cells, its duration, and the worst case of confirming."""
     from pytest_specdec.pipeline.plan import confirm_words, plan_words
 
-    demand, engines, settings = config.stash[DEMAND], config.stash[ENGINES], config.stash[SETTINGS]
-    words = plan_words(demand, config.stash[DECLARED], engines, settings)
-    lines = [f"specdec plan: {words}; tier {settings.suite.tier}; {_origin(config)}"]
-    confirming = confirm_words(demand, engines, settings)
+    demand, setup = config.stash[DEMAND], config.stash[SETUP]
+    lines = [f"specdec plan: {plan_words(demand, setup)}; tier {setup.settings.suite.tier}; {_origin(config)}"]
+    confirming = confirm_words(demand, setup)
     return [*lines, f"specdec: {confirming}"] if confirming else lines
 
 
@@ -128,21 +105,15 @@ def measure(config: pytest.Config) -> None:
         config.stash[RECORD] = record
         save_run(record.run(), record.invocation.path)
 
-    config.stash[ENGINES] = carry_out(
-        demand,
-        config.stash[DECLARED],
-        config.stash[ENGINES],
-        settings,
-        baselines_of(config),
-        invocation=Invocation(
-            started_at=started_at,
-            command=config.stash[COMMAND],
-            path=new_run_path(settings.measure.runs, started_at),
-            secrets=settings.secrets(),
-        ),
-        listener=progress(config, planned_runs(demand, settings)),
-        sink=keep,
+    invocation = Invocation(
+        started_at=started_at,
+        command=config.stash[COMMAND],
+        path=new_run_path(settings.measure.runs, started_at),
+        secrets=settings.secrets(),
     )
+    display = progress(config, planned_runs(demand, settings))
+    setup = config.stash[SETUP]
+    config.stash[SETUP] = carry_out(demand, setup, invocation=invocation, listener=display, sink=keep)
 
 
 def measure_apart(config: pytest.Config, cell: Cell) -> Measurement:
@@ -153,36 +124,22 @@ def measure_apart(config: pytest.Config, cell: Cell) -> Measurement:
     """
     from pytest_specdec.pipeline.measure import measure_apart as measure_one
 
-    settings = config.stash[SETTINGS]
-    return measure_one(
-        cell,
-        engines_for(config, [cell]),
-        config.stash[DECLARED],
-        settings.measure,
-        listener=progress(config, 1),
-        secrets=settings.secrets(),
-        started_at=datetime.now(UTC),
-    )
+    setup = setup_for(config, [cell])
+    return measure_one(cell, setup, listener=progress(config, 1), started_at=datetime.now(UTC))
 
 
 def finish(config: pytest.Config, failed_tests: int) -> Finished:
     """Store baselines, save the run and write the reports."""
     from pytest_specdec.pipeline.finish import finish as finish_run
 
-    config.stash[FINISHED] = finish_run(
-        config.stash[RECORD],
-        config.stash[DECLARED],
-        config.stash[ENGINES],
-        config.stash[SETTINGS],
-        baselines_of(config),
-        failed_tests=failed_tests,
-        attempts={test: tuple(found) for test, found in config.stash[ATTEMPTS].items()},
-    )
+    attempts = {test: tuple(found) for test, found in config.stash[ATTEMPTS].items()}
+    record, setup = config.stash[RECORD], config.stash[SETUP]
+    config.stash[FINISHED] = finish_run(record, setup, failed_tests=failed_tests, attempts=attempts)
     return config.stash[FINISHED]
 
 
 def progress(config: pytest.Config, planned: int) -> TerminalProgress:
-    """Make a display on the terminal for `planned` runs."""
+    """Make a display on the terminal for `planned` repeats."""
     from pytest_specdec.plugin.progress import TerminalProgress
 
     reporter: TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_specdec.pipeline.engines import Engines
     from pytest_specdec.pipeline.finish import Finished
     from pytest_specdec.pipeline.record import Record
     from pytest_specdec.pipeline.settings import Settings
+    from pytest_specdec.pipeline.setup import Setup
     from pytest_specdec.plugin.judged_baseline import JudgedBaseline
     from pytest_specdec.plugin.progress import TerminalProgress
-    from pytest_specdec.results.baseline import Baselines
     from pytest_specdec.suite.demand import Declared, Demand
     from pytest_specdec.suite.subjects import Subject
 
@@ -23,8 +22,9 @@ COMMAND: pytest.StashKey[str] = pytest.StashKey()
 PROBLEMS: pytest.StashKey[list[str]] = pytest.StashKey()
 """Errors of markers, reported together after collection."""
 DECLARED: pytest.StashKey[Declared] = pytest.StashKey()
-ENGINES: pytest.StashKey[Engines] = pytest.StashKey()
-BASELINES: pytest.StashKey[Baselines] = pytest.StashKey()
+"""Declarations of the markers collected so far."""
+SETUP: pytest.StashKey[Setup] = pytest.StashKey()
+"""Missing until a subject needs an engine."""
 DESELECTED: pytest.StashKey[list[str]] = pytest.StashKey()
 """Reasons why tests were deselected."""
 DEMAND: pytest.StashKey[Demand] = pytest.StashKey()

@@ -18,17 +18,10 @@ from pytest_specdec.plugin.settings import read_group
 class Dummy:
     """A group of one row, and one that also exists for the reference engine."""
 
-    share: float = option(
-        percent,
-        default=0.5,
-        flag="--specdec-dummy",
-        ini="specdec_dummy_share",
-        metavar="PERCENT",
-        shown="50%",
-        help="Spend this share on nothing",
-        reference="Spend this share on the reference engine's nothing",
+    share: float = option(percent, "50%", "--specdec-dummy PERCENT", ini="specdec_dummy_share")(
+        "Spend this share on nothing", reference="Spend this share on the reference engine's nothing"
     )
-    folder: Path = option(Path, default=Path("nothing"), ini="specdec_dummy_folder", help="Folder of nothing")
+    folder: Path = option(Path, "nothing", ini="specdec_dummy_folder")("Folder of nothing")  # noqa: RUF009 - a field
 
 
 class Plugin:
