@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal, get_args
 
 import msgspec
@@ -65,7 +65,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return -math.log1p(-self.tolerance)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Metric:
     """Meaning of a number and the direction in which it improves."""
 
@@ -76,9 +76,10 @@ class Metric:
     unit: str
     better: Better | None
     """None: neither direction is an improvement."""
-    formula: str
     digits: int
     """Decimals shown to people."""
+    formula: str
+    _: KW_ONLY
     column: str = ""
     """Heading of its column of measured points; empty: title and unit."""
     needs: Literal["price", "SLO", "GPU sensors"] | None = None
@@ -121,220 +122,121 @@ _LATENCIES = {
 def _latency(name: str, q: int, roles: Mapping[Role, int], gate: Limits | None = None) -> Metric:
     digits, of = _LATENCIES[name]
     return Metric(
-        key=f"{name.lower()}_p{q}_ms",
-        title=f"{name} p{q}",
-        unit="ms",
-        better="lower",
-        digits=digits,
-        formula=f"{q}th percentile {of}",
-        roles=roles,
-        gate=gate,
-    )
+        f"{name.lower()}_p{q}_ms", f"{name} p{q}", "ms", "lower", digits, f"{q}th percentile {of}",
+        roles=roles, gate=gate,
+    )  # fmt: skip
 
 
 _TABLE = (
     Metric(
-        key="total_tok_s_gpu",
-        title="throughput/GPU",
-        unit="tok/s/GPU",
-        better="higher",
-        digits=1,
-        formula="(input + output tokens) / window / GPUs; a request's input is credited pro rata with its output",
-        column="tok/s/GPU",
-        roles={"headline": 1, "verdict": 1, "point": 2, "tracker": 1, "Throughput": 1},
+        "total_tok_s_gpu", "throughput/GPU", "tok/s/GPU", "higher", 1,
+        "(input + output tokens) / window / GPUs; a request's input is credited pro rata with its output",
+        column="tok/s/GPU", roles={"headline": 1, "verdict": 1, "point": 2, "tracker": 1, "Throughput": 1},
         gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=1),
     ),
     Metric(
-        key="output_tok_s_gpu",
-        title="output/GPU",
-        unit="tok/s/GPU",
-        better="higher",
-        digits=1,
-        formula="output tokens / window / GPUs, tokens counted where they fall",
+        "output_tok_s_gpu", "output/GPU", "tok/s/GPU", "higher", 1,
+        "output tokens / window / GPUs, tokens counted where they fall",
         roles={"tracker": 2, "Throughput": 2},
     ),
     Metric(
-        key="input_tok_s_gpu",
-        title="input/GPU",
-        unit="tok/s/GPU",
-        better="higher",
-        digits=1,
-        formula="input tokens credited pro rata with their request's output / window / GPUs",
+        "input_tok_s_gpu", "input/GPU", "tok/s/GPU", "higher", 1,
+        "input tokens credited pro rata with their request's output / window / GPUs",
         roles={"Throughput": 3},
     ),
     Metric(
-        key="interactivity_tok_s_user",
-        title="interactivity",
-        unit="tok/s/user",
-        better="higher",
-        digits=1,
-        formula="1 / median TPOT",
-        column="tok/s/user",
-        roles={"headline": 2, "verdict": 2, "point": 1, "tracker": 3, "x axis": 1},
+        "interactivity_tok_s_user", "interactivity", "tok/s/user", "higher", 1, "1 / median TPOT",
+        column="tok/s/user", roles={"headline": 2, "verdict": 2, "point": 1, "tracker": 3, "x axis": 1},
         gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=2),
     ),
     Metric(
-        key="tpot_p50_ms",
-        title="TPOT p50",
-        unit="ms",
-        better="lower",
-        digits=2,
-        formula="median over requests of (last - first chunk in the window) / tokens after the first, moved by as much "
+        "tpot_p50_ms", "TPOT p50", "ms", "lower", 2,
+        "median over requests of (last - first chunk in the window) / tokens after the first, moved by as much "
         "as the window's mean is off the long run's; of a request inside the window (E2E - TTFT) / (output tokens - 1)",
         roles={"tracker": 7, "x axis": 7, "Latency": 4},
     ),
     Metric(
-        key="tpot_p90_ms",
-        title="TPOT p90",
-        unit="ms",
-        better="lower",
-        digits=2,
-        formula="90th percentile over requests of (last - first chunk in the window) / tokens after the first",
+        "tpot_p90_ms", "TPOT p90", "ms", "lower", 2,
+        "90th percentile over requests of (last - first chunk in the window) / tokens after the first",
         roles={"peer": 1},
     ),
     _latency(
-        "TTFT",
-        50,
-        roles={"verdict": 4, "point": 3, "tracker": 8, "peer": 2, "x axis": 2, "Latency": 1},
+        "TTFT", 50, roles={"verdict": 4, "point": 3, "tracker": 8, "peer": 2, "x axis": 2, "Latency": 1},
         gate=Limits(margin=0.10, tolerance=0.02, place=4),
     ),
     _latency("TTFT", 90, roles={"peer": 3, "x axis": 3}),
     _latency(
-        "TTFT",
-        99,
-        roles={"tracker": 9, "peer": 4, "x axis": 4, "Latency": 2},
+        "TTFT", 99, roles={"tracker": 9, "peer": 4, "x axis": 4, "Latency": 2},
         gate=Limits(margin=0.25, tolerance=0.05, min_requests=1000, place=6),
     ),
     _latency(
-        "E2E",
-        50,
-        roles={"tracker": 10, "peer": 5, "x axis": 5, "Latency": 3},
+        "E2E", 50, roles={"tracker": 10, "peer": 5, "x axis": 5, "Latency": 3},
         gate=Limits(margin=0.10, tolerance=0.02, place=5),
     ),
     _latency("E2E", 90, roles={"peer": 6, "x axis": 6}),
     _latency("ITL", 50, roles={}),
     _latency("ITL", 99, roles={"Latency": 5}),
     Metric(
-        key="cost_usd_mtok",
-        title="cost",
-        unit="$/M tok",
-        better="lower",
-        digits=3,
-        formula="$ per GPU-hour / (throughput per GPU x 0.0036), input and output tokens alike",
-        column="$/M tok",
-        needs="price",
-        roles={"verdict": 5, "point": 4, "tracker": 11, "Cost": 1},
+        "cost_usd_mtok", "cost", "$/M tok", "lower", 3,
+        "$ per GPU-hour / (throughput per GPU x 0.0036), input and output tokens alike",
+        column="$/M tok", needs="price", roles={"verdict": 5, "point": 4, "tracker": 11, "Cost": 1},
     ),
     Metric(
-        key="cost_usd_mtok_output",
-        title="cost of output",
-        unit="$/M output tok",
-        better="lower",
-        digits=3,
-        formula="$ per GPU-hour / (output throughput per GPU x 0.0036)",
-        needs="price",
-        roles={"Cost": 2},
+        "cost_usd_mtok_output", "cost of output", "$/M output tok", "lower", 3,
+        "$ per GPU-hour / (output throughput per GPU x 0.0036)",
+        needs="price", roles={"Cost": 2},
     ),
     Metric(
-        key="tok_s_mw",
-        title="tok/s/MW",
-        unit="tok/s/MW",
-        better="higher",
-        digits=0,
-        formula="throughput per GPU x 1000 / kW per GPU, provisioned all-in power",
-        needs="price",
-        roles={"Power and energy": 1},
+        "tok_s_mw", "tok/s/MW", "tok/s/MW", "higher", 0,
+        "throughput per GPU x 1000 / kW per GPU, provisioned all-in power",
+        needs="price", roles={"Power and energy": 1},
     ),
     Metric(
-        key="j_tok",
-        title="energy",
-        unit="J/tok",
-        better="lower",
-        digits=2,
-        formula="kW per GPU x 1000 / throughput per GPU, provisioned all-in power",
-        needs="price",
-        roles={"Power and energy": 2},
+        "j_tok", "energy", "J/tok", "lower", 2, "kW per GPU x 1000 / throughput per GPU, provisioned all-in power",
+        needs="price", roles={"Power and energy": 2},
     ),
     Metric(
-        key="measured_j_tok",
-        title="GPU energy",
-        unit="J/tok",
-        better="lower",
-        digits=3,
-        formula="energy of the GPU boards by their own sensors / (input + output tokens); without host, fans, switches "
+        "measured_j_tok", "GPU energy", "J/tok", "lower", 3,
+        "energy of the GPU boards by their own sensors / (input + output tokens); without host, fans, switches "
         "and power supplies",
-        column="GPU J/tok",
-        needs="GPU sensors",
-        roles={"point": 7, "tracker": 12, "Power and energy": 3},
+        column="GPU J/tok", needs="GPU sensors", roles={"point": 7, "tracker": 12, "Power and energy": 3},
     ),
     Metric(
-        key="goodput_req_s",
-        title="goodput",
-        unit="req/s",
-        better="higher",
-        digits=2,
-        formula="requests that ended in the window and met every bound of the SLO / window",
-        needs="SLO",
-        roles={"point": 6, "tracker": 6, "Throughput": 4},
+        "goodput_req_s", "goodput", "req/s", "higher", 2,
+        "requests that ended in the window and met every bound of the SLO / window",
+        needs="SLO", roles={"point": 6, "tracker": 6, "Throughput": 4},
     ),
     Metric(
-        key="goodput_share",
-        title="within SLO",
-        unit="",
-        better="higher",
-        digits=3,
-        formula="requests that met every bound of the SLO / requests that ended in the window",
+        "goodput_share", "within SLO", "", "higher", 3,
+        "requests that met every bound of the SLO / requests that ended in the window",
         needs="SLO",
     ),
     Metric(
-        key="acceptance_length",
-        title="acceptance length",
-        unit="tok/step",
-        better="higher",
-        digits=2,
-        formula="1 + accepted draft tokens / verify steps",
+        "acceptance_length", "acceptance length", "tok/step", "higher", 2, "1 + accepted draft tokens / verify steps",
         column="accept. length",
         roles={"headline": 3, "verdict": 3, "point": 5, "tracker": 4, "peer": 7, "Speculation": 1},
         gate=Limits(margin=0.03, tolerance=0.005, place=7),
     ),
     Metric(
-        key="acceptance_rate",
-        title="acceptance rate",
-        unit="",
-        better="higher",
-        digits=3,
-        formula="accepted draft tokens / draft tokens",
+        "acceptance_rate", "acceptance rate", "", "higher", 3, "accepted draft tokens / draft tokens",
         roles={"peer": 8, "Speculation": 2},
     ),
     Metric(
-        key="step_rate_s",
-        title="verify steps",
-        unit="steps/s",
-        better="higher",
-        digits=1,
-        formula="output tokens / window / acceptance length, summed over sequences",
-        roles={"tracker": 5},
-        gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=3),
+        "step_rate_s", "verify steps", "steps/s", "higher", 1,
+        "output tokens / window / acceptance length, summed over sequences",
+        roles={"tracker": 5}, gate=Limits(margin=0.05, tolerance=0.01, speed=True, place=3),
     ),
     Metric(
-        key="step_time_ms",
-        title="step time",
-        unit="ms",
-        better="lower",
-        digits=2,
-        formula="acceptance length x time of streams between first and last token / their tokens; whatever stops a "
+        "step_time_ms", "step time", "ms", "lower", 2,
+        "acceptance length x time of streams between first and last token / their tokens; whatever stops a "
         "stream is in it",
         roles={"Speculation": 3},
     ),
     Metric(
-        key="decoding_streams",
-        title="decoding streams",
-        unit="",
-        better="higher",
-        digits=1,
-        formula="streams between their first and last token, mean over the window",
+        "decoding_streams", "decoding streams", "", "higher", 1,
+        "streams between their first and last token, mean over the window",
     ),
-)
+)  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.key: metric for metric in _TABLE}
 """Every metric by its key, in the order in which reports show them."""

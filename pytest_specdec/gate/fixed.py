@@ -45,11 +45,7 @@ def judge(case: Case, options: RuleOptions, answer: Answer, pairs: Pairs) -> Rul
 
 
 def decide_fixed(
-    noise: SuiteNoise,
-    runs: Mapping[str, Sequence[Run]],
-    limit: float,
-    *,
-    presets: Mapping[str, Limits] = PRESETS,
+    noise: SuiteNoise, runs: Mapping[str, Sequence[Run]], limit: float, *, presets: Mapping[str, Limits] = PRESETS
 ) -> FixedDecision:
     """Judge by a fixed limit: the mean of the candidate's runs against the stored mean.
 

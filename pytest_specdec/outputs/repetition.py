@@ -46,10 +46,7 @@ def loop_in(text: str) -> str | None:
         same = codes[period:] == codes[:-period]
         start, length = _longest_run(same)
         tail = _run_at_the_end(same)
-        for begin, span, at_end in (
-            (start, length + period, False),
-            (len(codes) - tail - period, tail + period, True),
-        ):
+        for begin, span, at_end in ((start, length + period, False), (len(codes) - tail - period, tail + period, True)):
             unit = text[begin : begin + period]
             if _is_loop(unit, span, at_end=at_end):
                 return f"{span // period} times {unit[:_SHOWN]!r}"

@@ -119,15 +119,7 @@ def concurrency_table(comparison: Comparison) -> Table | None:
     mine, theirs = comparison.names
     return Table(
         title=f"{mine} against {theirs} at matched concurrency: {_subject(comparison)}",
-        headers=(
-            "concurrency",
-            f"tok/s/user {mine}",
-            theirs,
-            "ratio",
-            f"tok/s/GPU {mine}",
-            theirs,
-            "ratio",
-        ),
+        headers=("concurrency", f"tok/s/user {mine}", theirs, "ratio", f"tok/s/GPU {mine}", theirs, "ratio"),
         rows=rows,
         starts=(1, 4),
         # Also where the table of matched interactivity has them: without an overlap this is the only table.

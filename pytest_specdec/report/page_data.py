@@ -13,13 +13,7 @@ import msgspec
 from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.gate_words import fixed_sentence, gate_sentences
 from pytest_specdec.report.page_builder import PageBuilder
-from pytest_specdec.report.page_document import (
-    BASELINE,
-    NOW,
-    PageDocument,
-    PageMetricVerdict,
-    PageVerdict,
-)
+from pytest_specdec.report.page_document import BASELINE, NOW, PageDocument, PageMetricVerdict, PageVerdict
 from pytest_specdec.report.pull_request import headline
 from pytest_specdec.report.run_report import output_table, paying_tables, run_remarks
 from pytest_specdec.results.run import Run

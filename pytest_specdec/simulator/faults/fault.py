@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -216,7 +216,7 @@ class Telling:
     """Gauges of the acceptance length."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Move:
     """A measured quantity that must move: a metric's key, or a word of `faults.QUANTITIES`."""
 
@@ -224,12 +224,13 @@ class Move:
     direction: Direction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One way in which an engine is worse than it was, or a control that is not."""
 
     id: str
     cause: Cause
+    _: KW_ONLY
     threads: tuple[str, ...] = ()
     """Where it was published, the main one first."""
     row: int | None = None
@@ -278,7 +279,7 @@ class Fault:
         return self if mtp >= self.from_mtp else self.at(0)
 
 
-HEALTHY = Fault(id="healthy", cause="none", what="Nothing is wrong.", seen="nothing")
+HEALTHY = Fault("healthy", "none", what="Nothing is wrong.", seen="nothing")
 
 _Effect = TypeVar("_Effect", Drafting, Timing, Serving, Failing, Saying, Telling)
 
