@@ -63,7 +63,7 @@ class Suite:
     def start(self, *arguments: str, until: bytes) -> tuple[subprocess.Popen[bytes], bytes]:
         """Start it in a process of its own and return when it has said `until`, with all it has said."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-pspecdec", "-pno:cacheprovider", *arguments],
             cwd=self.pytester.path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

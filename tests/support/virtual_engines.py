@@ -122,6 +122,8 @@ class VirtualServer:
         self.clock = clock
         self.scheduled: list[tuple[float, int, Callable[[], None]]] = []
         self.streams: dict[int, _Stream] = {}
+        self.others: list[Callable[[], None]] = []
+        """What other clients do soon after the next point has begun."""
         self._order = itertools.count()
 
     @property
@@ -260,6 +262,8 @@ class _VirtualPoint(_Point):
         self.transport = server  # type: ignore[assignment]  # all that a point asks of it is `send`
         self.origin = clock.now_s
         self._watch()
+        while server.others:
+            server.at(self.origin + _WATCH_S / 2, server.others.pop())
         if cell.rate:
             self._build()
             self._send_when_due()
@@ -409,9 +413,7 @@ class VirtualEngine:
     async def ask(self, interview: Interview) -> Answers:
         """Collect the engine's answers to the fixed questions."""
         self.server.clock.now_s += INTERVIEW_S
-        return await ask_through(
-            self.server, self.server.shell.model, draft_tokens=interview.engine.mtp, thinking=interview.thinking
-        )
+        return await self.live.ask(interview)
 
     def _load(  # noqa: PLR0913 - a point is all of these
         self,
@@ -500,6 +502,13 @@ class VirtualHost:
         self.servers[port] = VirtualServer(options, self.clock)
         return f"http://127.0.0.1:{port}/v1"
 
+    def other_client(self, url: str, *, prompt_tokens: int, tokens: int) -> None:
+        """Let another client use a server while the next point is measured on it."""
+        server = self.server(url)
+        assert server is not None
+        sequence = Sequence(key=-1, prompt_tokens=prompt_tokens, max_tokens=tokens)
+        server.others.append(lambda: server.shell.core.submit(sequence, self.clock.now_s))
+
     def server(self, url: str) -> VirtualServer | None:
         """Return the virtual server behind a URL; None for any other."""
         return self.servers.get(urlsplit(url).port or 0)
@@ -539,7 +548,7 @@ def switch_on(patch: pytest.MonkeyPatch) -> VirtualHost:
     """Let every pytest run in this process measure on virtual servers, and return their host."""
     host = VirtualHost()
     make_engines, session, smoke = pipeline_engines.make_engines, Endpoint._session, Endpoint.smoke
-    models, supports = Endpoint._models, http_engine.supports_continuous_usage
+    models, supports, ask_all = Endpoint._models, http_engine.supports_continuous_usage, http_engine.ask_all
 
     def virtual_engines(settings: Settings, specs: Any, ask_hook: AskHook) -> Engines:
         return host.virtual(make_engines(settings, specs, ask_hook))
@@ -560,6 +569,12 @@ def switch_on(patch: pytest.MonkeyPatch) -> VirtualHost:
         if host.server(self.url) is None:
             await smoke(self, served_model)
 
+    async def virtual_answers(target: Target, *, draft_tokens: int, thinking: bool | None) -> Answers:
+        server = host.server(target.base_url)
+        if server is None:
+            return await ask_all(target, draft_tokens=draft_tokens, thinking=thinking)
+        return await ask_through(server, target.model, draft_tokens=draft_tokens, thinking=thinking)
+
     async def virtually_supported(target: Target) -> bool:
         return True if host.server(target.base_url) else await supports(target)
 
@@ -568,6 +583,7 @@ def switch_on(patch: pytest.MonkeyPatch) -> VirtualHost:
     patch.setattr(Endpoint, "_models", virtual_models)
     patch.setattr(Endpoint, "smoke", virtual_smoke)
     patch.setattr(http_engine, "supports_continuous_usage", virtually_supported)
+    patch.setattr(http_engine, "ask_all", virtual_answers)
     patch.setattr(stages, "datetime", host.clock)
     patch.setattr(progress, "time", SimpleNamespace(monotonic=host.clock))
     return host
