@@ -46,13 +46,15 @@ def carry_out(
             if settings.measure.swap is not None:
                 setup = measure_swapped(campaign, demand, setup, invocation.started_at)
             if judged:
-                judgement = judge(demand.plan.cells, campaign.found, setup, _again(campaign, demand, setup))
+                judgement = judge(
+                    demand.plan.cells, campaign.found, setup.baselines, settings, _again(campaign, demand, setup)
+                )
         complete = True
     finally:
         # Also after Ctrl-C: whatever was measured is judged and kept.
         measured = campaign.finished(complete=complete)
         if judged and not judgement.verdicts:
-            judgement = judge(demand.plan.cells, measured, setup)
+            judgement = judge(demand.plan.cells, measured, setup.baselines, settings)
         stored = dict(find_stored(demand, measured, setup.baselines))
         sink(replace(empty, measured=measured, judgement=judgement, stored=stored))
     return setup

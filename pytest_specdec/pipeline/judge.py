@@ -28,8 +28,8 @@ from pytest_specdec.gate.rules import RULES
 from pytest_specdec.gate.ruling import RuleOptions
 from pytest_specdec.measure.campaign import Campaign
 from pytest_specdec.measure.measured import Measured
-from pytest_specdec.pipeline.setup import Setup
-from pytest_specdec.results.baseline import BaselinePoint
+from pytest_specdec.pipeline.settings import Settings
+from pytest_specdec.results.baseline import BaselinePoint, Baselines
 from pytest_specdec.results.decision import FixedDecision, SuiteDecision
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.merge import merge_runs, usable
@@ -62,19 +62,22 @@ class Again:
     """Tells if there is a reference engine for an engine."""
 
 
-def judge(cells: Iterable[Cell], measured: Measured, setup: Setup, again: Again | None = None) -> Judgement:
+def judge(
+    cells: Iterable[Cell], measured: Measured, baselines: Baselines, settings: Settings, again: Again | None = None
+) -> Judgement:
     """Judge the suite.
 
     Args:
         cells: The planned cells; those without a measurement have no verdict.
         measured: Repeats of the cells.
-        setup: Rule, terms and stored baselines.
+        baselines: Stored baselines.
+        settings: Rule and terms; gains are judged like losses where they are about to be stored.
         again: Measures what the rule asks for; None to decide by what there is, after an interruption.
 
     Raises:
         BrokenFileError: a baseline or the noise of a selftest cannot be read.
     """
-    baselines, settings = setup.baselines, setup.settings.gate
+    chosen = settings.gate
     found: dict[Cell, Verdict] = {}
     evidence = []
     for cell in sorted(cells):
@@ -82,7 +85,7 @@ def judge(cells: Iterable[Cell], measured: Measured, setup: Setup, again: Again 
         if mean is None:
             continue
         baseline = baselines.find(cell, mean.environment)
-        verdict = settled(mean, baseline, settings.required_facts)
+        verdict = settled(mean, baseline, chosen.required_facts)
         if verdict is not None:
             found[cell] = verdict
         elif baseline is not None:
@@ -92,19 +95,19 @@ def judge(cells: Iterable[Cell], measured: Measured, setup: Setup, again: Again 
     case = build(evidence, _selftest_noise(baselines.folder, evidence))
     desk: _Desk = _AsMeasured(case, INTERRUPTED if again is None else _NEVER)
     paired: frozenset[str] = frozenset()
-    if again is not None and settings.confirm != "never":
+    if again is not None and chosen.confirm != "never":
         desk = _Confirming(case=case, again=again)
         paired = frozenset(name for name, one in case.cells.items() if again.can_pair(one.cell.engine))
     options = RuleOptions(
-        alpha=settings.alpha,
-        exhaustive=settings.exhaustive,
-        improvements=setup.settings.baselines.update == "all",  # gains are about to be stored
+        alpha=chosen.alpha,
+        exhaustive=chosen.exhaustive,
+        improvements=settings.baselines.update == "all",
         restarts=again is None or all(again.campaign.restarts.values()),
-        confirms=settings.confirm != "never",
-        fixed_margin=settings.fixed_margin,
+        confirms=chosen.confirm != "never",
+        fixed_margin=chosen.fixed_margin,
         paired=paired,
     )
-    ruling = RULES[settings.rule].judge(case, options, desk.answer, desk.pairs)
+    ruling = RULES[chosen.rule].judge(case, options, desk.answer, desk.pairs)
     return Judgement(
         verdicts=found | ruling.verdicts,
         decision=ruling.decision,

@@ -17,7 +17,7 @@ from pytest_specdec.domain import client_health
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.measure.measured import Measured
 from pytest_specdec.pipeline.judge import Judgement, judge
-from pytest_specdec.pipeline.settings import GateSettings
+from pytest_specdec.pipeline.settings import GateSettings, Settings
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.run import Run, load_run
 from pytest_specdec.results.verdict import Verdict
@@ -31,7 +31,7 @@ SENTENCES = ("reason", "advisory", "stopped")
 def judged_again(run: Run) -> Judgement:
     cells = [measurement.cell for measurement in run.measurements]
     measured = Measured(raw=run.raw, cost=run.cost, complete=True)
-    return judge(cells, measured, Baselines(DATA / "baselines"), GateSettings(confirm="never"))
+    return judge(cells, measured, Baselines(DATA / "baselines"), Settings(gate=GateSettings(confirm="never")))
 
 
 def numbers(record: msgspec.Struct) -> Any:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from small_suite import Suite
+from virtual_engines import VirtualHost, switch_on
 
-import pytest_specdec.measure.runner  # noqa: F401 - imported for the side effect
-
-# pytester puts sys.modules back after a run in this process, and numpy cannot be imported twice: have all of it first.
+import pytest_specdec
 from pytest_specdec.domain import client_health as client
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.errors import EngineError
 from pytest_specdec.simulator.server import Server, SimulatorOptions, start
+
+# pytester puts sys.modules back after a run in this process: what a run would import is imported here, once for all,
+# and numpy cannot be imported twice.
+for module in pkgutil.walk_packages(pytest_specdec.__path__, "pytest_specdec."):
+    if not module.name.startswith("pytest_specdec.engine.entry"):
+        importlib.import_module(module.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,23 +33,36 @@ def _http_client_is_whole() -> None:
         asyncio.run(Endpoint(url="http://127.0.0.1:9/v1").introspect("any"))
 
 
-@pytest.fixture(autouse=True)
-def _no_client_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy's requests take 40 ms, of which a busy machine is easily 2 % late; whoever wants bounds sets them."""
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> VirtualHost:
+    """Host of the virtual servers on which the test measures."""
+    return switch_on(monkeypatch)
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, host: VirtualHost) -> Suite:
+    for name in ("SPECDEC_API_KEY", "OPENAI_API_KEY", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return Suite(pytester, host)
+
+
+@pytest.fixture
+def serve(host: VirtualHost) -> Callable[..., str]:
+    """Start simulated engines on the virtual clock; returns the URL of each."""
+
+    def start_one(**options: Any) -> str:
+        return host.start(SimulatorOptions(preset="tiny", model="toy", **options))
+
+    return start_one
+
+
+@pytest.fixture
+def serve_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+    """Start simulated engines behind HTTP, in a thread of this process; returns the URL of each."""
+    # The toy's requests take 40 ms, of which a busy machine is easily 2 % late.
     for bound in [name for name in vars(client) if name.startswith("MOST_")]:
         monkeypatch.setattr(client, bound, float("inf"))
-
-
-@pytest.fixture
-def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    for name in ("SPECDEC_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return Suite(pytester)
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., str]]:
-    """Start simulated engines in a thread of this process; returns the URL of each."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

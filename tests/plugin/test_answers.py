@@ -9,11 +9,11 @@ from small_suite import Suite
 
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.load.target import Target
+from pytest_specdec.measure import http_engine
 from pytest_specdec.measure import interview as asking
-from pytest_specdec.measure import judge_answers as answers
-from pytest_specdec.measure import runner as carry_out
 from pytest_specdec.outputs.checks import Judgement, Outputs
 from pytest_specdec.outputs.verdict import OutputVerdict
+from pytest_specdec.pipeline import record
 
 Serve = Callable[..., str]
 SAYS = """
@@ -37,7 +37,7 @@ def run(suite: Suite, off: str, mtp: str, *more: str) -> pytest.RunResult:
 
 def test_a_healthy_engine_says_what_off_says(suite: Suite, serve: Serve) -> None:
     suite.write(SAYS)
-    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0))
+    result = run(suite, serve(), serve(mtp=3))
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*outputs of MTP against Off*", "*toy-fp8-mtp3-says-what-off-says*losslessness*pass*"])
     checks = {v["check"]: v["outcome"] for v in suite.saved_run()["outputs"]["toy-fp8-mtp3-says-what-off-says"]}
@@ -60,14 +60,14 @@ def test_an_engine_that_says_something_else_is_red(
     suite: Suite, serve: Serve, fault: str, red: str, words: str
 ) -> None:
     suite.write(SAYS)
-    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault=fault), "-k", red)
+    result = run(suite, serve(), serve(mtp=3, fault=fault), "-k", red)
     result.assert_outcomes(failed=1, deselected=2)
     assert words in result.stdout.str()
 
 
 def test_tasks_that_mtp_does_not_solve_are_lost(suite: Suite, serve: Serve) -> None:
     suite.write("@pytest.mark.specdec(mtp=3)\ndef test_it(outputs):\n    assert outputs.solves_as_much\n")
-    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault="answers-wrong"))
+    result = run(suite, serve(), serve(mtp=3, fault="answers-wrong"))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*task accuracy: failed: unsolved tasks: 60 of 60 with MTP, 0 without*"])
 
@@ -75,10 +75,10 @@ def test_tasks_that_mtp_does_not_solve_are_lost(suite: Suite, serve: Serve) -> N
 def test_an_engine_that_is_stuck_on_a_grammar_is_red_and_waited_for_with_reason(
     suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", 1.0)
-    monkeypatch.setattr(asking, "LEAST_PATIENCE_S", 2.0)
+    monkeypatch.setattr(asking, "PATIENCE", 0.0)
+    monkeypatch.setattr(asking, "LEAST_PATIENCE_S", 0.05)
     suite.write(SAYS)
-    result = run(suite, serve(speed=20.0), serve(mtp=3, speed=20.0, fault="structured-stuck"), "-k", "test_structure")
+    result = run(suite, serve(), serve(mtp=3, fault="structured-stuck"), "-k", "test_structure")
     result.assert_outcomes(failed=1, deselected=2)
     result.stdout.fnmatch_lines(["*no answer in time, or invalid JSON: 8 of 8 with MTP, 0 without*"])
 
@@ -99,7 +99,7 @@ def test_outputs_need_an_mtp_mode(suite: Suite) -> None:
 
 def test_an_engine_that_is_not_there_is_engine_trouble(suite: Suite, serve: Serve) -> None:
     suite.write(SAYS)
-    result = run(suite, serve(speed=20.0), "http://127.0.0.1:9/v1", "-k", "test_text")
+    result = run(suite, serve(), "http://127.0.0.1:9/v1", "-k", "test_text")
     result.assert_outcomes(errors=1, deselected=2)
     result.stdout.fnmatch_lines(["*toy-fp8-mtp3 was not asked: *cannot be reached*"])
 
@@ -124,8 +124,8 @@ def interviews(monkeypatch: pytest.MonkeyPatch) -> list[Said]:
         one = Judgement(verdict)
         return Outputs(same_text=one, clean=one, solves_as_much=one, keeps_structure=one)
 
-    monkeypatch.setattr(carry_out, "ask_all", ask_all)
-    monkeypatch.setattr(answers, "judge_answers", judge_answers)
+    monkeypatch.setattr(http_engine, "ask_all", ask_all)
+    monkeypatch.setattr(record, "judge_answers", judge_answers)
     return asked
 
 
@@ -152,7 +152,7 @@ def test_answers_that_failed_are_not_hidden_by_those_of_an_engine_with_the_same_
         one = Judgement(OutputVerdict(check="kind", outcome=next(judged), reasons=(), numbers={}))
         return Outputs(same_text=one, clean=one, solves_as_much=one, keeps_structure=one)
 
-    monkeypatch.setattr(answers, "judge_answers", judge_answers)
+    monkeypatch.setattr(record, "judge_answers", judge_answers)
     suite.write("@pytest.mark.specdec(mtp=3, parallelism=['tp1', 'tp1ep1'])\n" + TEXT.format("it"))
     result = suite.run()
     result.assert_outcomes(passed=1, failed=1)

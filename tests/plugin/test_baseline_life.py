@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_suite import HOLDS, PAYS, Suite
 
 from pytest_specdec.__main__ import main
+from pytest_specdec.cli import suite_cells
 
 ONE = ("-k", "off-c2")
 
 
 def the_run(suite: Suite) -> Path:
     return max((suite.pytester.path / ".specdec" / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+
+
+@pytest.fixture
+def collects_here(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Suites are collected by pytest in this process; one test below leaves it to a process, as for a user."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[1:3] == ["-m", "pytest"]
+        done = suite.run(*command[3:], simulate=False)
+        return subprocess.CompletedProcess(command, done.ret, done.stdout.str(), done.stderr.str())
+
+    monkeypatch.setattr(suite_cells, "subprocess", SimpleNamespace(run=run))
 
 
 def test_sessions_of_several_invocations_are_merged(suite: Suite) -> None:
@@ -88,6 +103,7 @@ def test_an_interrupted_run_is_not_accepted(suite: Suite, capsys: pytest.Capture
     assert "is not complete" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("collects_here")
 def test_check_names_what_is_missing_and_prune_removes_what_nobody_wants(
     suite: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,10 +132,12 @@ def test_an_off_that_a_comparison_may_need_is_no_orphan(
     suite.write(PAYS)
     suite.run("--specdec-update")
     assert len(suite.baselines) == 2
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p specdec")
     assert main(["baselines", "check", "test_suite.py"]) == 0
     assert "4 points stored, 0 missing, 0 orphaned" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("collects_here")
 def test_suites_that_cannot_be_collected_are_one_sentence(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
     broken = suite.pytester.path / "test_broken.py"
     broken.write_text("import nowhere\n")

@@ -114,17 +114,17 @@ def test_a_wrong_model_and_its_remedy(suite: Suite, serve: Serve) -> None:
 
 
 def test_the_api_key_comes_from_the_environment_and_stays_there(
-    suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, serve_http: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite.write(HOLDS)
-    arguments = [f"--specdec-endpoint=off={serve(mtp=0, api_key='sesame')}", "--specdec-update"]
+    arguments = [f"--specdec-endpoint=off={serve_http(mtp=0, api_key='sesame')}", "--specdec-update", "-k", "c2"]
     refused = suite.run(*arguments, simulate=False)
     assert "refused the API key (HTTP 401): set SPECDEC_API_KEY" in refused.stdout.str()
     monkeypatch.setenv("SPECDEC_API_KEY", "sesame")
     result = suite.run(
         *arguments, "--specdec-report=a.md", "--specdec-report=a.json", "--specdec-report=a.csv", simulate=False
     )
-    result.assert_outcomes(passed=2, deselected=2)
+    result.assert_outcomes(passed=1, deselected=3)
     assert "sesame" not in result.stdout.str() + result.stderr.str()
     for path in suite.pytester.path.rglob("*"):
         if path.is_file() and path.suffix in (".md", ".json", ".csv"):

@@ -350,7 +350,7 @@ def test_a_required_fact_may_not_be_unknown(suite: Suite) -> None:
         (("-o", "specdec_gate=loose"), "ini key specdec_gate: 'loose' is not one of suite, fixed"),
         (
             ("--specdec-reference-simulate=tiny", "--specdec-reference-endpoint=http://127.0.0.1:9/v1"),
-            "cannot go together: each says where the reference engine comes from",
+            "--specdec-reference-simulate cannot go together",
         ),
         (("--specdec-reference-simulate=big",), "unknown preset 'big'"),
         (("--specdec-reference-simulate=tiny@tired",), "tired"),
@@ -372,8 +372,8 @@ def test_an_old_engine_that_would_be_the_new_one_is_refused(suite: Suite) -> Non
     launched = ("--specdec-launch=vllm", "--specdec-reference-launch=vllm", "--collect-only")
     result = suite.run(*launched, simulate=False)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "--specdec-reference-launch vllm would start the candidate engine once more" in result.stderr.str()
+    assert "--specdec-reference-launch vllm would start" in result.stderr.str()
     for key in ("python", "command", "arguments"):
         # Whoever says where the old one is may also mean the same: a comparison of an engine with itself.
         result = suite.run(*launched, "-o", f"specdec_reference_launch_{key}=x", simulate=False)
-        assert "once more" not in result.stderr.str()
+        assert "would start" not in result.stderr.str()

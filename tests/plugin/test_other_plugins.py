@@ -12,6 +12,19 @@ from small_suite import HOLDS, Suite
 from test_surfaces import FIXED, READS, properties, regressed
 
 
+@pytest.fixture(autouse=True)
+def _installed(suite: Suite) -> None:
+    suite.plugins = (
+        "benchmark",
+        "html",
+        "html_fixtures",
+        "metadata",
+        "pytest_github_actions_annotate_failures",
+        "pytest_jsonreport",
+        "rerunfailures",
+    )
+
+
 def html_table(suite: Suite) -> tuple[list[str], list[list[str]]]:
     """Headings, and the cells of each row, out of a page of pytest-html."""
     page = (suite.pytester.path / "out.html").read_text()

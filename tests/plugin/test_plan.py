@@ -112,7 +112,7 @@ def test_options_that_cannot_be_are_usage_errors(suite: Suite, arguments: list[s
 
 def test_xdist_workers_are_refused_and_other_tests_are_not(suite: Suite) -> None:
     suite.write(HOLDS, "def test_other(): pass\n")
-    result = suite.pytester.runpytest_subprocess("-n", "2", "--specdec-simulate", "tiny")
+    result = suite.pytester.runpytest_subprocess("-pspecdec", "-pxdist", "-n2", "--specdec-simulate=tiny")
     result.assert_outcomes(failed=4, passed=1)
     assert "several xdist workers would disturb each other's numbers: run the specdec tests without -n" in (
         result.stdout.str()

@@ -127,6 +127,6 @@ def test_every_command_of_the_settings_is_searched_for_secrets(suite: Suite) -> 
         "--specdec-endpoint=mtp=3=http://b/v1",
         "--specdec-reference-launch=vllm",
     )
-    config = suite.pytester.parseconfig(*overrides, *both, "--specdec-swap=exchange --token swap-of-me")
+    config = suite.pytester.parseconfig("-pspecdec", *overrides, *both, "--specdec-swap=exchange --token swap-of-me")
     known = read_settings(config).secrets().known
     assert {*commands.values(), "swap-of-me"} <= set(known)

@@ -25,6 +25,11 @@ def test_own(benchmark):
 """
 
 
+@pytest.fixture(autouse=True)
+def _installed(suite: Suite) -> None:
+    suite.plugins = ("benchmark", "rerunfailures")
+
+
 def rows(path: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(path.read_text())["benchmarks"]}
 

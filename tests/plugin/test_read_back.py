@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from small_suite import PAYS, Suite
+from virtual_engines import VirtualHost
 
 Serve = Callable[..., str]
 READS = "def test_it(measurement):\n    assert measurement.throughput > 0\n"
@@ -155,10 +153,7 @@ def test_a_declaration_that_the_endpoint_contradicts_is_an_error(suite: Suite, s
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
-        (None, "--specdec-facts: facts.toml: No such file or directory"),
-        ("a b", "--specdec-facts: facts.toml: not TOML"),
-    ],
+    [(None, "facts.toml: No such file or directory"), ("a b", "facts.toml: not TOML")],
 )
 def test_a_facts_file_that_cannot_be_used_is_a_usage_error(suite: Suite, content: str | None, message: str) -> None:
     suite.write(READS)
@@ -224,44 +219,26 @@ def relay(url: str, *, delay_s: float, buffers: bool = False) -> Iterator[str]:
     loop.close()
 
 
-def test_a_ttft_that_is_not_the_engines_is_noticed(suite: Suite, serve: Serve) -> None:
+def test_a_ttft_that_is_not_the_engines_is_noticed(suite: Suite, serve_http: Serve) -> None:
     suite.write(READS)
-    with relay(serve(mtp=3), delay_s=0.05) as url:
+    with relay(serve_http(mtp=3), delay_s=0.05) as url:
         result = run(suite, url, "-k", "c2", mode="mtp=3=")
     result.assert_outcomes(passed=1, deselected=3)
     result.stdout.fnmatch_lines(["*mean TTFT is *by the server's own histogram: the rest was spent outside*"])
 
 
-def test_an_answer_that_comes_all_at_once_is_not_a_speed(suite: Suite, serve: Serve) -> None:
+def test_an_answer_that_comes_all_at_once_is_not_a_speed(suite: Suite, serve_http: Serve) -> None:
     suite.write(READS)
-    with relay(serve(mtp=3), delay_s=0.05, buffers=True) as url:
+    with relay(serve_http(mtp=3), delay_s=0.05, buffers=True) as url:
         result = run(suite, url, "-k", "c2", mode="mtp=3=")
     result.assert_outcomes(failed=1, deselected=3)
     result.stdout.fnmatch_lines(["*every answer arrived all at once: something on the way *buffers the stream*"])
 
 
-def test_somebody_elses_tokens_are_noticed(suite: Suite, serve: Serve) -> None:
+def test_somebody_elses_tokens_are_noticed(suite: Suite, serve: Serve, host: VirtualHost) -> None:
     suite.write(READS)
     url = serve(mtp=3)
-    other = threading.Thread(target=ask_when_busy, args=(url,))
-    other.start()
+    host.other_client(url, prompt_tokens=3000, tokens=5)
     result = run(suite, url, "-k", "c2", mode="mtp=3=")
-    other.join(10)
     result.assert_outcomes(passed=1, deselected=3)
-    result.stdout.fnmatch_lines(["*token truth: server counters exceed our usage by *another client*"])
-
-
-def ask_when_busy(url: str) -> None:
-    """Use the server as soon as a point is being measured on it."""
-    root = url.removesuffix("/v1")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(f"{root}/metrics") as answer:
-            metrics = answer.read().decode()
-        generated = float(metrics.partition("vllm:generation_tokens_total{")[2].partition("} ")[2].split()[0])
-        if "num_requests_running" in metrics and generated > 500:
-            break
-        time.sleep(0.02)
-    body = {"model": "toy", "messages": [{"role": "user", "content": "x " * 3000}], "max_tokens": 5}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode())) as answer:
-        answer.read()
+    result.stdout.fnmatch_lines(["*token truth: *5 *"])

@@ -112,9 +112,9 @@ def test_outcomes_have_words_and_letters_and_the_summary_lists_them(suite: Suite
 
 def test_last_failed_measures_only_what_failed(suite: Suite) -> None:
     regressed(suite)
-    first = suite.pytester.runpytest("--specdec-simulate=tiny", FIXED)
+    first = suite.run(FIXED, cache=True)
     first.assert_outcomes(passed=2, failed=2)
-    again = suite.pytester.runpytest("--specdec-simulate=tiny", FIXED, "--lf")
+    again = suite.run(FIXED, "--lf", cache=True)
     again.assert_outcomes(failed=2)
     assert {p["cell"]["engine"].get("mtp", 0) for p in suite.saved_run()["measurements"]} == {3}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from virtual_engines import VirtualHost
 
 MATRIX = """
 import pytest
@@ -34,10 +35,14 @@ def test_pays(comparison):
 
 
 class Suite:
-    """Files in, outcome out."""
+    """Files in, outcome out; simulated engines run on the virtual clock of `host`."""
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    plugins: tuple[str, ...] = ()
+    """Plugins that pytest loads besides ours; loading all that are installed takes a second."""
+
+    def __init__(self, pytester: pytest.Pytester, host: VirtualHost) -> None:
         self.pytester = pytester
+        self.host = host
         pytester.makeini(
             "[pytest]\nspecdec_window_s = 0.4\nspecdec_settle_s = 0.05\nspecdec_no_progress_s = 3\n"
             "specdec_sessions = 1x1\nspecdec_confirm = never\n"
@@ -48,15 +53,17 @@ class Suite:
         """Write the suite: the matrix and these tests."""
         self.pytester.makepyfile(test_suite="\n".join((MATRIX, *parts)))
 
-    def run(self, *arguments: str, simulate: bool = True) -> pytest.RunResult:
-        """Run it in this process."""
+    def run(self, *arguments: str, simulate: bool = True, cache: bool = False) -> pytest.RunResult:
+        """Run it in this process, a minute of the virtual clock after what was before."""
+        self.host.clock.now_s += 60
         simulated = ["--specdec-simulate", "tiny"] if simulate else []
-        return self.pytester.runpytest("-p", "no:cacheprovider", *simulated, *arguments)
+        plugins = [f"-p{name}" for name in ("specdec", *self.plugins)] + ([] if cache else ["-pno:cacheprovider"])
+        return self.pytester.runpytest_inprocess(*plugins, *simulated, *arguments)
 
     def start(self, *arguments: str, until: bytes) -> tuple[subprocess.Popen[bytes], bytes]:
         """Start it in a process of its own and return when it has said `until`, with all it has said."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-pspecdec", "-pno:cacheprovider", *arguments],
             cwd=self.pytester.path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
