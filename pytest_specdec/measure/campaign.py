@@ -127,21 +127,6 @@ class Campaign:
         self._carry_out(Plan.of(wanted, self.seed + block), wanted, (), place)
         return self._at(place)
 
-    def resume(self, path: Path) -> None:
-        """Take over a run's measurements; of its pairs only whole blocks, for halves of two days are no pair.
-
-        Raises:
-            BrokenFileError: it cannot be read.
-            InvalidInputError: it holds nothing.
-        """
-        run = load_run(path)
-        if not run.raw:
-            raise InvalidInputError(f"--specdec-resume {path}: nothing was measured in it")
-        positions = Counter((raw.block, raw.measurement.cell) for raw in run.raw if raw.stage == "confirm")
-        least = len(PAIRS) if "reference" in self.restarts else 1
-        kept = [raw for raw in run.raw if raw.stage != "confirm" or positions[raw.block, raw.measurement.cell] >= least]
-        self.found = replace(self.found, raw=tuple(kept))
-
     # ---- results of the runner
 
     def engine_known(self, engine: EngineSpec, environment: Environment) -> None:
@@ -245,3 +230,20 @@ class Campaign:
         if place.stage == "confirm":
             return f"{self.stamp}.{place.block}{'abcd'[place.position]}"
         return f"{self.stamp}.{place.block + 1}"
+
+
+def resumed(path: Path, *, paired: bool) -> tuple[RawRun, ...]:
+    """Read the runs that an invocation goes on with; of pairs only whole blocks, for halves of two days are no pair.
+
+    Raises:
+        BrokenFileError: it cannot be read.
+        InvalidInputError: it holds nothing.
+    """
+    run = load_run(path)
+    if not run.raw:
+        raise InvalidInputError(f"--specdec-resume {path}: nothing was measured in it")
+    positions = Counter((raw.block, raw.measurement.cell) for raw in run.raw if raw.stage == "confirm")
+    least = len(PAIRS) if paired else 1
+    return tuple(
+        raw for raw in run.raw if raw.stage != "confirm" or positions[raw.block, raw.measurement.cell] >= least
+    )

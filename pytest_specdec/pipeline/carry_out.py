@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_specdec.domain.cell import EngineSpec
 from pytest_specdec.measure.campaign import Campaign
+from pytest_specdec.measure.measured import Measured
 from pytest_specdec.measure.progress import Listener
 from pytest_specdec.measure.sigterm import sigterm_interrupts
 from pytest_specdec.pipeline.judge import Again, Judgement, judge
@@ -27,7 +28,7 @@ def carry_out(
         KeyboardInterrupt: interrupted; the last record holds what was measured, judged by what there is.
         SpecdecError: nothing can be measured, or a baseline cannot be read.
     """
-    empty = Record(invocation=invocation, demand=demand)
+    empty = Record(invocation=invocation, demand=demand, measured=Measured(raw=invocation.begun))
     sink(empty)  # a run that is killed before its first point is an empty run, not a broken file
     campaign = new_campaign(
         setup,
@@ -35,9 +36,8 @@ def carry_out(
         sink=lambda found: sink(replace(empty, measured=found)),
         started_at=invocation.started_at,
     )
+    campaign.found = empty.measured
     settings = setup.settings
-    if settings.measure.resume is not None:
-        campaign.resume(settings.measure.resume)
     judgement, complete = Judgement(), False
     judged = demand.judged and not settings.baselines.selftest
     try:

@@ -18,7 +18,7 @@ from pytest_specdec.pipeline.judge import Judgement
 from pytest_specdec.redaction import Secrets
 from pytest_specdec.results.baseline import Baselines
 from pytest_specdec.results.measurement import Measurement
-from pytest_specdec.results.run import Run
+from pytest_specdec.results.run import RawRun, Run
 from pytest_specdec.suite.demand import Demand
 from pytest_specdec.suite.matrix import ComparisonSubject, OutputSubject
 from pytest_specdec.version import __version__
@@ -33,6 +33,8 @@ class Invocation:
     path: Path
     """File of the saved run."""
     secrets: Secrets = field(default_factory=Secrets)
+    begun: tuple[RawRun, ...] = ()
+    """Runs of an interrupted invocation that this one goes on with."""
 
 
 @dataclass(frozen=True, kw_only=True)

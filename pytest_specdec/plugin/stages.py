@@ -93,6 +93,7 @@ def measure(config: pytest.Config) -> None:
         KeyboardInterrupt: interrupted; the record holds what was measured.
         SpecdecError: nothing can be measured, or a baseline cannot be read.
     """
+    from pytest_specdec.measure.campaign import resumed
     from pytest_specdec.pipeline.carry_out import carry_out
     from pytest_specdec.pipeline.plan import planned_runs
     from pytest_specdec.pipeline.record import Invocation
@@ -105,14 +106,17 @@ def measure(config: pytest.Config) -> None:
         config.stash[RECORD] = record
         save_run(record.run(), record.invocation.path)
 
+    setup, resume = config.stash[SETUP], settings.measure.resume
+    # A run that cannot be resumed is an error before this one has a file.
+    begun = () if resume is None else resumed(resume, paired=setup.engines.reference is not None)
     invocation = Invocation(
         started_at=started_at,
         command=config.stash[COMMAND],
+        begun=begun,
         path=new_run_path(settings.measure.runs, started_at),
         secrets=settings.secrets(),
     )
     display = progress(config, planned_runs(demand, settings))
-    setup = config.stash[SETUP]
     config.stash[SETUP] = carry_out(demand, setup, invocation=invocation, listener=display, sink=keep)
 
 

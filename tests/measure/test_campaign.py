@@ -15,7 +15,7 @@ from measured import ENVIRONMENT, measured
 from pytest_specdec.domain.environment import Environment
 from pytest_specdec.errors import EngineError, NotComparableError
 from pytest_specdec.measure.budget import Bill, Budget
-from pytest_specdec.measure.campaign import Campaign, Place
+from pytest_specdec.measure.campaign import Campaign, Place, resumed
 from pytest_specdec.results.run import Arm, RawRun, Run, Stage, save_run
 from pytest_specdec.suite.plan import Plan
 
@@ -141,14 +141,14 @@ def test_nothing_is_refined_beside_pairs_or_twice(campaign: Campaign, engines: E
     assert engines.refined == [True, False, False, False, False, False]
 
 
-def resumed(campaign: Campaign, folder: Path, *found: tuple[Arm, Stage, int, int]) -> list[tuple[Arm, Stage, int, int]]:
+def gone_on_with(folder: Path, *found: tuple[Arm, Stage, int, int], paired: bool = True) -> Places:
     raw = tuple(
         RawRun(measurement=measured(8), arm=arm, stage=stage, block=block, place=place)
         for arm, stage, block, place in found
     )
     save_run(Run(tool_version="1", started_at="2026-11-24T10:00:00+00:00", raw=raw), folder / "run.json")
-    campaign.resume(folder / "run.json")
-    return [(run.arm, run.stage, run.block, run.place) for run in campaign.found.raw]
+    begun = resumed(folder / "run.json", paired=paired)
+    return [(run.arm, run.stage, run.block, run.place) for run in begun]
 
 
 SCREEN: tuple[Arm, Stage, int, int] = ("candidate", "screen", 0, 0)
@@ -160,15 +160,14 @@ WHOLE: Places = [
 ]
 
 
-def test_a_block_of_pairs_that_was_interrupted_is_measured_anew(campaign: Campaign, tmp_path: Path) -> None:
+def test_a_block_of_pairs_that_was_interrupted_is_measured_anew(tmp_path: Path) -> None:
     begun: Places = [("reference", "confirm", 2, 0), ("candidate", "confirm", 2, 1)]
-    assert resumed(campaign, tmp_path, SCREEN, *WHOLE, *begun) == [SCREEN, *WHOLE]
+    assert gone_on_with(tmp_path, SCREEN, *WHOLE, *begun) == [SCREEN, *WHOLE]
 
 
-def test_fresh_starts_are_kept_where_there_is_no_old_engine(campaign: Campaign, tmp_path: Path) -> None:
-    campaign.restarts = {"candidate": True}
+def test_fresh_starts_are_kept_where_there_is_no_old_engine(tmp_path: Path) -> None:
     start: tuple[Arm, Stage, int, int] = ("candidate", "confirm", 1, 1)
-    assert resumed(campaign, tmp_path, SCREEN, start) == [SCREEN, start]
+    assert gone_on_with(tmp_path, SCREEN, start, paired=False) == [SCREEN, start]
 
 
 @pytest.mark.parametrize(
