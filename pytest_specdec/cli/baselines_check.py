@@ -38,9 +38,5 @@ def _run(options: argparse.Namespace) -> None:
 
 
 VERB = Verb(
-    name="baselines check",
-    help=_HELP,
-    description=f"Check without a GPU, measuring nothing: {_HELP}.",
-    add_arguments=_add_arguments,
-    run=_run,
+    "baselines check", _HELP, _run, _add_arguments, description=f"Check without a GPU, measuring nothing: {_HELP}."
 )

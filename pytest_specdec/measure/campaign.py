@@ -94,7 +94,7 @@ class Campaign:
         count = len(times)
         for number, repeats in enumerate(times):
             if count > 1:
-                self.listener.said(f"session {number + 1} of {count}")
+                self.listener.said(f"server start {number + 1} of {count}")
             place = Place("candidate", "sessions" if count > 1 else "screen", number)
             self._carry_out(plan, repeats, plan.asked if number == 0 else (), place)
 
@@ -158,7 +158,7 @@ class Campaign:
             if self._now.arm == "reference" and run.arm == "candidate":
                 # Pairs show the effect of the upgrade only where nothing else differs.
                 if refused := likeness(then, environment).refused:
-                    raise NotComparableError(f"the old engine cannot stand beside the new one: {refused[0]}")
+                    raise NotComparableError(f"reference and candidate engine are not comparable: {refused[0]}")
             elif run.arm == self._now.arm:
                 for name, a, b in (
                     ("version", environment.version, then.version),

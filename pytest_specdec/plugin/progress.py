@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell, EngineSpec
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class TerminalProgress:
 
     def engine_starting(self, engine: EngineSpec) -> None:
         """Print the engine that starts next."""
-        self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
+        self._line(f"specdec: {engine} on {plural(engine.gpus, 'GPU')} ({engine.parallelism})")
         self._point_started = time.monotonic()
         self._starting = engine
 
