@@ -330,7 +330,7 @@ def test_a_selftest_leaves_out_what_a_late_client_measured(suite: Suite, monkeyp
 def test_a_selftest_of_one_session_says_what_it_needs(suite: Suite) -> None:
     suite.write(HOLDS)
     result = suite.run("--specdec-selftest", "--specdec-sessions=1x2", *ONE)
-    assert "no noise was fitted: it needs two sessions or more" in result.stdout.str()
+    assert "no noise was fitted: it needs 2 server starts or more" in result.stdout.str()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
