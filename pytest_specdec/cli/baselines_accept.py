@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.cli.verb import Verb
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> None:
     by = Acceptor(when=now(), who=who(), reason=options.reason, new_anchor=options.new_anchor)
     written = update(store, found, how=options.how, by=by)
     for path, cells in written.items():
-        print(f"baseline written: {path} ({len(cells)} point{'s' * (len(cells) != 1)}): review the diff")
+        print(f"baseline written: {path} ({plural(len(cells), 'point')}): review the diff")
     if not written:
         print("nothing changed: every point has a baseline already (--how all replaces them)")
 
@@ -69,10 +70,10 @@ def _repeats(run: Run) -> list[Measurement]:
 
 
 VERB = Verb(
-    name="baselines accept",
-    help="make a saved run (a CI artefact) the baselines, without measuring again",
+    "baselines accept",
+    "make a saved run (a CI artefact) the baselines, without measuring again",
+    _run,
+    _add_arguments,
     description="Make a complete, valid saved run the baselines. A run that failed its own gate, or whose gain is not "
     "confirmed, needs a reason, which is stored in the files with user and date.",
-    add_arguments=_add_arguments,
-    run=_run,
 )

@@ -1,4 +1,4 @@
-"""`specdec baselines check`: do the stored baselines fit the suites."""
+"""`specdec baselines check`: the stored baselines against the suites."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 
 from pytest_specdec.cli.suite_cells import add_suites, audit_suites
 from pytest_specdec.cli.verb import Verb
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.errors import AuditError
 
 _SHOWN = 20
@@ -23,8 +24,8 @@ def _run(options: argparse.Namespace) -> None:
     few = [point for point in audit.kept if point.sessions < 2]
     if few:
         print(
-            f"{len(few)} points have one session, so their noise is assumed, such as {few[0].cell} on "
-            f"{few[0].hardware}: measure more: --specdec-update=merge, or =all with 5 sessions"
+            f"{plural(len(few), 'point')} with 1 server start, so their noise is assumed, such as {few[0].cell} on "
+            f"{few[0].hardware}: add server starts with --specdec-update=merge, or replace with =all"
         )
     for hardware, cell in audit.missing[:_SHOWN]:
         print(f"missing on {hardware}: {cell} (store it with pytest ... --specdec-update=new)")
@@ -38,9 +39,5 @@ def _run(options: argparse.Namespace) -> None:
 
 
 VERB = Verb(
-    name="baselines check",
-    help=_HELP,
-    description=f"Check without a GPU, measuring nothing: {_HELP}.",
-    add_arguments=_add_arguments,
-    run=_run,
+    "baselines check", _HELP, _run, _add_arguments, description=f"Check without a GPU, measuring nothing: {_HELP}."
 )

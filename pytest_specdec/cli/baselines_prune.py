@@ -26,9 +26,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 VERB = Verb(
-    name="baselines prune",
-    help="remove points that no suite asks for, in any tier",
+    "baselines prune",
+    "remove points that no suite asks for, in any tier",
+    _run,
+    _add_arguments,
     description="Remove stored points that no suite asks for, in any tier; needs no GPU and measures nothing.",
-    add_arguments=_add_arguments,
-    run=_run,
 )

@@ -76,12 +76,8 @@ def _run(options: argparse.Namespace) -> None:
         _compare_peers(options, meanings)
     elif any(runs):
         if not all(runs) or len(runs) != 2:
-            raise InvalidInputError(
-                "compare takes two saved runs, or published results only; got "
-                + ", ".join(
-                    f"{path} ({'run' if run else 'results'})" for path, run in zip(options.files, runs, strict=True)
-                )
-            )
+            kinds = [f"{path} ({'run' if run else 'results'})" for path, run in zip(options.files, runs, strict=True)]
+            raise InvalidInputError(f"compare takes two saved runs, or published results only; got {', '.join(kinds)}")
         _compare_runs(options)
     else:
         _compare_published(options)
@@ -112,10 +108,8 @@ def _compare_peers(options: argparse.Namespace, meanings: list[Meaning | None]) 
     sides = [load_peers(path) if meaning is None else [] for path, meaning in zip(options.files, meanings, strict=True)]
     refuse_other_tool(*(meaning or side[0].meaning for meaning, side in zip(meanings, sides, strict=True)))
     old, new = (join(side, options.gpus) for side in sides)
-    emit(
-        options,
-        Compared(*peer_report(compare_peers(old, new, _price(options)), old, new, options.at), options.at),
-    )
+    compared = compare_peers(old, new, _price(options))
+    emit(options, Compared(*peer_report(compared, old, new, options.at), options.at))
 
 
 def _compare_published(options: argparse.Namespace) -> None:
@@ -177,9 +171,9 @@ def _condition(text: str) -> tuple[str, list[str]]:
 
 
 VERB = Verb(
-    name="compare",
-    help="compare two saved runs, two results of one load generator, or MTP with Off in published results",
+    "compare",
+    "compare two saved runs, two results of one load generator, or MTP with Off in published results",
+    _run,
+    _add_arguments,
     description=_DESCRIPTION,
-    add_arguments=_add_arguments,
-    run=_run,
 )

@@ -64,9 +64,9 @@ def _run(options: argparse.Namespace) -> None:
 
 
 VERB = Verb(
-    name="history",
-    help="show cells over the saved runs: dates, engine versions, uncertainty, verdicts",
+    "history",
+    "show cells over the saved runs: dates, engine versions, uncertainty, verdicts",
+    _run,
+    _add_arguments,
     description=_DESCRIPTION,
-    add_arguments=_add_arguments,
-    run=_run,
 )

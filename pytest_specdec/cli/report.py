@@ -27,6 +27,4 @@ def _run(options: argparse.Namespace) -> None:
     emit(options, Compared(*report_run(run, options.at), options.at, run))
 
 
-VERB = Verb(
-    name="report", help="print or write any output of a saved run again", add_arguments=_add_arguments, run=_run
-)
+VERB = Verb("report", "print or write any output of a saved run again", _run, _add_arguments)

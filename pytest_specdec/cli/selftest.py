@@ -19,11 +19,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 VERB = Verb(
-    name="selftest",
-    help="compare the engine with itself: noise and minimum detectable effect (pytest --specdec-selftest)",
+    "selftest",
+    "compare the engine with itself: noise and minimum detectable effect (pytest --specdec-selftest)",
+    _run,
     description="Measure suites in five sessions (server starts) of two repeats, estimate the noise, print the minimum "
     "detectable effect of each metric, and store the noise beside the baselines. All arguments go to pytest: specdec "
     "selftest suites --specdec-launch vllm --specdec-sessions 5x2",
-    run=_run,
     takes_more=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 
 from pytest_specdec.cli.verb import Verb
 from pytest_specdec.pipeline.option_values import positive
@@ -29,16 +30,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--acceptance", type=positive, metavar="LENGTH", help="pin the acceptance length")
     parser.add_argument("--stream-interval", type=int, default=1, metavar="N", help="engine steps per chunk")
     parser.add_argument("--max-running", type=int, metavar="N", help="maximum running requests; further ones wait")
-    parser.add_argument("--no-metrics", action="store_true", help="serve no metrics, as some engines do by default")
-    parser.add_argument("--no-control", action="store_true", help="hide what vLLM serves in development mode only")
+    for part, text in (
+        ("metrics", "serve no metrics, as some engines do by default"),
+        ("control", "hide what vLLM serves in development mode only"),
+        ("details", "no acceptance per request in the responses"),
+    ):
+        parser.add_argument(f"--no-{part}", dest=part, action="store_false", help=text)
     parser.add_argument(
-        "--prompt-spread",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="spread of acceptance between prompts (0.6: by 13 %%)",
+        "--prompt-spread", type=float, default=0, metavar="S", help="spread of acceptance over prompts (0.6: by 13 %%)"
     )
-    parser.add_argument("--no-details", action="store_true", help="no acceptance per request in the responses")
     parser.add_argument("--fault", metavar="ID[@LEVEL]", help="reproduce a published regression; `list` prints all")
     parser.add_argument("--speed", type=positive, default=1.0, help="time scale; 10 is ten times real time")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started it ends")
@@ -52,28 +52,8 @@ def _run(options: argparse.Namespace) -> None:
         for fault in FAULTS.values():
             print(f"{fault.id:<30} {fault.what}: {fault.magnitude}")
         return
-    serve(
-        SimulatorOptions(
-            preset=options.preset,
-            mtp=options.mtp,
-            model=options.model,
-            host=options.host,
-            port=options.port,
-            api_key=options.api_key,
-            seed=options.seed,
-            dialect=options.dialect,
-            acceptance=options.acceptance,
-            stream_interval=options.stream_interval,
-            max_running=options.max_running,
-            metrics=not options.no_metrics,
-            control=not options.no_control,
-            details=not options.no_details,
-            prompt_spread=options.prompt_spread,
-            speed=options.speed,
-            fault=options.fault,
-            exit_with_parent=options.exit_with_parent,
-        )
-    )
+    given = {each.name: getattr(options, each.name) for each in fields(SimulatorOptions) if hasattr(options, each.name)}
+    serve(SimulatorOptions(**given))
 
 
-VERB = Verb(name="simulate", help="start the simulated engine by hand", add_arguments=_add_arguments, run=_run)
+VERB = Verb("simulate", "start the simulated engine by hand", _run, _add_arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from pytest_specdec.cli.verb import Verb
@@ -29,19 +30,14 @@ def _run(options: argparse.Namespace) -> None:
     from pytest_specdec.gate.study.world import WORLDS, world_of
 
     worlds = WORLDS if options.noise is None else {"stored": world_of(load_noise(options.noise))}
-    rows = study(
-        suites=options.suites,
-        worlds=worlds,
-        seed=options.seed,
-        progress=lambda row: print(row, file=sys.stderr),
-    )
-    print(render(rows))
+    told = partial(print, file=sys.stderr)
+    print(render(study(suites=options.suites, worlds=worlds, seed=options.seed, progress=told)))
 
 
 VERB = Verb(
-    name="simulate-gate",
-    help="false alarms and detection of the gate itself, by simulation",
+    "simulate-gate",
+    "false alarms and detection of the gate itself, by simulation",
+    _run,
+    _add_arguments,
     description=_DESCRIPTION,
-    add_arguments=_add_arguments,
-    run=_run,
 )

@@ -42,7 +42,7 @@ def suite_cells(suites: Sequence[Path]) -> SuiteCells:
     """Collect suites once per tier.
 
     Raises:
-        InvalidInputError: they cannot be collected; the message ends with what pytest said.
+        InvalidInputError: they cannot be collected; the message ends with pytest's last lines.
     """
     found = {tier: _collect(suites, tier) for tier in TIERS}
     folder = Path(next(iter(found.values())).folder)

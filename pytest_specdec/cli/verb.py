@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verb:
     """Name, words and function of a verb; the table is in `__main__`."""
 
@@ -15,9 +15,9 @@ class Verb:
     """One word, or the word of a group before it: `baselines check`."""
     help: str
     run: Callable[[argparse.Namespace], None]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
     description: str = ""
     """Text above the options; printed as it stands where it has several lines."""
-    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda _: None
     takes_more: bool = False
     """Arguments that the verb does not know are for the program that it starts."""
 

@@ -25,14 +25,14 @@ from pytest_specdec.telemetry.readings import GpuTelemetry, cautions, measured_j
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything that one point left behind."""
+    """Raw data of one point."""
 
     load: LoadResult
     snapshots: Snapshots
     wording: str
     """Digest of the prompts' text; counts by prompt are compared only where it is the same."""
     counted_on_every_chunk: bool
-    """Whether the server put token counts on every chunk."""
+    """The server puts token counts on every chunk."""
     measured_at: str
     """Start of the point, UTC."""
     gpu: GpuTelemetry | None = None
@@ -103,7 +103,7 @@ def _within(slo: Slo | None, traffic: Traffic) -> dict[str, Estimate]:
 def _certainty(rule: StopRule, result: LoadResult) -> Certainty:
     reached = result.review.precision
     return Certainty(
-        # A refinement asks for just the precision of the point that made the other sure.
+        # A refinement asks for the precision that its neighbour reached.
         asked=reached if result.review.aimed and reached is not None else rule.precision,
         reached=reached,
         fixed=rule.floor_s == rule.ceiling_s,

@@ -1,4 +1,4 @@
-"""What the measuring has cost so far, starts of servers included, and when a budget is spent."""
+"""Cost of the measuring so far, server starts included, and the budget that limits it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_specdec.results.cost import Cost
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much may be spent; None is no limit."""
+    """Limits of the cost; None is no limit."""
 
     seconds: float | None = None
     gpu_hours: float | None = None
@@ -32,7 +32,7 @@ class Budget:
 
 @dataclass(slots=True, kw_only=True)
 class Bill:
-    """Counts while the measuring goes."""
+    """Running count of the cost."""
 
     budget: Budget
     usd_per_gpu_hour: float
@@ -62,7 +62,7 @@ class Bill:
         return self.budget.exhausted(self.cost())
 
     def cost(self) -> Cost:
-        """What it has come to."""
+        """Return the cost so far."""
         hours = self._gpu_seconds() / 3600
         return Cost(
             server_starts=self.server_starts,

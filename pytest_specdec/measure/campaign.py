@@ -1,6 +1,6 @@
 """The measuring of one invocation: repeats, further repeats and pairs, on the candidate and on the reference engine.
 
-Every run is kept raw, and saved when it ends; a resumed run brings its own, which are not measured again.
+Every repeat is kept raw, and saved when it ends; those of a resumed run are not measured again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAIRS: tuple[Arm, ...] = ("reference", "candidate", "candidate", "reference")
 
 
 class Place(NamedTuple):
-    """Part of the campaign that a run belongs to."""
+    """Part of the campaign that a repeat belongs to."""
 
     arm: Arm
     stage: Stage
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, run: RawRun) -> Place:
-        """Place of a run."""
+        """Return the place of a repeat."""
         return cls(run.arm, run.stage, run.block, run.place)
 
 
@@ -54,7 +54,7 @@ _START = Place("candidate", "screen", 0)
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """Carries out one stage after the other; each run is handed to the sink as soon as it has ended."""
+    """Carries out one stage after the other; each repeat goes to the sink as soon as it has ended."""
 
     restarts: Mapping[Arm, bool]
     """The arms that there are, and which of them start a server of their own."""
@@ -94,7 +94,7 @@ class Campaign:
         count = len(times)
         for number, repeats in enumerate(times):
             if count > 1:
-                self.listener.said(f"session {number + 1} of {count}")
+                self.listener.said(f"server start {number + 1} of {count}")
             place = Place("candidate", "sessions" if count > 1 else "screen", number)
             self._carry_out(plan, repeats, plan.asked if number == 0 else (), place)
 
@@ -143,7 +143,7 @@ class Campaign:
             if self._now.arm == "reference" and run.arm == "candidate":
                 # Pairs show the effect of the upgrade only where nothing else differs.
                 if refused := likeness(then, environment).refused:
-                    raise NotComparableError(f"the old engine cannot stand beside the new one: {refused[0]}")
+                    raise NotComparableError(f"reference and candidate engine are not comparable: {refused[0]}")
             elif run.arm == self._now.arm:
                 for name, a, b in (
                     ("version", environment.version, then.version),
@@ -152,8 +152,8 @@ class Campaign:
                 ):
                     if a != b:
                         raise InvalidInputError(
-                            f"{name} of {engine} changed within the run: {b!r} before, {a!r} now; runs of two engines "
-                            "are not of one measurement"
+                            f"{name} of {engine} changed within the run: {b!r} before, {a!r} now; repeats of two "
+                            "engines cannot be averaged"
                         )
 
     def measured(self, measurement: Measurement) -> None:

@@ -1,4 +1,4 @@
-"""The server's own account of a point against the client's: acceptance, tokens, TTFT, and what a reader must know."""
+"""The server's account of a point against the client's: acceptance, tokens, TTFT, and remarks for the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pytest_specdec.speculation.health import Finding, find
 from pytest_specdec.speculation.signs import Signs, signs_of
 
 PIN_TOLERANCE = 0.05
-"""A measured acceptance length may be so far off a pinned one."""
+"""Largest relative difference between the measured and the pinned acceptance length."""
 _TTFT_SHARE = 0.2
 _TTFT_S = 0.005
 
@@ -60,7 +60,7 @@ class Snapshots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What both sides together say of a point."""
+    """Account of a point by server and client."""
 
     acceptance: Acceptance | None
     tokens: TokenTruth
@@ -68,7 +68,7 @@ class Account:
     signs: Signs
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    """What a reader must know."""
+    """Remarks for the report."""
 
 
 def account_for(cell: Cell, facts: Facts, result: LoadResult, snapshots: Snapshots) -> Account:
@@ -143,7 +143,7 @@ def observed_ttft(snapshots: Snapshots, samples: Sequence[RequestSample]) -> Ser
 
 
 def refuse_other_acceptance(cell: Cell, acceptance: Acceptance | None) -> None:
-    """A pinned acceptance must be the measured one.
+    """Refuse a measured acceptance length that is not the pinned one.
 
     Raises:
         EngineError: it is not, or it cannot be told.
@@ -163,7 +163,7 @@ def refuse_other_acceptance(cell: Cell, acceptance: Acceptance | None) -> None:
 
 
 def _notes(cell: Cell, facts: Facts, result: LoadResult, signs: Signs) -> list[str]:
-    """What a reader must know of the load that the server was under."""
+    """Remarks on the load that the server was under."""
     notes = []
     samples = result.traffic.samples
     failed = [s.error for s in samples if s.status == "failed"]
@@ -175,15 +175,15 @@ def _notes(cell: Cell, facts: Facts, result: LoadResult, signs: Signs) -> list[s
 
 
 def _disagreements(cell: Cell, acceptance: Acceptance | None, ttft: ServerTtft | None) -> list[str]:
-    """Where the server's account and the client's part, or one of them is missing."""
+    """Differences between the server's account and the client's, and missing parts."""
     notes = []
     if ttft is not None and _apart(ttft):
         notes.append(
             f"mean TTFT is {ttft.client_mean_ms:.0f} ms here and {ttft.server_mean_ms:.0f} ms by the server's own "
-            "histogram: the rest was spent outside of the engine (a busy client, server front end or network)"
+            "histogram: the difference arises outside the engine (client, server front end or network)"
         )
     if cell.engine.speculation.active and acceptance is None:
-        notes.append("acceptance unknown: the engine has no counters or gauges of it")
+        notes.append("acceptance unknown: the engine exports neither counters nor a gauge of it")
     elif acceptance is not None and acceptance.source == "gauge":
         notes.append(
             f"acceptance length about {acceptance.length:.2f} by the engine's gauge: a hint, neither stored nor gated"

@@ -34,7 +34,7 @@ _LOGPROBS = {"logprobs": True, "top_logprobs": 5}
 
 
 class Fetcher(Protocol):
-    """Whoever brings answers."""
+    """Source of answers."""
 
     async def fetch(self, body: bytes) -> Received:
         """Send a request and wait for its answer."""
@@ -42,7 +42,7 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What one engine said, in the order of the questions."""
+    """Answers of one engine, in the order of the questions."""
 
     texts: tuple[Answer, ...]
     again: tuple[Answer, ...]

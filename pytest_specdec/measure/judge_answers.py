@@ -50,7 +50,7 @@ def _turns(off: Answers, mtp: Answers, asked: Questions) -> Iterator[tuple[Answe
 
 
 def _missing(off: Answers, mtp: Answers) -> list[Remark]:
-    """What could not be asked: as good as nothing where both refuse it, suspect where MTP alone does."""
+    """Unanswered questions: neutral where both engines refuse, suspect where MTP alone does."""
     if mtp.refused and not off.refused:
         return [(Outcome.INCONCLUSIVE, f"MTP refuses what Off answers: {mtp.refused}")]
     refused = off.refused or mtp.refused

@@ -17,7 +17,7 @@ from pytest_specdec.results.run import RawRun, merge_swapped
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Raw runs and what else came of a campaign; each point replaces it by a longer one."""
+    """Results of a campaign; each point replaces it by a longer one."""
 
     raw: tuple[RawRun, ...] = ()
     swapped: Mapping[Cell, Measurement] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What is measured besides a plan, so that each interactivity level is read between two neighbouring concurrencies."""
+"""Cells beside the plan, so that each interactivity level is read between two neighbouring concurrencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.merge import merge_runs
 
 _MOST_REFINED = 8
-"""A level is probed for up to so many times the highest planned concurrency."""
+"""Highest probed concurrency, as a multiple of the highest planned one."""
 
 Probed = dict[tuple[Workload, int], float]
 """Rough interactivities of probes by workload and concurrency, tok/s/user."""
@@ -27,9 +27,9 @@ def refining(  # noqa: PLR0913 - a refinement is all of these
     facts: Facts,
     said: Callable[[str], None],
 ) -> Iterator[tuple[Cell, Wanted]]:
-    """Yield what to measure next; `found` and `probed` of one engine grow meanwhile.
+    """Yield the next cell to measure; `found` and `probed` of one engine grow meanwhile.
 
-    When nothing is left to measure for a level, it is `said` how surely the level is read.
+    When nothing is left to measure for a level, `said` gets the precision of its reading.
     """
     planned = [m for m in found if not m.cell.rate]
     for workload in dict.fromkeys(m.cell.workload for m in planned):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_specdec.domain.cell import Cell
 from pytest_specdec.domain.environment import UNKNOWN
+from pytest_specdec.domain.naming import listed, plural
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.evidence import CellEvidence, build
 from pytest_specdec.gate.prediction import reach, reach_sentences
@@ -22,7 +23,7 @@ from pytest_specdec.results.merge import usable
 
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR")
 _ASK_S = 5.0
-_NOT = "baselines were not updated: "
+_NOT = "no baseline stored: "
 
 
 def accept(record: Record, setup: Setup) -> Mapping[Path, Sequence[Cell]]:
@@ -32,8 +33,8 @@ def accept(record: Record, setup: Setup) -> Mapping[Path, Sequence[Cell]]:
     baseline already.
 
     Raises:
-        SpecdecError: a measurement must not become a baseline, a stored file cannot be read, or the server starts do
-            not go together.
+        SpecdecError: a measurement is unusable as a baseline, a stored file cannot be read, or it cannot take these
+            server starts.
     """
     settings, baselines, measured = setup.settings.baselines, setup.baselines, record.measured
     how = settings.update
@@ -50,9 +51,9 @@ def accept(record: Record, setup: Setup) -> Mapping[Path, Sequence[Cell]]:
     cells = [cell for cell in sorted(record.demand.plan.cells) if how != "new" or not has_one(cell)]
     missing = [cell for cell in cells if cell not in measured.means or cell in record.missing]
     if missing:
-        raise InvalidInputError(f"{_NOT}{len(missing)} planned points were not measured, or not each time")
+        raise InvalidInputError(f"{_NOT}{plural(len(missing), 'point')} lack planned repeats: {listed(missing)}")
     if not measured.complete:
-        raise InvalidInputError(f"{_NOT}the run was interrupted (--specdec-resume goes on with it)")
+        raise InvalidInputError(f"{_NOT}the run was interrupted; continue it with --specdec-resume")
     runs = {cell: usable(measured.repeats(cell)) for cell in cells}
     if refused := refusal(record.judgement.verdicts, runs, how, settings.reason):
         raise InvalidInputError(f"{_NOT}{refused}")
@@ -66,15 +67,13 @@ def accept(record: Record, setup: Setup) -> Mapping[Path, Sequence[Cell]]:
 
 
 def stored_reach(store: Baselines, written: Mapping[Path, Sequence[Cell]]) -> list[str]:
-    """What the gate will find with the baselines that were written: which of their metrics can be gated at all."""
+    """Predict the losses that the gate detects with the new baselines, and the metrics that are too noisy."""
     points = [point for cells in written.values() for cell in cells for point in store.of_any_environment(cell)]
     evidence = [CellEvidence(measured=p.measurement(), runs=(), baseline=p) for p in points if p.path in written]
     noise = build(evidence).noise
     sentences = reach_sentences(reach(noise))
     if noise.source == "assumed":
-        sentences.append(
-            "the noise is assumed, in part at least: a baseline knows its own from five sessions (--specdec-sessions)"
-        )
+        sentences.append("the noise is partly assumed: 5 server starts would measure it (--specdec-sessions)")
     return sentences
 
 

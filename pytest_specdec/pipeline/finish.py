@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.errors import SpecdecError
 from pytest_specdec.pipeline.accept import accept, stored_reach
 from pytest_specdec.pipeline.record import Record
@@ -84,11 +85,10 @@ def _selftest(record: Record, folder: Path) -> Iterator[Line]:
 
 def _accepted(written: Mapping[Path, Sequence[Cell]], baselines: Baselines) -> Iterator[Line]:
     if not written:
-        yield Line("baselines were not updated: every point has one already", "yellow")
+        yield Line("no baseline stored: every point has one already (--specdec-update=all replaces them)", "yellow")
         return
     for path, cells in written.items():
-        plural = "s" * (len(cells) != 1)
-        yield Line(f"baseline written: {path} ({len(cells)} point{plural}): review the diff", "green")
+        yield Line(f"baseline written: {path} ({plural(len(cells), 'point')}): review the diff", "green")
     yield from (Line(sentence) for sentence in stored_reach(baselines, written))
 
 

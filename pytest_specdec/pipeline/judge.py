@@ -10,6 +10,7 @@ from typing import Protocol, TypeGuard
 import msgspec
 
 from pytest_specdec.domain.cell import Cell, EngineSpec
+from pytest_specdec.domain.naming import duration, listed, plural
 from pytest_specdec.errors import INTERRUPTED
 from pytest_specdec.gate.admission import settled
 from pytest_specdec.gate.dialogue import (
@@ -26,7 +27,7 @@ from pytest_specdec.gate.noise_file import load_noise, noise_file
 from pytest_specdec.gate.rule import decide
 from pytest_specdec.gate.rules import RULES
 from pytest_specdec.gate.ruling import RuleOptions
-from pytest_specdec.measure.campaign import Campaign
+from pytest_specdec.measure.campaign import PAIRS, Campaign
 from pytest_specdec.measure.measured import Measured
 from pytest_specdec.pipeline.settings import Settings
 from pytest_specdec.results.baseline import BaselinePoint, Baselines
@@ -221,15 +222,17 @@ class _Confirming:
         return f"nothing could be confirmed: {reason}"
 
     def _say(self, request: PairBlocks | CandidateSessions) -> None:
-        count = len(request.cells)
-        which = request.cells[0] if count == 1 else f"{count} points, such as {request.cells[0]}"
+        campaign = self.again.campaign
         if isinstance(request, PairBlocks):
-            how = f"{request.blocks} block{'s' * (request.blocks != 1)} of old, new, new, old"
-        elif self.again.campaign.restarts["candidate"]:
-            how = f"{request.sessions} fresh start{'s' * (request.sessions != 1)}"
+            repeats, how = len(PAIRS) * request.blocks, f"{plural(request.blocks, 'block')} of {', '.join(PAIRS)}"
+        elif campaign.restarts["candidate"]:
+            repeats, how = request.sessions, plural(request.sessions, "fresh server start")
         else:
-            how = f"{request.sessions} further run{'s' * (request.sessions != 1)} (an attached server is not restarted)"
-        self.again.campaign.listener.said(f"confirming {which}: {how}; {request.why}")
+            repeats, how = request.sessions, f"{plural(request.sessions, 'more repeat')} on the attached server"
+        most_s = repeats * len(request.cells) * (campaign.point.rule.ceiling_s + campaign.point.limits.settle_s)
+        campaign.listener.said(
+            f"confirming {listed(request.cells)}: {how}, at most {duration(most_s)} of load; {request.why}"
+        )
 
 
 def _is_evidence(measurement: Measurement | None) -> TypeGuard[Measurement]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_specdec.domain.cell import Cell
+from pytest_specdec.domain.naming import duration
 from pytest_specdec.errors import EngineError, InvalidInputError
+from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.rules import RULES
+from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms
+from pytest_specdec.measure.campaign import PAIRS
 from pytest_specdec.pipeline.judge import screening_runs
 from pytest_specdec.pipeline.settings import Settings
 from pytest_specdec.pipeline.setup import Setup
@@ -93,22 +97,25 @@ def plan_words(demand: Demand, setup: Setup) -> str:
 
 
 def confirm_words(demand: Demand, setup: Setup) -> str:
-    """Sum up what confirming a suspect may take; empty where nothing is judged, or nothing more is measured."""
+    """Return the worst case of confirming in words; empty where nothing is judged, or nothing more is measured."""
     gate, measure, engines = setup.settings.gate, setup.settings.measure, setup.engines
-    if not demand.judged or gate.confirm == "never" or not RULES[gate.rule].confirms or not demand.plan.cells:
+    cells, source = demand.plan.cells, engines.candidate.source
+    if not demand.judged or gate.confirm == "never" or not RULES[gate.rule].confirms or not cells:
         return ""
-    source = engines.candidate.source
-    point_s = measure.window_s[0] + measure.settle_s + source.start_s
-    if engines.reference is None:
-        more = "of further runs" if not source.restarts else "of a fresh start and a run"
-        return (
-            f"suspects, if any, are measured up to 8 times more, each about {point_s:.0f} s {more}; the old engine "
-            "beside it (--specdec-reference-...) would prove smaller losses"
-        )
-    return (
-        f"suspects, if any, are confirmed by 2 to 12 blocks of old, new, new, old: 4 starts and about "
-        f"{4 * point_s / 60:.1f} min for the first suspect of an engine in each block"
+    terms, reference = Terms(), engines.reference
+    if reference is None:
+        rounds, what = terms.session_interims[-1], "more repeats"
+    else:
+        blocks = terms.pair_interims(len(cells) * len(PRESETS))[-1] // PAIRS_PER_BLOCK
+        rounds, what = blocks * len(PAIRS), f"repeats ({blocks} blocks of {', '.join(PAIRS)})"
+    one, every = (
+        rounds * part.seconds(window_s=measure.window_s[1], settle_s=measure.settle_s, start_s=source.start_s)
+        for part in (Plan(cells=cells[:1]), Plan(cells=cells))
     )
+    took = f"about {duration(one)} for one suspect"
+    took += f", {duration(every)} if all {len(cells)} points are suspects" if len(cells) > 1 else ""
+    hint = "" if reference else "; add --specdec-reference-endpoint, -launch or -simulate to detect smaller losses"
+    return f"worst case of confirming: {rounds} {what} of every suspect, {took}{hint}"
 
 
 def planned_runs(demand: Demand, settings: Settings) -> int:

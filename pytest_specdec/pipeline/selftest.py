@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import EngineSpec
-from pytest_specdec.domain.naming import unique_names
+from pytest_specdec.domain.naming import listed, unique_names
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.dialogue import Observed, Request, ScreenRuns, drive
 from pytest_specdec.gate.noise import Run, SuiteNoise, fit_noise
@@ -30,16 +30,16 @@ _LEAST_SESSIONS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
-    """What an A/A run showed."""
+    """Result of an A/A run."""
 
     noise: SuiteNoise
     found: tuple[Reach, ...]
     last_session: SuiteDecision | None
-    """The last session judged against the ones before it, as if it were a new engine; None for fewer than three."""
+    """The last server start judged against the ones before it, as a candidate engine; None for fewer than three."""
     path: Path
-    """Where the noise was written."""
+    """File of the noise."""
     run_s: float
-    """What one run on a server start of its own takes here, as in a pair, seconds."""
+    """Duration of one repeat on a server start of its own, as in a pair."""
 
 
 def selftest(record: Record, baselines: Path) -> SelfTest:
@@ -51,14 +51,14 @@ def selftest(record: Record, baselines: Path) -> SelfTest:
     measured, cells = record.measured, sorted(record.demand.plan.cells)
     missing = [cell for cell in cells if cell not in measured.means]
     if missing:
-        raise InvalidInputError(f"no noise was fitted: {len(missing)} planned points were not measured")
+        raise InvalidInputError(f"no noise was fitted: not measured: {listed(missing)}")
     if measured.cost is None or not measured.complete:
         raise InvalidInputError("no noise was fitted: the run was interrupted")
     runs = {name: usable(measured.repeats(cell)) for cell, name in unique_names(cells).items()}
     sessions = {name: _by_session(found) for name, found in runs.items()}
     counts = {len(found) for found in sessions.values()}
     if min(counts) < _LEAST_SESSIONS:
-        raise InvalidInputError("no noise was fitted: it needs two sessions or more (--specdec-sessions 5x2)")
+        raise InvalidInputError("no noise was fitted: it needs 2 server starts or more (--specdec-sessions 5x2)")
     requests = {name: min(run.requests.finished for run in found) for name, found in runs.items()}
     noise = fit_noise(sessions, requests=requests, source="selftest")
     path = noise_file(baselines, measured.means[cells[0]].environment)
@@ -69,7 +69,7 @@ def selftest(record: Record, baselines: Path) -> SelfTest:
 
 
 def _begun_s(raw: Sequence[RawRun]) -> list[list[float]]:
-    """When the runs of each start of a server began."""
+    """Start times of the repeats of each server start."""
     found: dict[tuple[str, EngineSpec], list[float]] = {}
     for one in raw:
         measurement = one.measurement
@@ -87,13 +87,13 @@ def _by_session(runs: Sequence[Measurement]) -> dict[str, list[Run]]:
 
 
 def _number(session: str) -> tuple[str, int]:
-    """The tenth session comes after the ninth."""
+    """Sort key: the tenth server start comes after the ninth."""
     stamp, _, number = session.rpartition(".")
     return stamp, int(number)
 
 
 def _judge_last(sessions: Mapping[str, Mapping[str, Sequence[Run]]]) -> SuiteDecision:
-    """Whether the gate keeps its word here: nothing was changed, so nothing may FAIL."""
+    """Judge the last server start: nothing was changed, so nothing may FAIL."""
     newest = max((name for found in sessions.values() for name in found), key=_number)
     before = {cell: {n: runs for n, runs in found.items() if n != newest} for cell, found in sessions.items()}
     last = {cell: found.get(newest, []) for cell, found in sessions.items()}

@@ -158,7 +158,7 @@ class BenchmarkBridge:
 
 
 def seconds_per_token(measurement: Measurement) -> tuple[float, ...]:
-    """Seconds per output token of the whole engine in each batch; their mean is that of the reported throughput.
+    """Return seconds per output token of the whole engine by batch; their mean gives the reported throughput.
 
     The batches are as they were in the window, the throughput is that of the long run (see `estimators.steady`): they
     are scaled by the small difference, so that one number stands in every report.
@@ -171,7 +171,7 @@ def seconds_per_token(measurement: Measurement) -> tuple[float, ...]:
 
 
 def group_of(measurement: Measurement) -> str:
-    """Rows that may be compared: one model, precision, workload and load on one kind of machine, every MTP mode."""
+    """Return the group of rows that may be compared: one model, workload and load on one machine, every MTP mode."""
     from pytest_specdec.domain.cell import cell_prefix
 
     cell, environment = measurement.cell, measurement.environment

@@ -1,4 +1,4 @@
-"""The fixtures: what a test reads of what was measured."""
+"""The fixtures: measurements, baselines, curves, comparisons and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 @pytest.fixture
 def specdec_subject(request: pytest.FixtureRequest) -> Subject:
-    """What this test is about: a cell, a curve or a comparison (used by the fixtures below)."""
+    """The subject of this test: a cell, a curve or a comparison (used by the fixtures below)."""
     _refuse_worker(request.config)
     surfaces: Surfaces | None = request.config.pluginmanager.get_plugin("specdec-surfaces")
     if surfaces is not None:
@@ -49,10 +49,10 @@ def measurement(specdec_subject: Subject, request: pytest.FixtureRequest) -> Mea
 
 @pytest.fixture
 def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> JudgedBaseline:
-    """The stored baseline of this test's cell, with the verdict that the suite came to: `measurement >= baseline`.
+    """The stored baseline of this test's cell, with the verdict of the suite: `measurement >= baseline`.
 
-    All cells are judged at once, before the first test, so that the promise about false alarms holds for the suite.
-    `--specdec-update` measures and stores those that there are none of.
+    All cells are judged at once, before the first test, so that the false-alarm rate holds for the suite.
+    `--specdec-update` measures and stores the missing ones.
     """
     from pytest_specdec.plugin.judged_baseline import JudgedBaseline
     from pytest_specdec.report.run_report import verdict_lines
@@ -75,7 +75,7 @@ def baseline(measurement: Measurement, request: pytest.FixtureRequest) -> Judged
 def curve(specdec_subject: Subject, request: pytest.FixtureRequest) -> Curve:
     """The curve of this test's engine and workload over concurrency; `curve.at(75)` reads it at 75 tok/s/user.
 
-    A value between two measured points says which they are; outside of the measured range there is none.
+    A value between two measured points names them; outside the measured range there is none.
     """
     from pytest_specdec.pipeline.read import read_curve
     from pytest_specdec.suite.matrix import CurveSubject
@@ -98,7 +98,7 @@ def comparison(specdec_subject: Subject, request: pytest.FixtureRequest) -> Comp
 
 @pytest.fixture
 def outputs(specdec_subject: Subject, request: pytest.FixtureRequest) -> Outputs:
-    """What an MTP engine says against what it says without speculation: `assert outputs.same_text`, `.clean`, ...
+    """The answers of an MTP engine against those without speculation: `assert outputs.same_text`, `.clean`, ...
 
     Both engines answer the same questions greedily after the load; Off answers twice, as the control.
     """

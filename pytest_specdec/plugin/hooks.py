@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _SUBJECT_FIXTURE = "specdec_subject"
 _LEVELS = ("comparison", "curve", "measurement", "outputs")
-"""Fixtures that decide what a test is about, the widest first."""
+"""Fixtures that decide on the subject of a test, the widest first."""
 
 
 # ---- configuration
@@ -101,14 +101,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse impossible markers, and deselect what the filters or the endpoints leave out."""
+    """Refuse impossible markers, and deselect the tests that filters or endpoints leave out."""
     problems = config.stash[PROBLEMS]
     if problems:
         raise pytest.UsageError("\n".join(problems))
     params = {item: item.callspec.params for item in items if hasattr(item, "callspec")}
     asked = {item: given[_SUBJECT_FIXTURE] for item, given in params.items() if _SUBJECT_FIXTURE in given}
     if not asked:
-        return  # other tests pay for nothing of ours
+        return  # nothing is imported for other tests
     from pytest_specdec.suite.subjects import narrow
 
     only = config.stash[SETTINGS].suite.only
@@ -201,7 +201,7 @@ def _matrix(metafunc: pytest.Metafunc, tier: str) -> Matrix:
     markers = list(metafunc.definition.iter_markers("specdec"))
     if not markers:
         raise InvalidInputError(
-            "it uses a specdec fixture and has no specdec marker: say model, precision, sequence ..."
+            "it uses a specdec fixture and has no specdec marker: give it model, precision, sequence ..."
         )
     if any(marker.args for marker in markers):
         raise InvalidInputError("the specdec marker takes named arguments only: specdec(model=..., mtp=[0, 3], ...)")

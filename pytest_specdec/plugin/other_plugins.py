@@ -53,7 +53,7 @@ class Surfaces:
         return (yield)
 
     def about(self) -> dict[str, str]:
-        """The run in names and words."""
+        """Return the run in names and words."""
         from pytest_specdec.report.flat import SIMULATED
         from pytest_specdec.version import __version__
 
@@ -103,13 +103,13 @@ class Surfaces:
             found["attempts"] = "; ".join(earlier)
         return found
 
-    # ---- reruns: the numbers of a rerun are those of the first attempt, and every attempt is told
+    # ---- reruns: the numbers of a rerun are those of the first attempt, and every attempt is reported
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        """An attempt that is rerun is no result yet, and a pass after it is no plain pass."""
+        """Mark attempts that are rerun, and a pass after them."""
         word = _word(report)
         if _is_rerun(report) and word:
             return "rerun", "R", (f"RERUN after {word.upper()}", {"yellow": True})
@@ -137,7 +137,7 @@ class Surfaces:
         if config.option.durations is not None:
             self._write_durations(terminalreporter, config)
         if RECORD not in self.config.stash:
-            # A saved run lists them in its report.
+            # Otherwise the report of the run lists them.
             for test, attempts in self.config.stash[ATTEMPTS].items():
                 terminalreporter.write_line(f"rerun: {test}: {', then '.join(attempts)}", yellow=True)
         for report in terminalreporter.stats.get("inconclusive", ()):
@@ -160,7 +160,7 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:  # noqa: ANN401 - pytest-html is not typed
-        """Keep the report: whether it needs the plugin's columns is known after collection."""
+        """Keep the report, which gets the plugin's columns after collection where it needs them."""
         self._html = report
 
     @pytest.hookimpl(trylast=True)
@@ -187,7 +187,7 @@ class Surfaces:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_summary(self, prefix: list[str]) -> None:
-        """The run in one line, above the table."""
+        """Describe the run in one line, above the table."""
         if RECORD in self.config.stash:
             from html import escape
 
@@ -218,12 +218,12 @@ def columns() -> dict[str, tuple[str, str]]:
 
 
 def _is_rerun(report: pytest.TestReport) -> bool:
-    """Tell whether pytest-rerunfailures will try again; pytest itself has no such outcome."""
+    """Tell if pytest-rerunfailures will try again; pytest itself has no such outcome."""
     return str(report.outcome) == "rerun"
 
 
 def _word(report: pytest.TestReport) -> str:
-    """The plugin's word for this outcome; empty where it is pytest's own."""
+    """Return the plugin's word for this outcome; empty where it is pytest's own."""
     return str(getattr(report, "specdec", ""))
 
 

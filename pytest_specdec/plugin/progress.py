@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_specdec.domain.cell import Cell, EngineSpec
+from pytest_specdec.domain.naming import listed, plural
 from pytest_specdec.errors import EngineError, InconclusiveError, SpecdecError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class TerminalProgress:
 
     def engine_starting(self, engine: EngineSpec) -> None:
         """Print the engine that starts next."""
-        self._line(f"specdec: {engine} on {engine.gpus} GPU{'s' * (engine.gpus != 1)} ({engine.parallelism})")
+        self._line(f"specdec: {engine} on {plural(engine.gpus, 'GPU')} ({engine.parallelism})")
         self._point_started = time.monotonic()
         self._starting = engine
 
@@ -45,10 +46,10 @@ class TerminalProgress:
             self._elapsed(f"starting {self._starting}")
             self._starting = None
         if self._live:
-            sure = "" if progress.precision is None else f", sure to ±{progress.precision:.1%}"
+            precision = "" if progress.precision is None else f", 95 % CI ±{progress.precision:.1%}"
             self.reporter.rewrite(
                 f"  {self._count(1)} {cell} {progress.phase} {progress.seconds_left:.0f} s left, "
-                f"{progress.finished} finished, {progress.failed} failed{sure}",
+                f"{progress.finished} finished, {progress.failed} failed{precision}",
                 erase=True,
             )
 
@@ -70,8 +71,7 @@ class TerminalProgress:
         self.finished += len(cells)
         word = "ENGINE TROUBLE" if isinstance(error, EngineError) else "not measured"
         undecided = isinstance(error, InconclusiveError)
-        which = str(cells[0]) if len(cells) == 1 else f"{len(cells)} points from {cells[0]}"
-        self._line(f"  {self._count()} {word}: {which}: {error}", red=not undecided, yellow=undecided)
+        self._line(f"  {self._count()} {word}: {listed(cells)}: {error}", red=not undecided, yellow=undecided)
 
     def _count(self, ahead: int = 0) -> str:
         """`[3/12]`, and `[+1]` for points beside the plan."""

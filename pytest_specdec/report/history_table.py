@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.report.render import Table, plural, with_uncertainty
+from pytest_specdec.domain.naming import plural
+from pytest_specdec.report.render import Table, with_uncertainty
 from pytest_specdec.results.history import HistoryPoint, Series
 
 DETAILED = 4

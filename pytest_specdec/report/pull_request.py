@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from pytest_specdec.domain.comparison import Comparison, Level
 from pytest_specdec.domain.metric import METRICS
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.mermaid import frontier_chart
-from pytest_specdec.report.render import Table, escaped, markdown, markdown_page, plural, with_uncertainty
+from pytest_specdec.report.render import Table, escaped, markdown, markdown_page, with_uncertainty
 from pytest_specdec.report.run_report import report_run, wanted_levels
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.results.run import Run

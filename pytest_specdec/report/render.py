@@ -79,11 +79,6 @@ def with_uncertainty(estimate: Estimate, digits: int) -> str:
     return f"{estimate.value:.{digits}f} ± {estimate.half_width:.{digits}f}"
 
 
-def plural(number: int, thing: str) -> str:
-    """`1 cell`, `2 cells`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
 def _filled(table: Table) -> list[list[str]]:
     return [[*row, *[""] * (len(table.headers) - len(row))] for row in table.rows]
 

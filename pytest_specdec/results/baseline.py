@@ -1,8 +1,8 @@
 """The files in `baselines/`: one per curve, small, reviewable, in a stable order.
 
-`<hardware>/<model>/<engine>-<parallelism>-<precision>-<sequence>-<mode>.json`, points by concurrency, every run of
-every session (a session is one start of the server) kept as `[value, half-width]` with four significant digits. A
-baseline moves only when someone asks for it (`baseline_update`).
+`<hardware>/<model>/<engine>-<parallelism>-<precision>-<sequence>-<mode>.json`, points by concurrency, every
+repeat of every session (one server start) as `[value, half-width]` with four significant digits. A baseline moves only
+when the user asks for it (`baseline_update`).
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ T = TypeVar("T")
 
 
 class BaselineRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One measurement of one point, as it was accepted."""
+    """One accepted repeat of one point."""
 
     measured_at: str
     version: str
     """Engine version that was measured."""
     session: str = ""
-    """Start of the server on which it ran; runs of one session share what that start happened to be."""
+    """Server start; repeats of one start share its offset."""
     requests: int = 0
-    """Requests that finished in it."""
+    """Finished requests."""
     values: dict[str, Estimate]
     acceptance: Acceptance | None = None
     """Of the whole run, by position."""
@@ -53,7 +53,7 @@ class BaselineRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a point was when it was first stored; it stays when the baseline moves, so that small losses add up."""
+    """First stored values of a point; they stay when the baseline moves, so that small losses add up."""
 
     measured_at: str
     version: str
@@ -61,13 +61,13 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who moved a baseline, when, and why."""
+    """Log entry of a moved baseline."""
 
     when: str
     who: str
     reason: str
     points: dict[str, str]
-    """What changed, by concurrency: `total -6.2 %`."""
+    """Changes by concurrency: `total -6.2 %`."""
 
 
 class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +85,7 @@ class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     anchors: dict[str, Anchor] = {}
     """First values by concurrency."""
     accepted: list[Accepted] = []
-    """How the file came to be what it is, the newest last."""
+    """Log of the file, the newest entry last."""
 
 
 class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,7 @@ class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
         return values_of(self.runs)
 
     def measurement(self) -> Measurement:
-        """The stored values in the shape of a measurement, for comparisons with a stored Off."""
+        """Return the stored values as a measurement, for comparisons with a stored Off."""
         return Measurement(
             cell=self.cell,
             environment=self.environment,
@@ -130,7 +130,7 @@ class Baselines:
         return self.folder / safe_name(environment.hardware) / short_model(cell.engine.model) / f"{name}.json"
 
     def find(self, cell: Cell, environment: Environment) -> BaselinePoint | None:
-        """Return what is stored for a cell, None if nothing is.
+        """Return the baseline of a cell, None where there is none.
 
         Raises:
             BrokenFileError: the file exists and cannot be read.
@@ -151,7 +151,7 @@ class Baselines:
         )
 
     def of_any_environment(self, cell: Cell) -> list[BaselinePoint]:
-        """What is stored for a cell whatever it was measured on; for planning, before an engine was asked.
+        """Return the baselines of a cell on any hardware and engine, for planning before an engine is asked.
 
         Raises:
             BrokenFileError: a file of the model's cannot be read.
@@ -182,15 +182,15 @@ class Baselines:
 
 
 def curve_name(cell: Cell) -> str:
-    """What the name of a cell's file says of it, beside model, engine and hardware."""
+    """Part of the file name of a cell, beside model, engine and hardware."""
     engine = cell.engine
     return f"{engine.parallelism}-{engine.weights}-{cell.workload.shape}-{engine.mode}"
 
 
 def why_not_comparable(measured: Measurement, baseline: BaselinePoint, required: Collection[str] = ()) -> str:
-    """Name what makes a measurement and a baseline unlike; empty when they may be compared.
+    """Name the first difference that forbids a comparison; empty when there is none.
 
-    The engine's version may differ, and what comes with it: finding out what that does is what a baseline is for.
+    The engine's version may differ, and what comes with it: a baseline is there to show the effect.
     """
     stored = baseline.cell
     fields = (
@@ -248,7 +248,7 @@ def significant(number: float, digits: int = _DIGITS) -> float:
 
 
 def by_session(runs: Iterable[BaselineRun]) -> list[list[BaselineRun]]:
-    """Runs by the start of the server that they ran on, in the order in which they were stored."""
+    """Group repeats by server start, in the order in which they were stored."""
     found: dict[str, list[BaselineRun]] = {}
     for run in runs:
         found.setdefault(run.session, []).append(run)
@@ -256,7 +256,7 @@ def by_session(runs: Iterable[BaselineRun]) -> list[list[BaselineRun]]:
 
 
 def values_of(runs: Sequence[BaselineRun]) -> dict[str, Estimate]:
-    """Each metric: the mean of the sessions' means, with their t interval where there are three sessions or more."""
+    """Mean of the means of the server starts by metric, with their t interval from three server starts on."""
     sessions = by_session(runs)
     return {
         key: mean([mean([run.values[key] for run in session]) for session in sessions])
@@ -266,7 +266,7 @@ def values_of(runs: Sequence[BaselineRun]) -> dict[str, Estimate]:
 
 
 def baseline_run(measurement: Measurement) -> BaselineRun:
-    """A measurement as it is stored."""
+    """Return a measurement as it is stored."""
     values = {
         key: Estimate(
             significant(estimate.value), None if estimate.half_width is None else significant(estimate.half_width, 2)
@@ -294,5 +294,5 @@ def _rounded(acceptance: Acceptance) -> Acceptance:
 
 
 def safe_name(name: str) -> str:
-    """A name fit for files."""
+    """Make a name fit for files."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.").lower() or UNKNOWN

@@ -1,4 +1,4 @@
-"""Do the stored baselines fit the suites? What is missing, and what nobody wants any more."""
+"""The stored baselines against the cells of the suites: missing and orphaned points."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Audit:
 
 
 def audit(store: Baselines, wanted: Collection[Cell], ever_wanted: Collection[Cell]) -> Audit:
-    """Compare what is stored with what suites want now, and in any tier.
+    """Compare the stored points with the cells that suites want now, and in any tier.
 
     A cell is missing on every hardware that has a baseline of any wanted cell; where nothing is stored at all, once.
 

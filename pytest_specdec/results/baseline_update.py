@@ -1,4 +1,4 @@
-"""Move baselines: what may become one, who said so, and what is kept of the one before."""
+"""Move baselines: refuse unsound measurements, log the user and the reason, keep the anchor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Workload, short_model
 from pytest_specdec.domain.metric import METRICS, metrics_as
+from pytest_specdec.domain.naming import listed
 from pytest_specdec.domain.outcome import Outcome
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.results.baseline import (
@@ -35,18 +36,19 @@ How = Literal["new", "all", "merge"]
 """`new`: points that have none. `all`: replace. `merge`: further sessions beside the stored ones."""
 _LOG_LENGTH = 50
 _LUCK = 3
-"""Sessions from which a better mean is no longer one lucky start of the server."""
+"""Server starts from which a better mean is no longer one lucky start."""
+_REASON = "--specdec-reason 'WHY'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptor:
-    """Who moves a baseline, when, and why."""
+    """User who moves a baseline, with time and reason."""
 
     when: str
     who: str
     reason: str = ""
     new_anchor: bool = False
-    """Forget where the points came from: their losses are counted from here."""
+    """Replace the anchor too: losses are counted from here."""
 
 
 def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acceptor) -> dict[Path, list[Cell]]:
@@ -95,42 +97,38 @@ def _shared(cell: Cell) -> str:
 def refusal(
     verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]], how: How, reason: str
 ) -> str:
-    """Say why measurements must not become baselines; empty when they may.
+    """Name the reason not to store measurements as baselines; empty where there is none.
 
-    A point that is wrong by itself never may; one that failed its gate may with a reason; one that is better than its
-    baseline may when fresh pairs confirmed it, or when it comes from several starts of the server.
+    A point that is unsound by itself is never stored; one that failed its gate needs a reason; one that is better than
+    its baseline needs fresh pairs that confirm it, or several server starts.
     """
-    bad = [run for runs in measured.values() for run in runs if run.why_no_baseline]
-    if bad:
-        return (
-            f"{len({run.cell for run in bad})} of {len(measured)} points must not become one, such as "
-            f"{bad[0].cell}: {bad[0].why_no_baseline}"
-        )
+    unusable = {run.cell: run.why_no_baseline for runs in measured.values() for run in runs if run.why_no_baseline}
+    if unusable:
+        named = listed([f"{cell} ({why})" for cell, why in unusable.items()])
+        return f"{len(unusable)} of {len(measured)} points are unusable: {named}"
     if how == "new" or reason:
         return ""
     return _loss_words(verdicts, measured) or (_luck_words(verdicts, measured) if how == "all" else "")
 
 
 def _loss_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]]) -> str:
-    """What failed its own gate, or looks as if it should."""
+    """Points that failed their gate, or have an unconfirmed loss."""
     failed = [v for v in verdicts.values() if v.outcome in (Outcome.REGRESSED, Outcome.NOT_COMPARABLE)]
     if failed:
-        return (
-            f"{len(failed)} of {len(measured)} points failed their gate, such as {failed[0].cell}: "
-            f"{failed[0].outcome.value}; accept the loss with --specdec-reason 'WHY'"
-        )
+        named = listed([f"{verdict.cell} ({verdict.outcome.value})" for verdict in failed])
+        return f"{len(failed)} of {len(measured)} points failed their gate: {named}; accept them with {_REASON}"
     lost = [verdict for verdict in verdicts.values() if _looks_lost(verdict)]
     if lost:
+        named = listed([f"{verdict.cell} ({verdict.reason})" for verdict in lost])
         return (
-            f"{len(lost)} of {len(measured)} points look like a loss that nobody has confirmed, such as "
-            f"{lost[0].cell}: {lost[0].reason}; confirm it against the old engine (--specdec-reference-...), or accept "
-            "the loss with --specdec-reason 'WHY'"
+            f"{len(lost)} of {len(measured)} points have an unconfirmed loss: {named}; confirm it with the reference "
+            f"engine (--specdec-reference-...), or accept it with {_REASON}"
         )
     return ""
 
 
 def _luck_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequence[Measurement]]) -> str:
-    """What may be better by one lucky start of the server only."""
+    """Gains that may come from one lucky server start."""
     lucky = [
         cell
         for cell, verdict in verdicts.items()
@@ -141,14 +139,14 @@ def _luck_words(verdicts: Mapping[Cell, Verdict], measured: Mapping[Cell, Sequen
     if not lucky:
         return ""
     return (
-        f"{lucky[0]} is better than its baseline in {_sessions(measured[lucky[0]])}, which may be luck: "
-        f"confirm it against the old engine (--specdec-reference-...), measure {_LUCK} sessions or more "
-        "(--specdec-sessions), or say --specdec-reason 'WHY'"
+        f"{len(lucky)} of {len(measured)} points have a gain on fewer than {_LUCK} server starts, which may be luck: "
+        f"{listed(lucky)}; confirm it with the reference engine (--specdec-reference-...), measure more server starts "
+        f"(--specdec-sessions), or accept it with {_REASON}"
     )
 
 
 def _looks_lost(verdict: Verdict) -> bool:
-    """Whether an undecided metric has lost more than its tolerance: noise alone may be stored, and says nothing."""
+    """Tell if an undecided metric has lost more than its tolerance; a metric that is only noisy may be stored."""
     return any(
         decision.low is not None and decision.low > limits.tolerance and not decision.advisory
         for metric in verdict.metrics
@@ -235,8 +233,3 @@ def _change(old: BaselineFile | None, level: str, now: Sequence[BaselineRun]) ->
         for one in metrics_as("headline")
         if one.key in before and one.key in after
     )
-
-
-def _sessions(runs: Sequence[Measurement]) -> str:
-    count = len({run.session for run in runs})
-    return f"{count} session{'s' * (count != 1)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from pytest_specdec.domain.naming import plural
+
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an invocation took."""
+    """Resources that an invocation used."""
 
     server_starts: int
     """Servers that were started for it; 0 where they were attached."""
@@ -17,5 +19,5 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def words(self) -> str:
         """`12 server starts, 34 min, 4.5 GPU-hours, $6.40`."""
-        starts = f"{self.server_starts} server start{'s' * (self.server_starts != 1)}"
+        starts = plural(self.server_starts, "server start")
         return f"{starts}, {self.seconds / 60:.1f} min, {self.gpu_hours:.2g} GPU-hours, ${self.usd:.2f}"

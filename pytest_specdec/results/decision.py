@@ -12,7 +12,7 @@ from pytest_specdec.domain.outcome import Outcome
 
 
 class Hypothesis(NamedTuple):
-    """One metric of one cell: what is tested."""
+    """One metric of one cell, as it is tested."""
 
     cell: str
     metric: str
@@ -58,17 +58,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Candidate runs of the screen and of sessions."""
     pairs: int = 0
     p_adjusted: float | None = None
-    """Chance of such a loss if there were none beyond the tolerance, adjusted to the suite: FAIL where below alpha."""
+    """p-value of a loss within the tolerance, adjusted to the suite: FAIL where below alpha."""
     miss_at_margin: float | None = None
-    """Chance of data this good, or better, if the loss were the margin: what a PASS could have missed."""
+    """p-value of a loss of the margin: the chance that a PASS has missed it."""
     detectable: float | None = None
     """Minimum detectable loss, at 80 % power."""
     gateable: bool = True
     """False: too noisy for its margin. Its loss may still be proven, its PASS cannot be expected."""
     advisory: str = ""
-    """Why it is shown only, and never red; empty when it is gated."""
+    """Reason why it is shown only, and never red; empty when it is gated."""
     improvement: Improvement = ""
-    """`suspected`: the screen says better; only fresh pairs may make it a new baseline."""
+    """`suspected`: by the screen; only fresh pairs may make it a new baseline."""
     reason: str = ""
 
 
@@ -137,7 +137,7 @@ class FixedDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     limit: float
     losses: dict[str, float]
-    """Fraction lost, by `cell metric`; what was not measured is missing."""
+    """Fraction lost, by `cell metric`, of the measured ones."""
     red: tuple[str, ...]
     """Beyond the limit."""
     missing: tuple[str, ...]

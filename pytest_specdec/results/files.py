@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, never half of it."""
+"""Atomic writing: a file is the old one or the whole new one."""
 
 from __future__ import annotations
 

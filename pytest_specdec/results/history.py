@@ -1,8 +1,8 @@
 """Saved runs -> one series per cell: a metric over dates and engine versions, never across unlike things.
 
 A series joins what one cell measured at different times. Another workload, hardware, engine, simulated preset or
-engine setting starts a series of its own; so does another price where the metric is made of it. Another engine
-version does not: seeing what it did is what a history is for.
+engine setting starts a series of its own; so does another price where the metric depends on it. Another engine
+version does not: a history shows its effect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pytest_specdec.results.run import Run, load_run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedRun:
-    """A run and the file it is kept in."""
+    """A run and its file."""
 
     path: Path
     run: Run
@@ -39,7 +39,7 @@ class HistoryPoint:
     measured_at: str
     """ISO 8601 with time zone."""
     version: str
-    """Engine version, `unknown` where nobody told."""
+    """Engine version; `unknown` where the endpoint does not report it."""
     value: Estimate
     """In the metric's unit, with its 95 % interval."""
     change: Estimate | None
@@ -49,11 +49,11 @@ class HistoryPoint:
     run: str
     """Name of the file."""
     doubt: str
-    """Why the number is not the server's, or not of working speculation; empty when it is sound."""
+    """Reason to doubt the value, such as a client-limited point or broken speculation; empty when it is sound."""
 
     @property
     def changed(self) -> bool:
-        """Whether the interval of the change excludes zero; an unknown uncertainty decides nothing."""
+        """True where the interval of the change excludes zero; never with an unknown uncertainty."""
         return bool(self.change and self.change.half_width is not None and not self.change.low <= 0 <= self.change.high)
 
 
@@ -79,7 +79,7 @@ class Series:
 
 
 def read_runs(folder: Path) -> tuple[list[SavedRun], list[str]]:
-    """Read every saved run of a folder, oldest first, and say what could not be read.
+    """Read every saved run of a folder, oldest first; the second list names the unreadable files.
 
     Raises:
         InvalidInputError: there is no such folder.
@@ -96,7 +96,7 @@ def read_runs(folder: Path) -> tuple[list[SavedRun], list[str]]:
 
 
 def selected(cell: Cell, filters: Iterable[str]) -> bool:
-    """Whether a cell's name has every filter as whole parts: `c1` is no part of `...-c16`, `8k1k-mtp3` is of its."""
+    """Tell if a cell's name contains every filter as whole parts: `...-c16` matches `c16` and not `c1`."""
     name = f"-{cell}-"
     return all(f"-{text.strip('-')}-" in name for text in filters)
 
@@ -104,10 +104,10 @@ def selected(cell: Cell, filters: Iterable[str]) -> bool:
 def history_series(
     runs: Iterable[SavedRun], metric: str = "total_tok_s_gpu", filters: Sequence[str] = ()
 ) -> list[Series]:
-    """One series per cell and unlike environment, in the order of the cells.
+    """Return one series per cell and unlike environment, in the order of the cells.
 
-    A measurement that several files hold (a resumed run keeps those of the run before it) counts once, as its newest
-    file has it. A run without the metric adds no point: a missing number is missing.
+    A measurement that several files hold (a resumed run keeps those of the run before it) counts once, as in its newest
+    file. A run without the metric adds no point.
 
     Raises:
         InvalidInputError: there is no such metric.
@@ -136,7 +136,7 @@ class _Item:
 
 @dataclass(slots=True, kw_only=True)
 class _Draft:
-    """A series while it grows; all that is known of its environment decides what belongs to it."""
+    """A series while it grows; the joined facts of its points decide on further ones."""
 
     environment: Environment
     items: list[_Item] = field(default_factory=list)

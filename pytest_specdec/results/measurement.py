@@ -1,4 +1,4 @@
-"""What is known of one measured cell; the type that files, gates, curves and reports share."""
+"""The measurement of one cell; the type that files, gates, curves and reports share."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class ServerTtft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Certainty(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How sure the window made throughput and TPOT, as relative half-widths."""
+    """Relative half-widths that the window reached for throughput and TPOT."""
 
     asked: float
     reached: float | None
     fixed: bool
-    """The window had a fixed length: nobody waited for the asked precision."""
+    """The window had a fixed length, whatever the precision."""
     drift: float
     """Change of output throughput from the window's beginning to its end; 0 where it may be chance."""
     warm: bool
-    """Whether step time had become flat before the window."""
+    """Step time was level before the window."""
 
     def notes(self, window_s: float) -> Iterator[str]:
-        """What a reader must know."""
+        """Yield remarks for the report."""
         if not self.warm:
             yield "not warm: step time was still changing when the window opened"
         if self.drift:
@@ -69,22 +69,22 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     values: dict[str, Estimate]
     """By key of `metric.METRICS`."""
     batches_s: tuple[float, ...] = ()
-    """Seconds that each of twenty batches of equally many output tokens took: the scatter within the window."""
+    """Durations of twenty batches of equally many output tokens: the scatter within the window."""
     acceptance: Acceptance | None = None
     by_prompt: PromptAcceptance | None = None
-    """Acceptance by prompt, where the engine counts by request: what another run of the cell can be paired with."""
+    """Acceptance by prompt, where the engine counts by request; repeats of a cell are paired by it."""
     tokens: TokenTruth | None = None
     """Usage against the server's own counters."""
     server_ttft: ServerTtft | None = None
     signs: Signs | None = None
-    """How speculation fares, beside its speed."""
+    """Signs of the health of speculation."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong with the point by itself, whatever its baseline says."""
+    """Problems of the point by itself, whatever its baseline."""
     client: ClientHealth | None = None
-    """How the client did; over its bounds the numbers are its own and not the server's, and the gate does not judge."""
+    """Health of the client; beyond its bounds the numbers are not the server's, and the gate does not judge."""
     certainty: Certainty | None = None
     gpu: GpuTelemetry | None = None
-    """What the GPUs' own sensors said in the window, where they could be asked."""
+    """Readings of the GPUs in the window, where telemetry is available."""
     slo: str | None = None
     """Bounds of the goodput."""
     measured_at: str = ""
@@ -93,20 +93,20 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Position in the randomised order of the run's points."""
     estimator: str = ESTIMATOR_VERSION
     session: str = ""
-    """Start of the server on which it was taken: the second session of an invocation is `20261124-231333.2`."""
+    """Server start: the second one of an invocation is `20261124-231333.2`."""
     notes: tuple[str, ...] = ()
-    """What a reader must know of this point: queue-limited, failed requests, a lagging client."""
+    """Remarks for the report: queue-limited, failed requests, a lagging client."""
 
     @property
     def why_no_baseline(self) -> str:
-        """Why it must not become a baseline; empty when it may."""
+        """Reason not to store it as a baseline; empty where there is none."""
         broken = [finding.words for finding in self.findings if finding.severity == "broken"]
         limited = [f"client-limited: {self.client_limited}"] if self.client_limited else []
         return "; ".join(broken + limited)
 
     @property
     def client_limited(self) -> str:
-        """By what the client was the limit; empty when it kept up."""
+        """Resource that limited the client; empty when the client kept up."""
         return "" if self.client is None else client_limited(self.client)
 
     def value(self, key: str) -> Estimate:
@@ -140,7 +140,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.cell.engine, self.cell.workload
 
     def point(self) -> Point:
-        """This measurement as a point of a curve."""
+        """Return this measurement as a point of a curve."""
         readings = {k: v for k, v in self.values.items() if k not in ("interactivity_tok_s_user", "total_tok_s_gpu")}
         return Point(
             interactivity=self.interactivity,
@@ -150,7 +150,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
     def identity(self) -> CurveIdentity:
-        """Identity of the curve that this measurement lies on."""
+        """Return the identity of the curve that this measurement lies on."""
         engine, workload, environment = self.cell.engine, self.cell.workload, self.environment
         return CurveIdentity(
             model=engine.model,

@@ -1,4 +1,4 @@
-"""Several runs of one cell -> one measurement that says how many it rests on."""
+"""Several repeats of one cell -> one measurement."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.speculation.prompt_acceptance import joined
 
 _ENOUGH = 3
-"""Runs from which their own scatter says something of the mean."""
+"""Repeats from which their scatter counts."""
 
 
 def usable(runs: Sequence[Measurement]) -> list[Measurement]:
-    """The runs in which the client kept up; all of them where it never did, so that this can be told."""
+    """Return the repeats in which the client kept up; all of them where it never did, so that this is reported."""
     return [run for run in runs if not run.client_limited] or list(runs)
 
 
 def merge_runs(every: Sequence[Measurement]) -> Measurement:
-    """Average the usable runs of one cell; everything that is not a value stays that of the first of them.
+    """Average the usable repeats of one cell; all other fields are those of the first.
 
-    A value's half-width is the runs' own in quadrature over their number, and the t interval of the runs where that is
-    wider: the scatter between runs is real, and the window cannot see it.
+    A value's half-width is that of the repeats in quadrature over their number, or the t interval of the repeats where
+    that is wider: a window cannot see the scatter between repeats.
     """
     if len(every) == 1:
         return every[0]
     runs = usable(every)
     left_out = len(every) - len(runs)
     said = (f"{left_out} of {len(every)} runs left out: the client was the limit",) if left_out else ()
-    # What is wrong with the server is wrong whoever looked at it, and however late.
+    # A finding about the server holds also where the client was the limit.
     findings = tuple(dict.fromkeys(finding for run in every for finding in run.findings))
     first = runs[0]
     if len(runs) == 1:
@@ -56,7 +56,7 @@ def merge_runs(every: Sequence[Measurement]) -> Measurement:
 
 
 def _notes(runs: Sequence[Measurement]) -> list[str]:
-    """Each kind of note once, with how many of the runs have it; their numbers differ a little from run to run."""
+    """Return each kind of note once, with the number of repeats that have it."""
     kinds: dict[str, list[str]] = {}
     for run in runs:
         for kind in dict.fromkeys(note.split(":")[0] for note in run.notes):

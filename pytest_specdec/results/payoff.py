@@ -1,4 +1,4 @@
-"""Does MTP pay, and where: over concurrency, at matched concurrency.
+"""The gain of MTP at matched concurrency, and the concurrency at which it stops paying.
 
 At one concurrency a stream gains AL tokens per step with MTP and 1 without, so MTP is as fast per user as Off when
 
@@ -41,7 +41,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """Where MTP stops paying as concurrency rises."""
+    """Concurrency at which MTP stops paying."""
 
     concurrency: float | None
     """Between measured ones, by the power law between them; None where the ratio does not cross 1."""
@@ -49,10 +49,10 @@ class Limit:
     high: float | None = None
     """Range that the ratios' uncertainty leaves."""
     pays_throughout: bool = False
-    """Without a crossing: whether MTP pays everywhere that was measured, or nowhere."""
+    """Without a crossing: MTP pays at every measured concurrency, else at none."""
 
     def sentence(self, mode: str) -> str:
-        """For people."""
+        """Return the limit in words."""
         if self.concurrency is None:
             return f"{mode} pays at every measured concurrency" if self.pays_throughout else f"{mode} pays nowhere here"
         span = "" if self.low is None or self.high is None else f" ({self.low:.0f} to {self.high:.0f})"
@@ -60,9 +60,9 @@ class Limit:
 
 
 def gains(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Workload], list[Gain]]:
-    """Every MTP point that has an Off point at its concurrency, by curve, by rising concurrency.
+    """Return the gain of every MTP point with an Off point at its concurrency, by curve and rising concurrency.
 
-    Points at a rate of requests are left out: there both sides serve what comes, whoever is faster.
+    Points at a request rate are left out: there both sides serve the same requests per second.
     """
     found = [m for m in measurements if not m.cell.rate]
     off = {m.cell: m for m in found if not m.cell.engine.speculation.active}
@@ -75,7 +75,7 @@ def gains(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Workloa
 
 
 def limit(points: Sequence[Gain]) -> Limit:
-    """Where the ratio falls through 1 for the last time; `points` by rising concurrency."""
+    """Find the last concurrency at which the ratio falls through 1; `points` by rising concurrency."""
     crossing = _crossing([(p.cell.concurrency, p.throughput_ratio.value) for p in points])
     if crossing is None:
         return Limit(concurrency=None, pays_throughout=all(p.throughput_ratio.value >= 1 for p in points))

@@ -31,21 +31,21 @@ Stage = Literal["sessions", "screen", "confirm"]
 
 
 class RawRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One run of one cell as it was measured, before anything is averaged."""
+    """One repeat of one cell, before anything is averaged."""
 
     measurement: Measurement
     arm: Arm = "candidate"
-    """Which engine: the one that is judged, or the old one beside it."""
+    """Engine: the candidate, which is judged, or the reference."""
     stage: Stage = "screen"
-    """What for: a baseline's sessions, a first look, or a pair that confirms."""
+    """Purpose: server starts of a baseline, the screen, or the confirmation."""
     block: int = 0
-    """Number of the session, or of the block of pairs."""
+    """Number of the server start, or of the block of pairs."""
     place: int = 0
-    """Place in a block: old, new, new, old."""
+    """Position in a block: reference, candidate, candidate, reference."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that one invocation measured and decided."""
+    """Measurements and decisions of one invocation."""
 
     schema: str = RUN_SCHEMA
     tool_version: str
@@ -56,29 +56,29 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     decision: SuiteDecision | None = None
-    """What the gate found over the whole suite: what it promises, what it could have missed."""
+    """Decision of the gate over the whole suite, with its error rates."""
     noise_source: str = ""
-    """Where the noise that it judged by comes from: measured, selftest or assumed."""
+    """Origin of the noise that the gate judged by: measured, selftest or assumed."""
     fixed: FixedDecision | None = None
-    """What a fixed margin said, where one was chosen, and how often it is wrong."""
+    """Decision of a fixed margin, where the user chose one, with its error rates."""
     not_measured: dict[str, str] = {}
-    """Cell -> why it was planned and yet not measured."""
+    """Planned cell without a measurement -> reason."""
     raw: tuple[RawRun, ...] = ()
-    """Every run by itself."""
+    """Every repeat by itself."""
     cost: Cost | None = None
-    """What the measuring took; None while it goes."""
+    """Total cost; None until the run finishes."""
     swapped: tuple[Measurement, ...] = ()
     """The same cells with the servers exchanged between the hosts."""
     stored: tuple[Measurement, ...] = ()
     """Baselines that stood in for an Off mode that no endpoint served."""
     attempts: dict[str, tuple[str, ...]] = {}
-    """Test -> what each attempt came to, where one was rerun."""
+    """Rerun test -> outcome of each attempt."""
     outputs: dict[str, tuple[OutputVerdict, ...]] = {}
-    """Engine, with what tells it from another of its name -> what its answers came to against Off's."""
+    """Engine, with details where names are equal -> verdicts on its answers against Off's."""
 
     @property
     def simulated(self) -> bool:
-        """Whether any of it comes from the simulated engine."""
+        """True where a measurement comes from the simulated engine."""
         return any(m.environment.simulated for m in self.measurements)
 
 
@@ -91,14 +91,14 @@ def by_curve(measurements: Iterable[Measurement]) -> dict[tuple[EngineSpec, Work
 
 
 def over_concurrency(measurements: Iterable[Measurement]) -> list[Measurement]:
-    """Those of a closed loop: points at rates of requests have no curve that could be read between them."""
+    """Keep the points of a closed loop: points at request rates have no curve to be read between them."""
     return [m for m in measurements if not m.cell.rate]
 
 
 def compare_modes(measurements: Iterable[Measurement]) -> tuple[list[Comparison], list[str]]:
     """Compare each MTP curve with the Off curve of the same model, precision, parallelism and workload.
 
-    Returns the comparisons, and why others could not be made. Points at a rate of requests are left out.
+    Returns the comparisons, and the reasons why others are impossible. Points at a request rate are left out.
     """
     groups = by_curve(over_concurrency(measurements))
     comparisons, why_not = [], []
@@ -113,7 +113,7 @@ def compare_modes(measurements: Iterable[Measurement]) -> tuple[list[Comparison]
 
 
 def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> Comparison:
-    """Compare two groups of measurements, with every reason to doubt that the difference is MTP's.
+    """Compare two groups of measurements, with cautions where the difference may not come from MTP.
 
     Raises:
         NotComparableError: the groups differ in more than the mode.
@@ -127,7 +127,7 @@ def mtp_against_off(mtp: Sequence[Measurement], off: Sequence[Measurement]) -> C
     if all(STORED in m.notes for m in off):
         day = off[0].measured_at[:10]
         names = names[0], f"Off (stored {day})"
-        cautions.append(f"Off is the stored baseline of {day}, version {off[0].environment.version}: not of this run")
+        cautions.append(f"Off is the stored baseline of {day}, version {off[0].environment.version}, not of this run")
     else:
         hosts = [sorted({_host(m) for m in group}) for group in (mtp, off)]
         if hosts[0] != hosts[1]:
@@ -147,7 +147,7 @@ def mode_title(engine: EngineSpec) -> str:
 def merge_swapped(first: Measurement, second: Measurement) -> Measurement:
     """Join one cell measured on two hosts: geometric means, so that the hosts' difference cancels in any ratio.
 
-    What is wrong on one of them is wrong with the cell.
+    Findings on either host are findings of the cell.
     """
     values = {}
     for key, a in first.values.items():
@@ -173,7 +173,7 @@ def _host(measurement: Measurement) -> str:
 
 
 def run_json(run: Run) -> str:
-    """The content of a saved run."""
+    """Return the content of a saved run."""
     return msgspec.json.format(msgspec.json.encode(run), indent=1).decode() + "\n"
 
 
@@ -183,7 +183,7 @@ def save_run(run: Run, path: Path) -> None:
 
 
 def is_run(content: bytes) -> bool:
-    """Whether a file's content claims to be a saved run."""
+    """Tell if a file's content claims to be a saved run."""
     return content.lstrip()[:200].replace(b" ", b"").replace(b"\n", b"").startswith(b'{"schema":"specdec-run')
 
 

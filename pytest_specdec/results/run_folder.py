@@ -32,7 +32,7 @@ def new_run_path(folder: Path, started_at: datetime) -> Path:
 
 
 def _reserved(path: Path) -> bool:
-    """Whether the name is ours now: another process may have begun in the same second."""
+    """Create the file and tell if it is new: another process may have started in the same second."""
     try:
         path.open("x").close()
     except FileExistsError:

@@ -18,7 +18,7 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metric: str
     """Key of `metric.METRICS`, or the name of a check with a test of its own."""
     baseline: Estimate
-    """As stored; where fresh pairs decided, of the old engine's runs in them."""
+    """As stored; where fresh pairs decided, of the reference engine in them."""
     measured: Estimate
     loss: Estimate
     """Relative change in the bad direction: 0.05 is 5 % worse."""
@@ -30,7 +30,7 @@ class MetricVerdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @property
     def pairs(self) -> int:
-        """Fresh pairs of old and new engine that it rests on; 0 where it rests on the stored baseline."""
+        """Fresh pairs of reference and candidate that it rests on; 0 where it rests on the stored baseline."""
         return 0 if self.decision is None else self.decision.pairs
 
     @property
@@ -60,6 +60,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def loss_of(metric: str, measured: Estimate, baseline: Estimate) -> Estimate:
-    """Relative loss with the uncertainty of both sides."""
+    """Return the relative loss with the uncertainty of both sides."""
     ratio = measured / baseline
     return Estimate(METRICS[metric].loss(measured.value, baseline.value), ratio.half_width)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, engine_order
+from pytest_specdec.domain.naming import plural
 from pytest_specdec.domain.price import Price
 
 _SECONDS_PER_PROMPT_TOKEN = 1e-4
@@ -65,11 +66,9 @@ class Plan:
         self, *, runs: int, sessions: int, least_s: float, most_s: float, price: Price, simulated: bool
     ) -> str:
         """Summary such as `4 engines, 20 points, about 6 to 40 min, about $1.90 to $12.40`; windows end adaptively."""
-        engines = len(self.by_engine())
-        points = len(self.cells)
-        counts = f"{engines} engine{'s' * (engines != 1)}, {points} point{'s' * (points != 1)}"
-        if runs > points:
-            counts += f" measured {runs} times in {sessions} session{'s' * (sessions != 1)}"
+        counts = f"{plural(len(self.by_engine()), 'engine')}, {plural(len(self.cells), 'point')}"
+        if runs > len(self.cells):
+            counts += f" measured {runs} times" + (f" on {sessions} server starts" if sessions > 1 else "")
         unit, one = (60, "min") if least_s >= 90 else (1, "s")
         duration = f"about {_span(f'{least_s / unit:.0f}', f'{most_s / unit:.0f}')} {one}"
         money = f"about {_span(*(f'${self.usd(seconds, price):.2f}' for seconds in (least_s, most_s)))}"

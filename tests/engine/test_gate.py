@@ -81,7 +81,7 @@ def test_a_weak_drafter_is_red_by_acceptance_prompt_by_prompt(upgrade: Upgrade) 
 
 
 def test_the_failed_run_becomes_the_baseline_only_with_a_reason(upgrade: Upgrade) -> None:
-    assert "baselines were not updated: 1 of 1 points failed their gate" in upgrade.output
+    assert "no baseline stored: 1 of 1 points failed their gate" in upgrade.output
     run = unjudged_client(newest_run(upgrade.folder))
     exit_code, said = accept(upgrade.folder, run)
     assert exit_code != 0

@@ -33,8 +33,8 @@ def test_a_baseline_keeps_every_run_of_every_session(suite: Suite) -> None:
     result.assert_outcomes(passed=1, deselected=3)
     result.stdout.fnmatch_lines(
         [
-            "specdec plan: 1 engine, 1 point measured 6 times in 3 sessions, *",
-            "specdec: session 3 of 3",
+            "specdec plan: 1 engine, 1 point measured 6 times on 3 server starts, *",
+            "specdec: server start 3 of 3",
             "*metrics can be gated at their margin; minimum detectable losses are *",
         ]
     )
@@ -52,7 +52,7 @@ def test_only_what_has_no_baseline_is_measured_in_sessions(suite: Suite) -> None
     suite.doctor(lambda value: [value[0], value[0] * 0.001])  # so sure that one run is enough for a first look
     (before,) = stored_runs(suite)
     result = suite.run("--specdec-update=new", "--specdec-sessions=3x2", "-k", "mtp3")
-    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points measured 7 times in 3 sessions, *"])
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 2 points measured 7 times on 3 server starts, *"])
     (path,) = suite.baselines.values()
     points = json.loads(path.read_text())["points"]
     assert points["2"] == [before]
@@ -97,13 +97,13 @@ def test_a_baseline_of_other_hardware_is_none_of_this_one(suite: Suite) -> None:
     suite.run("--specdec-update", *ONE)
     arguments = ("--specdec-update=new", "--specdec-sessions=2x1", "--specdec-hardware=b200", "--collect-only")
     result = suite.run(*arguments, *ONE)
-    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times in 2 sessions, *"])
+    result.stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times on 2 server starts, *"])
 
 
 def test_one_session_says_that_its_noise_is_assumed(suite: Suite) -> None:
     suite.write(HOLDS)
     result = suite.run("--specdec-update", *ONE)
-    result.stdout.fnmatch_lines(["the noise is assumed, in part at least: *(--specdec-sessions)"])
+    result.stdout.fnmatch_lines(["the noise is partly assumed: *(--specdec-sessions)"])
 
 
 def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
@@ -115,8 +115,8 @@ def test_a_loss_is_proven_by_pairs_of_old_and_new(suite: Suite) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
-            "specdec: suspects, if any, are confirmed by 2 to 12 blocks of old, new, new, old: *",
-            "specdec: confirming toy-fp8-64x48-mtp3-c4: * block* of old, new, new, old; *",
+            "specdec: worst case of confirming: 48 repeats (12 blocks of reference, *) of every suspect, *",
+            "specdec: confirming toy-fp8-64x48-mtp3-c4: * block* of reference, candidate, candidate, reference, *",
             "toy-fp8-64x48-mtp3-c4 *regressed*",
             "  FAIL: * metrics of 1 cells under one promise: *",
         ]
@@ -187,7 +187,7 @@ def test_suspects_of_an_engine_that_cannot_be_compared_get_fresh_starts(suite: S
     # A loss of a fifth: more than one run proves, less than it forgives.
     suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
     result = suite.run("--specdec-confirm=auto", *ONE)
-    result.stdout.fnmatch_lines(["specdec: confirming toy-fp8-64x48-mtp3-c4: 2 fresh starts; * 1 of 3: *"])
+    result.stdout.fnmatch_lines(["specdec: confirming toy-fp8-64x48-mtp3-c4: 2 fresh server starts, *; * 1 of 3: *"])
     assert len([raw for raw in suite.saved_run()["raw"] if raw.get("stage") == "confirm"]) >= 2
 
 
@@ -268,10 +268,10 @@ def test_sigterm_keeps_what_was_measured_and_stops_the_engines(suite: Suite) -> 
 def test_an_interrupted_session_becomes_no_baseline(suite: Suite) -> None:
     suite.write(HOLDS)
     arguments = ("--specdec-simulate=tiny", "--specdec-window=1", "--specdec-update", "--specdec-sessions=3x1", *ONE)
-    process, _ = suite.start(*arguments, until=b"session 2 of 3")
+    process, _ = suite.start(*arguments, until=b"server start 2 of 3")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
-    assert b"baselines were not updated: the run was interrupted" in out
+    assert b"no baseline stored: the run was interrupted" in out
     assert not suite.baselines
     run = suite.saved_run()
     assert len(run["raw"]) == 1
@@ -330,7 +330,7 @@ def test_a_selftest_leaves_out_what_a_late_client_measured(suite: Suite, monkeyp
 def test_a_selftest_of_one_session_says_what_it_needs(suite: Suite) -> None:
     suite.write(HOLDS)
     result = suite.run("--specdec-selftest", "--specdec-sessions=1x2", *ONE)
-    assert "no noise was fitted: it needs two sessions or more" in result.stdout.str()
+    assert "no noise was fitted: it needs 2 server starts or more" in result.stdout.str()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 

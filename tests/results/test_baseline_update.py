@@ -98,7 +98,7 @@ def test_a_lucky_run_does_not_become_the_bar() -> None:
     cell = measured(8).cell
     found = verdict(Outcome.IMPROVED)
     refused = refusal(found, {cell: [run("a")]}, "all", "")
-    assert "is better than its baseline in 1 session, which may be luck" in refused
+    assert "1 of 1 points have a gain on fewer than 3 server starts" in refused
     assert refusal(found, {cell: [run(s) for s in "abc"]}, "all", "") == ""
     assert refusal(verdict(Outcome.IMPROVED, confirmed=True), {cell: [run("a")]}, "all", "") == ""
 
@@ -113,7 +113,7 @@ def test_a_lucky_run_does_not_become_the_bar() -> None:
         (0.02, "", Outcome.WARN, False),
     ],
 )
-def test_a_loss_that_nobody_has_confirmed_needs_a_reason(
+def test_an_unconfirmed_loss_needs_a_reason(
     low: float,
     advisory: str,
     outcome: Outcome,
@@ -141,7 +141,7 @@ def test_a_loss_that_nobody_has_confirmed_needs_a_reason(
     verdicts = {found.cell: Verdict(cell=found.cell, outcome=outcome, metrics=(metric,), reason="no pairs")}
     for how in ("all", "merge"):
         words = refusal(verdicts, {found.cell: [run("a")]}, how, "")
-        assert ("1 of 1 points look like a loss that nobody has confirmed" in words) == refused
+        assert ("1 of 1 points have an unconfirmed loss" in words) == refused
     assert refusal(verdicts, {found.cell: [run("a")]}, "all", "agreed") == ""
 
 

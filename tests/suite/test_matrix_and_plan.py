@@ -129,7 +129,7 @@ def test_the_plan_in_words_has_counts_time_and_money() -> None:
     words = plan.words(runs=20, sessions=1, least_s=45, most_s=45, price=price, simulated=True)
     assert words == "4 engines, 20 points, about 45 s, no GPU used (the real ones would cost about $0.14)"
     words = plan.words(runs=50, sessions=5, least_s=45, most_s=45, price=price, simulated=True)
-    assert words.startswith("4 engines, 20 points measured 50 times in 5 sessions, about 45 s")
+    assert words.startswith("4 engines, 20 points measured 50 times on 5 server starts, about 45 s")
     assert plan.usd(3600, price) == pytest.approx(8 * 1.41)
 
 
