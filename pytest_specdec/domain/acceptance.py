@@ -7,7 +7,9 @@ vLLM, AIPerf and InferenceX's golden acceptance lengths use the same definitions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
+from itertools import starmap, zip_longest
 from typing import Literal
 
 import msgspec
@@ -32,13 +34,7 @@ class SpecCounters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __add__(self, other: SpecCounters) -> SpecCounters:
         """Sum over requests or ranks."""
-        positions = range(max(len(self.per_position), len(other.per_position)))
-        return SpecCounters(
-            steps=self.steps + other.steps,
-            drafted=self.drafted + other.drafted,
-            accepted=self.accepted + other.accepted,
-            per_position=tuple(_at(self.per_position, i) + _at(other.per_position, i) for i in positions),
-        )
+        return self._with(other, operator.add)
 
     def __sub__(self, earlier: SpecCounters) -> SpecCounters:
         """Difference of two readings.
@@ -46,16 +42,19 @@ class SpecCounters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             EngineError: a counter fell, so the engine restarted in between.
         """
-        positions = range(max(len(self.per_position), len(earlier.per_position)))
-        difference = SpecCounters(
-            steps=self.steps - earlier.steps,
-            drafted=self.drafted - earlier.drafted,
-            accepted=self.accepted - earlier.accepted,
-            per_position=tuple(_at(self.per_position, i) - _at(earlier.per_position, i) for i in positions),
-        )
+        difference = self._with(earlier, operator.sub)
         if min(difference.steps, difference.drafted, difference.accepted, *difference.per_position) < 0:
             raise EngineError("the engine's speculation counters fell: it restarted during the measurement")
         return difference
+
+    def _with(self, other: SpecCounters, combine: Callable[[float, float], float]) -> SpecCounters:
+        positions = zip_longest(self.per_position, other.per_position, fillvalue=0.0)
+        return SpecCounters(
+            steps=combine(self.steps, other.steps),
+            drafted=combine(self.drafted, other.drafted),
+            accepted=combine(self.accepted, other.accepted),
+            per_position=tuple(starmap(combine, positions)),
+        )
 
 
 class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,14 +99,8 @@ def counters_of_tokens(*, generated: float, requests: float, steps: float, draft
 
 def gauge_acceptance(length: float, draft_tokens: int) -> Acceptance:
     """Acceptance by an engine's gauge: of some interval that the engine chose, and therefore a hint only."""
-    return Acceptance(
-        length=length,
-        rate=(length - 1) / draft_tokens,
-        per_position=(),
-        draft_tokens=draft_tokens,
-        steps=0,
-        source="gauge",
-    )
+    rate = (length - 1) / draft_tokens
+    return Acceptance(length, rate, per_position=(), draft_tokens=draft_tokens, steps=0, source="gauge")
 
 
 def acceptance_from(counters: SpecCounters, source: Source = "counters") -> Acceptance | None:
@@ -122,7 +115,3 @@ def acceptance_from(counters: SpecCounters, source: Source = "counters") -> Acce
         steps=counters.steps,
         source=source,
     )
-
-
-def _at(values: tuple[float, ...], index: int) -> float:
-    return values[index] if index < len(values) else 0.0

@@ -193,7 +193,7 @@ def _acceptance_words(acceptance: str) -> str:
 
 def _precision(name: str) -> str | None:
     lowered = name.lower().removeprefix("torch.")
-    # A name such as `W4A8_NVFP4_FP8` has the activations' precision too, so the narrowest weights are looked for first.
+    # A name such as `W4A8_NVFP4_FP8` has the activations' precision too, so the narrowest weights are matched first.
     families = {
         "fp4": ("fp4",),
         "int4": ("int4", "awq", "w4a"),

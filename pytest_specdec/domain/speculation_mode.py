@@ -75,7 +75,7 @@ class Speculation(msgspec.Struct, frozen=True, order=True, kw_only=True, forbid_
 
     @property
     def active(self) -> bool:
-        """Whether the engine speculates."""
+        """True for an engine that speculates."""
         return self.draft_tokens > 0
 
     @property

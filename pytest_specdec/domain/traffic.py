@@ -33,7 +33,7 @@ class PlannedRequest:
     skipped: int = 0
     """Output tokens that a stationary start pretends were produced already; they are part of `isl` then."""
     due_s: float | None = None
-    """When to send it, seconds since the start of the run; None: when a slot of the closed loop is free."""
+    """Time to send it, seconds since the start of the run; None: as soon as a slot of the closed loop is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from scipy import special
 
@@ -22,7 +23,7 @@ from pytest_specdec.gate.screen import Machine, Screened
 from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.decision import CommonShift, Whose
 
-LOOKED_FOR = 0.04
+PAIRED_CLEAN = 0.04
 """Share of clean suites that pay for pairs."""
 FEWEST_CELLS = 5
 """With fewer cells no common shift is estimated; each cell is confirmed by itself."""
@@ -68,7 +69,7 @@ def common_shifts(family: Family, screened: Screened) -> list[Seen]:
             continue
         spread = common_spread(common)
         near = float(family.near[rows][0])
-        quantile = float(special.stdtrit(common.freedom, 1 - LOOKED_FOR / 2 / len(family.metrics)))
+        quantile = float(special.stdtrit(common.freedom, 1 - PAIRED_CLEAN / 2 / len(family.metrics)))
         found.append(
             Seen(
                 metric=metric,
@@ -127,17 +128,14 @@ def pooled_interim(family: Family, pairs: Mapping[int, list[float]], starts: int
 
 def machine_of(family: Family, shifts: Iterable[CommonShift]) -> Machine | None:
     """The machine's part by hypothesis, for metrics whose shift is explained; None where none is."""
-    machine = Machine(
-        shift=np.zeros(len(family.hypotheses)),
-        variance=np.zeros(len(family.hypotheses)),
-        explained=np.zeros(len(family.hypotheses)),
-    )
-    known = [shift for shift in shifts if shift.machine is not None and shift.engine_se is not None]
-    for shift in known:
-        of_metric = family.metric == family.metrics.index(shift.metric)
-        common = family.noise.common_of(shift.metric)
-        machine.shift[of_metric] = shift.machine
-        machine.variance[of_metric] = (shift.engine_se or 0.0) ** 2
+    shift, variance, explained_variance = np.zeros((3, len(family.hypotheses)))
+    machine = Machine(shift=shift, variance=variance, explained=explained_variance)
+    known = [one for one in shifts if one.machine is not None and one.engine_se is not None]
+    for one in known:
+        of_metric = family.metric == family.metrics.index(one.metric)
+        common = family.noise.common_of(one.metric)
+        machine.shift[of_metric] = one.machine
+        machine.variance[of_metric] = (one.engine_se or 0.0) ** 2
         machine.explained[of_metric] = common.common_sd**2 if common else 0.0
     return machine if known else None
 
@@ -165,11 +163,8 @@ def explained(seen: Seen, interim: Interim, level: float, alpha: float) -> Commo
     whose: dict[tuple[bool, bool], Whose] = {
         (True, True): "both", (True, False): "engine", (False, True): "machine", (False, False): "nobody",
     }  # fmt: skip
-    return CommonShift(
-        metric=seen.metric,
-        seen=seen.shift,
-        threshold=seen.threshold,
-        looked_for=True,
+    return msgspec.structs.replace(
+        unexplained(seen, looked_for=True),
         engine=engine,
         engine_se=se,
         machine=machine,
@@ -182,12 +177,5 @@ def explained(seen: Seen, interim: Interim, level: float, alpha: float) -> Commo
 def judge_unpaired(seen: Seen, level: float, alpha: float) -> CommonShift:
     """Judge a shift without a reference engine: a FAIL needs a loss beyond the margin, and the cause stays unknown."""
     p = float(special.stdtr(seen.freedom, -(seen.shift - seen.far) / seen.spread))
-    return CommonShift(
-        metric=seen.metric,
-        seen=seen.shift,
-        threshold=seen.threshold,
-        looked_for=False,
-        p_adjusted=min(1.0, p * alpha / level),
-        whose="unknown" if seen.stands_out else "nobody",
-        failed=p < level,
-    )
+    shift = unexplained(seen, looked_for=False)
+    return msgspec.structs.replace(shift, p_adjusted=min(1.0, p * alpha / level), failed=p < level)

@@ -1,4 +1,4 @@
-"""Confirmation: questions about suspects, settled by interim analyses of fresh pairs."""
+"""Confirmation: questions about suspects, settled by interim analyses of fresh pairs, else of fresh starts."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ _LEAST_SHARE = 0.1
 """Relative weight of a suspect without evidence in the screen: it is one only for its noise."""
 ENOUGH_DIFFERENCES = 18
 """Differences of the first interim analysis from which the job's noise is estimated again."""
+OUTLIER = 0.105
+"""One run in a hundred is 10 % slow for no reason (log scale): a loss that one outlier explains is not proven."""
+ENOUGH_RUNS = 3
+"""Runs whose median one slow run does not move."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +78,7 @@ def settle(question: Question, interim: Interim, at: int, limits: tuple[float, f
 
     Args:
         question: Open.
-        interim: Of all hypotheses that were looked at.
+        interim: Of all hypotheses of this analysis.
         at: The question's place in it.
         limits: Beyond the first the loss is proven, below the second it is cleared (log scale).
         level: Error rates of the interim analysis.
@@ -110,6 +114,29 @@ def with_one_start(interim: Interim, family: Family, rows: list[int]) -> Interim
     starts = 2 * family.start_variance[rows]
     freedom = np.minimum(interim.freedom, family.freedom[rows])
     return Interim(loss=interim.loss, se=np.sqrt(interim.se**2 + starts), freedom=freedom, count=interim.count)
+
+
+def interim_of_sessions(
+    family: Family, rows: Sequence[int], values: Sequence[Sequence[float]], factor: Array
+) -> Interim:
+    """Judge the candidate's fresh starts against the stored means, where there is no reference engine.
+
+    What its sessions have in common with each other but not with the baseline's, the day, does not average out however
+    many there are: the variance between sessions is counted once in full beside the mean's own. The machine may have
+    changed since the baseline, which these data cannot show, so a FAIL needs a loss beyond the margin.
+
+    Args:
+        family: Hypotheses.
+        rows: Those with sessions.
+        values: Of each, one value per fresh start.
+        factor: phi of every hypothesis of the family.
+    """
+    chosen = list(rows)
+    losses = family.mean[chosen][:, None] - padded(values)
+    freedom = np.minimum(family.freedom[chosen], PAIR_FREEDOM)
+    fresh = interim_of(losses, family.variance[chosen] * factor[chosen] ** 2, freedom)
+    stored = family.session_variance[chosen] + family.baseline_variance[chosen]
+    return Interim(loss=fresh.loss, se=np.sqrt(fresh.se**2 + stored), freedom=freedom, count=fresh.count)
 
 
 def padded(data: Sequence[Sequence[float]]) -> Array:

@@ -71,7 +71,6 @@ def conclude_checks(extras: Sequence[ExtraHypothesis], terms: Terms) -> SuiteDec
     return SuiteDecision(
         outcome=Outcome.FAIL if failed else Outcome.INCONCLUSIVE,
         decisions=tuple(decisions),
-        common=(),
         alpha=terms.alpha,
         alpha_spent=terms.alpha * terms.extra_share,
         miss_at_margin=terms.confirm_miss,
@@ -79,7 +78,6 @@ def conclude_checks(extras: Sequence[ExtraHypothesis], terms: Terms) -> SuiteDec
         noisy_runner=False,
         suspects=0,
         looks=0,
-        stopped="",
     )
 
 
@@ -205,11 +203,7 @@ def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Deci
         Decision(
             cell=extra.cell,
             metric=extra.name,
-            outcome=Outcome.FAIL
-            if p <= terms.alpha
-            else Outcome.PASS
-            if extra.p_margin < terms.confirm_miss
-            else Outcome.INCONCLUSIVE,
+            outcome=_of_extra(extra, p, terms),
             evidence=Evidence.OWN,
             loss=extra.loss,
             p_adjusted=p,
@@ -218,3 +212,9 @@ def _decide_extras(extras: Sequence[ExtraHypothesis], terms: Terms) -> list[Deci
         )
         for extra, p in zip(extras, adjusted, strict=True)
     ]
+
+
+def _of_extra(extra: ExtraHypothesis, p_adjusted: float, terms: Terms) -> Outcome:
+    if p_adjusted <= terms.alpha:
+        return Outcome.FAIL
+    return Outcome.PASS if extra.p_margin < terms.confirm_miss else Outcome.INCONCLUSIVE

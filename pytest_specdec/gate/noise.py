@@ -8,7 +8,6 @@ and what all cells of a session do together is kept apart from what each does al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -140,37 +139,25 @@ def fit_noise(
     return SuiteNoise(hypotheses=tuple(hypotheses), common=tuple(common for _, common in fitted))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Assumed:
-    run_sd: float
-    session_sd: float
-    common_sd: float
-    freedom: float
-    source: Source
-
-
-def _assumed(metric: str, margin: float, prior: SuiteNoise | None) -> _Assumed:
+def _assumed(metric: str, margin: float, prior: SuiteNoise | None) -> CommonNoise:
     known = prior.common_of(metric) if prior else None
     if known is not None:
-        return _Assumed(
-            run_sd=known.run_sd,
-            session_sd=known.session_sd,
-            common_sd=known.common_sd,
-            freedom=max(ASSUMED_FREEDOM, known.freedom),
-            source="assumed" if known.source == "assumed" else "selftest",
-        )
+        source: Source = "assumed" if known.source == "assumed" else "selftest"
+        return msgspec.structs.replace(known, freedom=max(ASSUMED_FREEDOM, known.freedom), source=source)
     scale = margin / BASE_MARGIN
-    return _Assumed(
-        run_sd=ASSUMED_RUN_SD * scale,
-        session_sd=ASSUMED_SESSION_SD * scale,
+    return CommonNoise(
+        metric=metric,
         common_sd=ASSUMED_COMMON_SD * scale,
         freedom=ASSUMED_FREEDOM,
+        sessions=0,
+        run_sd=ASSUMED_RUN_SD * scale,
+        session_sd=ASSUMED_SESSION_SD * scale,
         source="assumed",
     )
 
 
 def _fit_metric(
-    metric: str, sessions: Sessions, assumed: _Assumed, requests: Mapping[str, int], source: Source
+    metric: str, sessions: Sessions, assumed: CommonNoise, requests: Mapping[str, int], source: Source
 ) -> tuple[list[HypothesisNoise], CommonNoise]:
     cells, values = _table(metric, sessions)
     counts = np.sum(~np.isnan(values), axis=2)
@@ -188,9 +175,7 @@ def _fit_metric(
     means_prior = Prior(assumed.session_sd**2 + float(np.mean(runs.variance / per_session)), assumed.freedom)
     spread = squeeze(_variance(between, session_freedom), session_freedom, means_prior)
     run_variance, session_variance = runs.variance, spread.variance - runs.variance / per_session
-    if (
-        not run_freedom.any() and session_freedom.any()
-    ):  # runs are not told apart from sessions: only their sum is known
+    if not run_freedom.any() and session_freedom.any():  # only the sum of runs and sessions is known
         share = assumed.run_sd**2 / (assumed.run_sd**2 + assumed.session_sd**2)
         run_variance, session_variance = share * spread.variance, (1 - share) * spread.variance
         freedom = spread.freedom
@@ -219,34 +204,22 @@ def _fit_metric(
 
 
 def _fit_common(
-    deviations: Array, hypotheses: Sequence[HypothesisNoise], assumed: _Assumed, source: Source
+    deviations: Array, hypotheses: Sequence[HypothesisNoise], assumed: CommonNoise, source: Source
 ) -> CommonNoise:
     """Fit g to deviations of session means from their cells' means: cells x sessions."""
-    metric = hypotheses[0].metric
     enough = np.sum(~np.isnan(deviations), axis=0) * 2 > len(deviations)
-    typical = {
-        "run_sd": float(np.sqrt(np.mean([row.run_sd**2 for row in hypotheses]))),
-        "session_sd": float(np.sqrt(np.mean([row.session_sd**2 for row in hypotheses]))),
-    }
     count = int(enough.sum())
-    if count < 2 or len(deviations) < 2:
-        return CommonNoise(
-            metric=metric,
-            common_sd=assumed.common_sd,
-            freedom=assumed.freedom,
-            sessions=count,
-            source=assumed.source,
-            **typical,
-        )
-    shifts = [robust_mean(column[~np.isnan(column)]) for column in deviations[:, enough].T]
-    return CommonNoise(
-        metric=metric,
-        common_sd=max(float(np.std(shifts, ddof=1)), SMALLEST_SD),
-        freedom=count - 1.0,
+    typical = msgspec.structs.replace(
+        assumed,
         sessions=count,
-        source=source,
-        **typical,
+        run_sd=float(np.sqrt(np.mean([row.run_sd**2 for row in hypotheses]))),
+        session_sd=float(np.sqrt(np.mean([row.session_sd**2 for row in hypotheses]))),
     )
+    if count < 2 or len(deviations) < 2:
+        return typical
+    shifts = [robust_mean(column[~np.isnan(column)]) for column in deviations[:, enough].T]
+    common_sd = max(float(np.std(shifts, ddof=1)), SMALLEST_SD)
+    return msgspec.structs.replace(typical, common_sd=common_sd, freedom=count - 1.0, source=source)
 
 
 def robust_mean(values: Array) -> float:

@@ -17,10 +17,13 @@ from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate import common_shift
 from pytest_specdec.gate import screen as screening
 from pytest_specdec.gate.confirm import (
+    ENOUGH_RUNS,
+    OUTLIER,
     Question,
     differences,
     evidence_shares,
     interim_of_rows,
+    interim_of_sessions,
     levels,
     padded,
     pair_factor,
@@ -43,7 +46,6 @@ from pytest_specdec.gate.noise import SuiteNoise, checked
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
-from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER, interim_of_sessions
 from pytest_specdec.gate.variances import Array
 from pytest_specdec.results.decision import CommonShift, SuiteDecision
 

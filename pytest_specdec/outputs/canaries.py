@@ -1,6 +1,6 @@
 """Canaries: signs in single answers that something is broken, judged against how often the control shows them.
 
-Each looks at one answer, some beside the control's answer to the same prompt, and gives a quote. A healthy engine
+Each reads one answer, some beside the control's answer to the same prompt, and gives a quote. A healthy engine
 shows some of them now and then, so what counts is the excess over the control, and for what it hardly ever shows the
 background that is written beside each.
 """
@@ -166,7 +166,7 @@ class Canary:
 _NEVER = Background(found=0.5, seen=1e6)
 """No healthy engine shows it: one finding is enough."""
 _SELDOM = Background(found=0.5, seen=500)
-"""Hardly ever in texts of healthy engines: one among sixty is looked at, three are too many. An assumption."""
+"""Hardly ever in texts of healthy engines: one among sixty is suspect, three are too many. An assumption."""
 _SOMETIMES = Background(found=5, seen=250)
 """Greedy answers do so now and then, small models' above all: seven among sixty are too many. An assumption."""
 

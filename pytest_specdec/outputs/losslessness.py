@@ -37,7 +37,7 @@ class LosslessnessLimits:
     """Share of prompts on which MTP may diverge beyond the control: its batches are no other run's batches."""
     near_tie_nats: float = NEAR_TIE_NATS
     noisy_control: float = 0.5
-    """Where more than this share of the control diverges, agreement shows nothing."""
+    """Share of diverging control answers above which agreement shows nothing."""
     hard: Background = SELDOM_HARD
     alpha: float = ALPHA
     must_see: float = 0.35

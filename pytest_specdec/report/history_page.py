@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.report.history_table import change_words, series_sentence, series_title
 from pytest_specdec.report.render import with_uncertainty
+from pytest_specdec.report.template import asset, rendered
 from pytest_specdec.results.history import HistoryPoint, Series
 
 _WIDTH, _HEIGHT = 760, 220
@@ -50,19 +48,11 @@ class Drawing:
 
 def history_page(series: Sequence[Series], skipped: Sequence[str] = ()) -> str:
     """Render series as one HTML file; text of a run is escaped, and the page runs no script at all."""
-    # Imported here: only a page needs the template engine.
-    import jinja2  # noqa: PLC0415
-
-    style = _asset("page.css") + _asset("history.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        _asset("history.html.j2")
-    )
-    return template.render(
+    return rendered(
+        "history.html.j2",
+        style=asset("page.css") + asset("history.css"),
         drawings=[drawing(one) for one in series],
         skipped=skipped,
-        style=style,
-        style_hash=f"sha256-{digest}",
         width=_WIDTH,
         height=_HEIGHT,
         left=_LEFT,
@@ -126,7 +116,3 @@ def _row(series: Series, point: HistoryPoint) -> tuple[str, ...]:
         point.run,
         point.doubt,
     )
-
-
-def _asset(name: str) -> str:
-    return (resources.files("pytest_specdec") / "report" / "page" / name).read_text(encoding="utf-8")

@@ -6,10 +6,7 @@ content security policy allows the page's own script and style by their hashes a
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
-from importlib import resources
 
 import msgspec
 
@@ -17,6 +14,7 @@ from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.page_data import comparisons_document, run_document
 from pytest_specdec.report.page_document import PageDocument
+from pytest_specdec.report.template import asset, rendered
 from pytest_specdec.results.run import Run
 
 _SCRIPTS = (
@@ -52,20 +50,9 @@ def comparisons_page(
 
 def render_page(document: PageDocument) -> str:
     """Put the document into the page."""
-    # Imported here: only a page needs the template engine.
-    import jinja2  # noqa: PLC0415
-
-    script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, _SCRIPTS)) + "\n})();\n"
-    style = _asset("page.css")
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_asset("page.html.j2"))
-    return template.render(
-        title=document.title,
-        script=script,
-        script_hash=_hash(script),
-        style=style,
-        style_hash=_hash(style),
-        data=json_block(document),
-    )
+    script = '"use strict";\n(() => {\n' + "\n".join(map(asset, _SCRIPTS)) + "\n})();\n"
+    style, data = asset("page.css"), json_block(document)
+    return rendered("page.html.j2", style=style, script=script, title=document.title, data=data)
 
 
 def json_block(document: PageDocument) -> str:
@@ -74,11 +61,3 @@ def json_block(document: PageDocument) -> str:
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     return text
-
-
-def _asset(name: str) -> str:
-    return (resources.files("pytest_specdec") / "report" / "page" / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -111,13 +112,13 @@ class PageBuilder:
         return PageDocument(
             title=models,
             simulated=any(curve.simulated for curve in self.curves),
-            metrics=tuple(_metric(key) for key in keys),
+            metrics=_pages([METRICS[key] for key in keys], PageMetric),
             x_axes=keys_as("x axis"),
             y_axes={group: keys_as(group) for group in CHART_GROUPS},
             curves=tuple(_labelled(self.curves)),
             points=tuple(points),
             comparisons=tuple(self.comparisons),
-            tables=tuple(map(_table, tables)),
+            tables=_pages(list(tables), PageTable),
             environments=tuple(self.environments),
             remarks=tuple(dict.fromkeys(remarks)),
             prices=_prices({curve.hardware for curve in self.curves}),
@@ -184,6 +185,14 @@ class PageBuilder:
         )
 
 
+_Part = TypeVar("_Part", PageMetric, PageTable)
+
+
+def _pages(things: Sequence[object], kind: type[_Part]) -> tuple[_Part, ...]:
+    """The page's part of each thing: the fields of the same names."""
+    return tuple(msgspec.convert(thing, kind, from_attributes=True) for thing in things)
+
+
 _PLACE = {key: place for place, key in enumerate(METRICS)}
 _DERIVED = frozenset(key for key, metric in METRICS.items() if metric.needs == "price")
 """Metrics that the page computes from throughput, at the price that its reader chooses."""
@@ -227,18 +236,6 @@ def _published_point(curve: int, of: Curve, point: Point) -> PagePoint:
     )
 
 
-def _metric(key: str) -> PageMetric:
-    metric = METRICS[key]
-    return PageMetric(
-        key=key,
-        title=metric.title,
-        unit=metric.unit,
-        better=metric.better,
-        digits=metric.digits,
-        formula=metric.formula,
-    )
-
-
 def _labelled(curves: Sequence[PageCurve]) -> list[PageCurve]:
     """Label each curve by its mode and the fields in which the curves differ."""
     differing = [name for name in _TELLS_APART if len({getattr(curve, name) for curve in curves}) > 1]
@@ -271,16 +268,6 @@ def _facts(identity: CurveIdentity, environment: Environment | None) -> dict[str
     for name, value in environment.facts.items():
         facts[name.replace("_", " ")] = f"{value} (declared)" if name in environment.declared else value
     return facts
-
-
-def _table(table: Table) -> PageTable:
-    return PageTable(
-        title=table.title,
-        headers=tuple(table.headers),
-        rows=tuple(tuple(row) for row in table.rows),
-        sentences=tuple(table.sentences),
-        notes=tuple(table.notes),
-    )
 
 
 def _prices(hardware: Iterable[str]) -> dict[str, dict[str, Price]]:

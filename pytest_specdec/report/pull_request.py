@@ -30,14 +30,8 @@ _MOST_ROWS = 20
 _LONGEST = 300
 """Characters of one reason."""
 _WORST_FIRST = (
-    Outcome.UNHEALTHY,
-    Outcome.REGRESSED,
-    Outcome.NO_BASELINE,
-    Outcome.NOT_COMPARABLE,
-    Outcome.INCONCLUSIVE,
-    Outcome.WARN,
-    Outcome.IMPROVED,
-    Outcome.PASS,
+    *(Outcome.UNHEALTHY, Outcome.REGRESSED, Outcome.NO_BASELINE, Outcome.NOT_COMPARABLE, Outcome.INCONCLUSIVE),
+    *(Outcome.WARN, Outcome.IMPROVED, Outcome.PASS),
 )
 
 

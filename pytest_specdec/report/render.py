@@ -12,22 +12,10 @@ from tabulate import tabulate
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.report.fit import blocks, wrapped
 
-_LEFT = frozenset(
-    {
-        "mode",
-        "cell",
-        "verdict",
-        "metric",
-        "between",
-        "notes",
-        "field",
-        "version",
-        "run",
-        "curve",
-        "old side",
-        "new side",
-    }
-)
+_LEFT = (
+    "mode", "cell", "verdict", "metric", "between", "notes", "field", "version", "run", "curve", "old side", "new side",
+)  # fmt: skip
+"""Headings of columns of text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,7 +214,7 @@ class EngineCore:
 
     def _end_prefill(self, now: float) -> list[Emission]:
         sequence, self._prefilling = self._prefilling, None
-        assert sequence is not None, "unreachable because the caller looked"
+        assert sequence is not None, "unreachable because the caller checked"
         self.counts.prefill_s += now - self._began_s
         if sequence.max_tokens < 1:
             return []  # aborted while it was prefilled

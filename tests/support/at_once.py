@@ -13,7 +13,7 @@ import numpy as np
 from pytest_specdec.domain.metric import Limits
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.gate.common_shift import common_shifts, judge_unpaired
-from pytest_specdec.gate.confirm import Question, levels, settle
+from pytest_specdec.gate.confirm import ENOUGH_RUNS, OUTLIER, Question, levels, settle
 from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
@@ -21,7 +21,6 @@ from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
 from pytest_specdec.gate.screen import passes, runner_factors, screen, screen_values
 from pytest_specdec.gate.terms import Terms
-from pytest_specdec.gate.unpaired import ENOUGH_RUNS, OUTLIER
 from pytest_specdec.results.decision import SuiteDecision
 
 

@@ -15,7 +15,7 @@ from pytest_specdec.gate.holm import holm
 from pytest_specdec.speculation.prompt_acceptance import Pairs
 
 _CONTEXT_SPREAD = 1.5
-"""The context must vary by this much, over prompts or inside of answers, for a dependence on it to be looked for."""
+"""The context must vary by this much, over prompts or inside of answers, for a dependence on it to be tested."""
 _FELL = 0.05
 """Positions with a smaller adjusted p-value are named."""
 

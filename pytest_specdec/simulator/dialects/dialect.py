@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from pytest_specdec.simulator.core import EngineCore, Sequence
@@ -36,22 +37,22 @@ class Reply:
     status: int = 200
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """Habits of one engine."""
 
-    @property
-    def owner(self) -> str:
-        """`owned_by` of its models."""
+    owner: ClassVar[str]
+    """`owned_by` of its models."""
+    known_fields: ClassVar[frozenset[str] | None] = None
+    """Fields of a request that it accepts, refusing all others; None when it ignores those it does not know."""
 
-    @property
-    def known_fields(self) -> frozenset[str] | None:
-        """Fields of a request that it accepts, refusing all others; None when it ignores those it does not know."""
-
-    def max_running(self, mtp: int) -> int | None:
-        """Default limit of running requests; None for the preset's own."""
-
+    @abstractmethod
     def reply(self, method: str, path: str, view: View) -> Reply | None:
         """Answer a control endpoint; None when there is none."""
 
-    def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:
-        """Fields of the last chunk that report on the finished request."""
+    def max_running(self, mtp: int) -> int | None:  # noqa: ARG002 - the interface
+        """Default limit of running requests; None for the preset's own."""
+        return None
+
+    def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
+        """Fields of the last chunk that report on the finished request; empty for an engine that has none in tokens."""
+        return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.dialects.dialect import Reply, View
+from pytest_specdec.simulator.dialects.dialect import Dialect, Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
 
 if TYPE_CHECKING:
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 _SILENT_CAP = 48
 
 
-class SglangDialect:
+class SglangDialect(Dialect):
     """As of 0.5.23."""
 
     owner = "sglang"
-    known_fields = None
 
     def max_running(self, mtp: int) -> int | None:
         """Speculation lowers the limit silently."""

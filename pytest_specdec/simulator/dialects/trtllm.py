@@ -5,14 +5,10 @@ When idle, the gauge of acceptance reads 0.0 and that of running requests keeps 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_specdec.simulator.dialects.dialect import Reply, View
+from pytest_specdec.simulator.dialects.dialect import Dialect, Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
-
-if TYPE_CHECKING:
-    from pytest_specdec.simulator.core import Sequence
 
 _FIELDS = frozenset(
     {
@@ -22,15 +18,11 @@ _FIELDS = frozenset(
 )  # fmt: skip
 
 
-class TrtllmDialect:
+class TrtllmDialect(Dialect):
     """As of the main branch of 2026 (1.3)."""
 
     owner = "tensorrt_llm"
     known_fields = _FIELDS
-
-    def max_running(self, mtp: int) -> int | None:  # noqa: ARG002 - the interface
-        """As the preset has it (`max_batch_size`)."""
-        return None
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
         """Prometheus text only with `return_perf_metrics: true`; no endpoint empties the prefix cache."""
@@ -45,10 +37,6 @@ class TrtllmDialect:
         if path == "/prometheus/metrics" and view.metrics:
             return Reply(_exposition(view))
         return None
-
-    def details(self, asked: Mapping[str, Any], sequence: Sequence) -> dict[str, Any]:  # noqa: ARG002 - the interface
-        """Empty: it has none that are in tokens."""
-        return {}
 
 
 def _drained(view: View) -> list[dict[str, Any]]:
@@ -71,14 +59,8 @@ def _exposition(view: View) -> str:
     out.add("trtllm_request_success", "counter", counts.completed.requests, finished_reason="length")
     out.histogram("trtllm_time_to_first_token_seconds", counts.ttft_s, counts.first_tokens)
     if core.mtp:
-        out.add(
-            "trtllm_speculative_config_info",
-            "gauge",
-            1,
-            spec_enabled="true",
-            spec_method="MTP",
-            spec_num_tokens=str(core.mtp),
-        )
+        config = {"spec_enabled": "true", "spec_method": "MTP", "spec_num_tokens": str(core.mtp)}
+        out.add("trtllm_speculative_config_info", "gauge", 1, **config)
         out.add("trtllm_spec_decode_num_draft_tokens", "counter", counts.drafted)
         out.add("trtllm_spec_decode_num_accepted_tokens", "counter", counts.accepted)
         out.add("trtllm_spec_decode_acceptance_length", "gauge", counts.last_length)

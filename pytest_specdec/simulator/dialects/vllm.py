@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pytest_specdec.simulator.dialects.dialect import Reply, View
+from pytest_specdec.simulator.dialects.dialect import Dialect, Reply, View
 from pytest_specdec.simulator.dialects.exposition import Exposition
 
 if TYPE_CHECKING:
     from pytest_specdec.simulator.core import Sequence
 
 
-class VllmDialect:
+class VllmDialect(Dialect):
     """As of 0.33."""
 
     owner = "vllm"
-    known_fields = None
-
-    def max_running(self, mtp: int) -> int | None:  # noqa: ARG002 - the interface
-        """As the preset has it."""
-        return None
 
     def reply(self, method: str, path: str, view: View) -> Reply | None:
         """`/server_info` and `/reset_prefix_cache` are there with `VLLM_SERVER_DEV_MODE=1`."""

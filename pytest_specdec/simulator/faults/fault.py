@@ -232,7 +232,7 @@ class Fault:
     cause: Cause
     _: KW_ONLY
     threads: tuple[str, ...] = ()
-    """Where it was published, the main one first."""
+    """Publications, the main one first."""
     row: int | None = None
     """Its number in the project's list of published regressions."""
     engine: str = ""
