@@ -31,5 +31,5 @@ def test_mtp_pays_at_every_concurrency(comparison):
 
 @pytest.mark.specdec(mtp={"smoke": [3], "nightly": [1, 2, 3]}, concurrency=[4, 16, 64])
 def test_drafts_are_accepted(measurement):
-    assert measurement.acceptance is not None, "the engine does not say how many draft tokens it accepted"
+    assert measurement.acceptance is not None, "the engine does not report accepted draft tokens"
     assert measurement.acceptance.per_position[0] > 0.5

@@ -178,7 +178,7 @@ def background(folder: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("page", PARTS, ids=lambda page: page.stem)
 def test_what_is_made_from_the_code_is_up_to_date(page: Path) -> None:
-    assert page.read_text() == remade(page), "run: python tests/doc_generated.py"
+    assert page.read_text() == remade(page), "run: python tests/support/doc_generated.py"
 
 
 def test_the_glossary_has_every_metric() -> None:

@@ -1,4 +1,4 @@
-"""Parts of the docs that are made from the code and from golden files. `python tests/doc_generated.py` writes them."""
+"""Parts of the docs that are made from the code and from golden files. `python tests/support/doc_generated.py` writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_specdec.results.verdict import MetricVerdict, Verdict, loss_of
 from pytest_specdec.speculation.diagnosis import diagnose
 
 ROOT = Path(__file__).parents[2]
-MADE = "made by tests/doc_generated.py"
+MADE = "made by tests/support/doc_generated.py"
 
 
 def glossary() -> str:
