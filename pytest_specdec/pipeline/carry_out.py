@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_specdec.domain.cell import EngineSpec
+from pytest_specdec.errors import SpecdecError
 from pytest_specdec.measure.campaign import Campaign
 from pytest_specdec.measure.measured import Measured
 from pytest_specdec.measure.progress import Listener
@@ -39,7 +40,6 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
         SpecdecError: nothing can be measured, or a baseline cannot be read.
     """
     empty = Record(invocation=invocation, demand=demand)
-    sink(empty)  # a run that is killed before its first point is an empty run, not a broken file
     campaign = new_campaign(
         engines,
         declared,
@@ -50,7 +50,12 @@ def carry_out(  # noqa: PLR0913 - the demand, and everything that serves it
         started_at=invocation.started_at,
     )
     if settings.measure.resume is not None:
-        campaign.resume(settings.measure.resume)
+        try:
+            campaign.resume(settings.measure.resume)
+        except SpecdecError:
+            invocation.path.unlink()  # no run was begun
+            raise
+    sink(empty)  # a run that is killed before its first point is an empty run, not a broken file
     judgement, complete = Judgement(), False
     judged = demand.judged and not settings.baselines.selftest
     try:
