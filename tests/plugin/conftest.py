@@ -58,11 +58,15 @@ def serve(host: VirtualHost) -> Callable[..., str]:
 
 
 @pytest.fixture
-def serve_http(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
-    """Start simulated engines behind HTTP, in a thread of this process; returns the URL of each."""
-    # The toy's requests take 40 ms, of which a busy machine is easily 2 % late.
+def unlimited_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is never too late: the toy's requests take 40 ms, of which a busy machine is easily 2 % late."""
     for bound in [name for name in vars(client) if name.startswith("MOST_")]:
         monkeypatch.setattr(client, bound, float("inf"))
+
+
+@pytest.fixture
+def serve_http(unlimited_client: None) -> Iterator[Callable[..., str]]:  # noqa: ARG001 - asked for what it does
+    """Start simulated engines behind HTTP, in a thread of this process; returns the URL of each."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -133,6 +133,7 @@ def test_an_off_that_a_comparison_may_need_is_no_orphan(
     suite.run("--specdec-update")
     assert len(suite.baselines) == 2
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p specdec")
+    monkeypatch.setattr(suite_cells, "TIERS", ("smoke",))
     assert main(["baselines", "check", "test_suite.py"]) == 0
     assert "4 points stored, 0 missing, 0 orphaned" in capsys.readouterr().out
 

@@ -16,9 +16,9 @@ from test_surfaces import FIXED, READS, properties, regressed
 def _installed(suite: Suite) -> None:
     suite.plugins = (
         "benchmark",
-        "html",
-        "html_fixtures",
         "metadata",
+        "pytest_html.fixtures",
+        "pytest_html.plugin",
         "pytest_github_actions_annotate_failures",
         "pytest_jsonreport",
         "rerunfailures",

@@ -77,9 +77,9 @@ def _written(path: Path, root: Path) -> bool:
     return path.relative_to(root).parts[0] not in SOURCES and path.suffix != ".pyc"
 
 
-def test_no_output_of_a_run_shows_a_secret(planted: Suite, serve: Callable[..., str]) -> None:
+def test_no_output_of_a_run_shows_a_secret(planted: Suite, serve_http: Callable[..., str]) -> None:
     planted.write(HOLDS, PAYS)
-    off, mtp = (serve(mtp=k).replace("http://", f"http://me:{PASSWORD}@") for k in (0, 3))
+    off, mtp = (serve_http(mtp=k).replace("http://", f"http://me:{PASSWORD}@") for k in (0, 3))
     options = ("--specdec-header", f"X-Gateway: {HEADER}", f"--specdec-header=X-Tenant: {SHORT_HEADER}")
     endpoints = (f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}")
     result = planted.run(*arguments(*options, *endpoints, "--specdec-update"), simulate=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -202,7 +203,9 @@ def test_tests_without_specdec_are_left_alone(suite: Suite) -> None:
 
 
 def test_ctrl_c_keeps_what_was_measured_and_leaves_no_engine_behind(suite: Suite) -> None:
-    suite.write(HOLDS.replace("def", "@pytest.mark.specdec(concurrency=[1, 2, 3, 4, 5, 6, 7, 8])\ndef", 1))
+    model = f"held{os.getpid()}"
+    marker = f"@pytest.mark.specdec(model={model!r}, concurrency=[1, 2, 3, 4, 5, 6, 7, 8])"
+    suite.write(HOLDS.replace("def", f"{marker}\ndef", 1))
     process, said = suite.start("--specdec-simulate=tiny", "--specdec-update", until=b"[2/16]")
     process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=30)[0]
@@ -214,7 +217,8 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_no_engine_behind(suite: Suite
     assert suite.baselines == {}
     deadline = time.monotonic() + 10
     while (
-        "--model toy" in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        f"--model {model}"
+        in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
     ):
         assert time.monotonic() < deadline, "an engine was left behind"
         time.sleep(0.2)

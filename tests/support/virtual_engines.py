@@ -35,16 +35,16 @@ from pytest_specdec.engine.provision import Running, Say, SimulatedEngines
 from pytest_specdec.errors import EngineError
 from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
 from pytest_specdec.estimators.window import Review, Reviewer, is_flat, median_gap_s
+from pytest_specdec.load import writers
 from pytest_specdec.load.point import LoadResult, Phase, _Point
 from pytest_specdec.load.response import Answer
 from pytest_specdec.load.target import Target
-from pytest_specdec.load.writers import PromptWriter, Writer, supports_continuous_usage
-from pytest_specdec.measure import http_engine
+from pytest_specdec.load.writers import PromptWriter, Writer
+from pytest_specdec.measure import http_engine, interview
 from pytest_specdec.measure.assemble import Evidence, assemble
 from pytest_specdec.measure.crosscheck import Snapshots
 from pytest_specdec.measure.http_engine import GpuOptions, HttpEngine, HttpEngines
 from pytest_specdec.measure.interview import Answers, ask_through
-from pytest_specdec.measure.interview import ask_all as ask_all_http
 from pytest_specdec.measure.live_engine import Connect, LiveEngine, OnProgress, OpenEngine, PointOptions
 from pytest_specdec.pipeline import engines as pipeline_engines
 from pytest_specdec.pipeline.engines import AskHook, Engines, Side
@@ -180,10 +180,11 @@ class VirtualServer:
             asked = msgspec.json.decode(body)
             self.shell._refuse_unknown(asked)
             job = self.shell._job(ask, chat=True)
-            if core.dead:
-                raise _RefusedError(500, core.dead)
         except _RefusedError as error:
             answer.error = f"HTTP {error.status}: {error}"
+        if core.dead:
+            answer.error = f"HTTP 500: {core.dead}"
+        if answer.error is not None:
             on_end(answer)
             return
         answer.status = 200
@@ -249,11 +250,9 @@ class _VirtualPoint(_Point):
     """A point of the real client whose phases pass on the virtual clock."""
 
     server: VirtualServer
-    watch: Callable[[], None]
-    """Samples the server's gauges."""
 
-    def carry_out(self) -> LoadResult:
-        """Put the point under load.
+    def carry_out(self, watch: Callable[[], None]) -> LoadResult:
+        """Put the point under load; `watch` samples the server's gauges.
 
         Raises:
             EngineError: the deadline passed, or requests keep failing.
@@ -262,7 +261,7 @@ class _VirtualPoint(_Point):
         self.planned = requests_of(cell)
         self.transport = server  # type: ignore[assignment]  # all that a point asks of it is `send`
         self.origin = clock.now_s
-        self._watch()
+        self._watch_on(watch)
         while server.others:
             server.at(self.origin + _WATCH_S / 2, server.others.pop())
         if cell.rate:
@@ -334,11 +333,11 @@ class _VirtualPoint(_Point):
             one.answer.parse()
         return self._traffic(start_s, end_s)
 
-    def _watch(self) -> None:
+    def _watch_on(self, watch: Callable[[], None]) -> None:
         def sample() -> None:
             if not self.closing:
-                self.watch()
-                self._watch()
+                watch()
+                self._watch_on(watch)
 
         self.server.at(self.server.clock.now_s + _WATCH_S, sample)
 
@@ -390,7 +389,8 @@ class VirtualEngine:
             if self.server.shell.options.dialect == "sglang" and length:
                 gauge_lengths.append(length)
 
-        load = self._load(cell, writer, options, Reviewer(options.rule, cell.workload), on_progress, watch)
+        review = Reviewer(options.rule, cell.workload)
+        load = self._point(cell, writer, options, review, on_progress).carry_out(watch)
         after = await self._reading()
         evidence = Evidence(
             load=load,
@@ -408,7 +408,7 @@ class VirtualEngine:
     async def probe(self, cell: Cell, options: PointOptions, *, seconds: float, on_progress: OnProgress) -> float:
         """Estimate the interactivity of a closed loop roughly."""
         review = ProbeReview(seconds=seconds)
-        load = self._load(cell, await self._writer(cell), options, review, on_progress, lambda: None)
+        load = self._point(cell, await self._writer(cell), options, review, on_progress).carry_out(lambda: None)
         return rough_interactivity(load.traffic, cell.concurrency)
 
     async def ask(self, interview: Interview) -> Answers:
@@ -416,15 +416,14 @@ class VirtualEngine:
         self.server.clock.now_s += INTERVIEW_S
         return await self.live.ask(interview)
 
-    def _load(  # noqa: PLR0913 - a point is all of these
+    def _point(
         self,
         cell: Cell,
         writer: Writer,
         options: PointOptions,
         review: Callable[[Traffic], Review],
         on_progress: OnProgress,
-        watch: Callable[[], None],
-    ) -> LoadResult:
+    ) -> _VirtualPoint:
         return _VirtualPoint(
             target=self.live.target,
             cell=cell,
@@ -433,8 +432,7 @@ class VirtualEngine:
             review=review,
             on_progress=on_progress,
             server=self.server,
-            watch=watch,
-        ).carry_out()
+        )
 
     async def _reading(self) -> EngineReading:
         return await self.live.endpoint.reading(self.live.served.adapter)
@@ -549,7 +547,7 @@ def switch_on(patch: pytest.MonkeyPatch) -> VirtualHost:
     """Let every pytest run in this process measure on virtual servers, and return their host."""
     host = VirtualHost()
     make_engines, session, smoke = pipeline_engines.make_engines, Endpoint._session, Endpoint.smoke
-    models, supports, ask_all = Endpoint._models, supports_continuous_usage, ask_all_http
+    models, supports, ask_all = Endpoint._models, writers.supports_continuous_usage, interview.ask_all
 
     def virtual_engines(settings: Settings, specs: Any, ask_hook: AskHook) -> Engines:
         return host.virtual(make_engines(settings, specs, ask_hook))
