@@ -87,7 +87,7 @@ def test_a_pinned_acceptance_has_no_text_of_its_own(suite: Suite) -> None:
     suite.write("@pytest.mark.specdec(mtp=3, acceptance=2.5)\ndef test_it(outputs):\n    assert outputs.clean\n")
     result = suite.run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "with a pinned acceptance the engine accepts drafts at random" in result.stderr.str()
+    assert "with a pinned acceptance" in result.stderr.str()
 
 
 def test_outputs_need_an_mtp_mode(suite: Suite) -> None:

@@ -10,14 +10,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_suite import HOLDS, PAYS, Suite
+from virtual_engines import VirtualHost
 
-from pytest_specdec.engine.endpoint import Endpoint
-from pytest_specdec.engine.provision import AttachedEngines
 from pytest_specdec.pipeline import engines
 from pytest_specdec.results import run as run_files
 from pytest_specdec.results.run import Run
@@ -165,27 +164,26 @@ def test_more(specdec_measure):
 
 
 def test_after_a_swap_the_servers_are_looked_for_where_they_are(
-    suite: Suite, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    suite: Suite, serve: Serve, host: VirtualHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = [serve(mtp=0), serve(mtp=3)]
-    moved = [serve(mtp=0), serve(mtp=3)]
-    arguments = [f"--specdec-endpoint=off={first[0]}", f"--specdec-endpoint=mtp=3={first[1]}", "-k", "more or mtp3-c4"]
+    off, mtp = serve(mtp=0), serve(mtp=3)
+    arguments = [f"--specdec-endpoint=off={off}", f"--specdec-endpoint=mtp=3={mtp}", "-k", "more or mtp3-c4"]
     suite.write(HOLDS)
     suite.run(*arguments, "--specdec-update", simulate=False).assert_outcomes(passed=1, deselected=3)
     # A loss of a fifth: more than one run proves, less than it forgives.
     suite.doctor(lambda value: [value[0] * 1.25, value[0] * 0.1])
 
-    def exchange_hosts(source: AttachedEngines, *_: object) -> AttachedEngines:
-        places = zip(source.attachments, moved, strict=True)
-        return AttachedEngines(attachments=[replace(a, endpoint=Endpoint(url=url)) for a, url in places])
+    def swap(command: str, **_: object) -> subprocess.CompletedProcess[str]:
+        host.exchange(off, mtp)
+        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(engines, "_exchange_hosts", exchange_hosts)
-    suite.write(HOLDS, MEASURES.format(moved[1]))
+    monkeypatch.setattr(engines, "subprocess", SimpleNamespace(run=swap))
+    suite.write(HOLDS, MEASURES.format(off))
     result = suite.run(*arguments, "--specdec-swap=true", "--specdec-confirm=auto", "-rp", simulate=False)
     assert "PASSED test_suite.py::test_more" in result.stdout.str()
     raw = suite.saved_run()["raw"]
     found = {(run.get("stage", "screen"), run["measurement"]["environment"]["endpoint"]) for run in raw}
-    assert {("screen", first[1])} <= found <= {("screen", first[1]), ("confirm", moved[1])}
+    assert found == {("screen", mtp), ("confirm", off)}
 
 
 SERVERS = """

@@ -40,6 +40,8 @@ def test_a_virtual_server_is_measured_like_the_process_that_it_stands_for(suite:
     both = min(len(real["by_prompt"]["requests"]), len(virtual["by_prompt"]["requests"]))
     assert real["by_prompt"]["requests"][:both] == virtual["by_prompt"]["requests"][:both]
     assert real["tokens"]["reason"] == virtual["tokens"]["reason"] == ""
+    # Streams are cut at the end: a step of 4 tokens of each of the 4 streams may be counted and not have come.
+    assert 0 <= virtual["tokens"]["server_generated"] - virtual["tokens"]["usage_generated"] <= 4 * 4
     assert real["acceptance"]["source"] == virtual["acceptance"]["source"]
     assert real["acceptance"]["length"] == pytest.approx(virtual["acceptance"]["length"], rel=0.05)
     assert real["values"].keys() == virtual["values"].keys()
@@ -80,7 +82,7 @@ def connected(host: VirtualHost, url: str, mtp: int) -> LiveEngine:
 
 def test_a_start_of_a_virtual_server_decides_what_is_measured_on_it(suite: Suite) -> None:
     first, second = (measured(suite)["values"] for _ in range(2))
-    assert second != first
+    assert second["acceptance_length"][0] != pytest.approx(first["acceptance_length"][0], rel=1e-6)
     suite.host.starts = 0
     again = measured(suite)["values"]
     assert again.keys() == first.keys()

@@ -501,6 +501,11 @@ class VirtualHost:
         self.servers[port] = VirtualServer(options, self.clock)
         return f"http://127.0.0.1:{port}/v1"
 
+    def exchange(self, first: str, second: str) -> None:
+        """Exchange the servers of two URLs."""
+        one, other = (urlsplit(url).port or 0 for url in (first, second))
+        self.servers[one], self.servers[other] = self.servers[other], self.servers[one]
+
     def other_client(self, url: str, *, prompt_tokens: int, tokens: int) -> None:
         """Let another client use a server while the next point is measured on it."""
         server = self.server(url)
