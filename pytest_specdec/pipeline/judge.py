@@ -13,14 +13,7 @@ from pytest_specdec.domain.cell import Cell, EngineSpec
 from pytest_specdec.domain.naming import duration, listed, plural
 from pytest_specdec.errors import INTERRUPTED
 from pytest_specdec.gate.admission import settled
-from pytest_specdec.gate.dialogue import (
-    Block,
-    CandidateSessions,
-    Observed,
-    PairBlocks,
-    Request,
-    ScreenRuns,
-)
+from pytest_specdec.gate.dialogue import Block, CandidateSessions, Observed, PairBlocks, Request, ScreenRuns
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.noise_file import load_noise, noise_file
