@@ -35,7 +35,7 @@ def test_a_baseline_keeps_every_run_of_every_session(suite: Suite) -> None:
         [
             "specdec plan: 1 engine, 1 point measured 6 times on 3 server starts, *",
             "specdec: server start 3 of 3",
-            "*metrics can be gated at their margin; the gate finds losses from *",
+            "*metrics can be gated at their margin; minimum detectable losses are *",
         ]
     )
     runs = stored_runs(suite)
@@ -64,7 +64,7 @@ def test_a_selftest_measures_stored_points_in_sessions_too(suite: Suite) -> None
     suite.write(HOLDS)
     suite.run("--specdec-update", *ONE)
     arguments = ("--specdec-selftest", "--specdec-update=new", "--specdec-sessions=2x1", "--collect-only")
-    suite.run(*arguments, *ONE).stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times in 2 *"])
+    suite.run(*arguments, *ONE).stdout.fnmatch_lines(["specdec plan: 1 engine, 1 point measured 2 times on 2 *"])
 
 
 def test_what_is_stored_already_has_no_say_in_what_is_new(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
