@@ -1,4 +1,4 @@
-"""The connections to one server, kept open between requests; who waits too long for a byte has failed."""
+"""The connections to one server, kept open between requests; one without progress for too long fails."""
 
 from __future__ import annotations
 
