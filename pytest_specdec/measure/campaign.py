@@ -116,7 +116,7 @@ class Campaign:
             place = Place(arm, "confirm", block, position)
             self._carry_out(plan, wanted, (), place)
             found.append(self._at(place))
-            # A cell that is lost in one position makes no pair: its other runs would be wasted.
+            # A cell that is lost in one position makes no pair: its other repeats would be wasted.
             wanted = {cell: 1 for cell in wanted if cell in found[-1]}
         return found
 
@@ -128,7 +128,7 @@ class Campaign:
         return self._at(place)
 
     def resume(self, path: Path) -> None:
-        """Take over a run's measurements; of its pairs only whole blocks, for halves of two days are no pair.
+        """Take over the measurements of a run; of its pairs whole blocks only, since halves of two days make no pair.
 
         Raises:
             BrokenFileError: it cannot be read.
@@ -148,7 +148,7 @@ class Campaign:
         """Refuse to go on with another engine than before, or with a reference that is unlike the candidate.
 
         Raises:
-            InvalidInputError: version or facts differ from those of an earlier run.
+            InvalidInputError: version or facts differ from those of an earlier repeat.
             NotComparableError: the reference differs from the candidate in more than an upgrade may bring.
         """
         for run in self.found.raw:
