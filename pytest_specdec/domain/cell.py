@@ -31,7 +31,6 @@ TAGS: dict[str, str] = {"arrivals": ""}
 Model, precision, parallelism, speculation and sequence have their fixed places and are not listed.
 """
 
-_SIZE = re.compile(r"(\d+)(k?)")
 _SEQUENCE = re.compile(r"(\d+k)(\d+k)|(\d+k?)[x/](\d+k?)")
 _OWN_LENGTH = re.compile(r"(file|short|medium|long)[x/](\d+k?)")
 """Sequences whose prompts have lengths of their own: those of a file, and those of a category in one of its sizes."""
@@ -255,9 +254,7 @@ def engine_order(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    assert match is not None, "unreachable because _SEQUENCE matched"
-    return int(match[1]) * (1024 if match[2] else 1)
+    return int(text.removesuffix("k")) * (1024 if text.endswith("k") else 1)
 
 
 def _size_name(tokens: int) -> str:

@@ -27,7 +27,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
 _CLOCK_STEPPED_S = 60.0
 _CONNECT_S = 20.0
 _STALE_S = 1.0
-"""A server that keeps a request for longer before it closes has looked at it."""
+"""A server that closes later than this has read the request."""
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 OnEnd = Callable[["Connection"], None]
@@ -36,7 +36,7 @@ OnEnd = Callable[["Connection"], None]
 class _Link(Protocol):
     @property
     def unsent(self) -> bool:
-        """Whether a part of the request is still to be sent."""
+        """True while a part of the request is still to be sent."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -48,23 +48,25 @@ class Connection:
 
     def __init__(self) -> None:
         self.closed = False
-        self.answer: Answer | None = None
+        self.answer = Answer()
+        """Answer to the newest request."""
         self.served = 0
         """Answers that ended here."""
         self.stale = False
-        """The server closed it between two requests: the request was not looked at and may be sent again."""
+        """The server closed it between two requests: it has not read the request, which may be sent again."""
         self.last_s = 0.0
-        """When anything last happened to the request that is under way."""
+        """Time of the last event of the request that is under way."""
         self._link: _Link | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._feed = self._parser.feed_data
         self._on_end: OnEnd | None = None
+        """None between requests."""
         self._complete = False
         self._framed = False
         self._heard = False
         self._has_status = False
         self._keeps = False
-        """What the server says of the connection after the answer; the parser forgets it with the end."""
+        """The server keeps the connection after the answer; the parser forgets it with the end."""
 
     @classmethod
     async def open(cls, route: Route) -> Connection:
@@ -107,28 +109,28 @@ class Connection:
     def abort(self, error: str | None = None) -> None:
         """Close, and end the request that is under way."""
         self.close()
-        if self.answer is not None:
+        if self._on_end is not None:
             self.answer.error = error
-            self._end()
+            self._end(self._on_end)
 
     def close(self) -> None:
-        """Close without a word to whoever waits."""
+        """Close without ending the request that is under way."""
         if not self.closed:
             self.closed = True
             if self._link is not None:
                 self._link.close()
 
-    # ---- what links call
+    # ---- called by links
 
     def linked(self, link: _Link) -> None:
-        """Take the way to the other side."""
+        """Take the link to the server."""
         self._link = link
 
     def received(self, arrival_s: float, lag_s: float | None, data: bytes) -> None:
         """Take one read."""
-        answer = self.answer
-        if answer is None:
-            self.close()  # nobody asked: a server that is about to close says so this way
+        answer, on_end = self.answer, self._on_end
+        if on_end is None:
+            self.close()  # between requests: a server that is about to close says so this way
             return
         self.last_s = arrival_s
         self._heard = True
@@ -143,48 +145,45 @@ class Connection:
             assert self._link is not None, "unreachable because an answer comes by a link"
             if not self._keeps or self._link.unsent:
                 self.close()
-            self._finish(answer)
+            self._finish(on_end)
         elif answer.on_piece is not None:
             answer.on_piece()
 
     def progressed(self) -> None:
-        """Know that the other side has taken a part of the request."""
+        """Note that the server has taken a part of the request."""
         self.last_s = time.perf_counter()
 
     def lost(self, error: Exception | None) -> None:
-        """The other side closed."""
+        """End the request: the server has closed."""
         if self.closed:
             return  # this side did
         self.close()
-        answer = self.answer
-        if answer is None:
+        answer, on_end = self.answer, self._on_end
+        if on_end is None:
             return
         if self._has_status and not self._framed and error is None:
-            self._finish(answer)  # the end of the connection is the end of the answer
+            self._finish(on_end)  # the end of the connection is the end of the answer
             return
         kept_s = time.perf_counter() - answer.start_s
         self.stale = self.served > 0 and not self._heard and kept_s < _STALE_S
         answer.error = f"connection lost: {error or 'closed by the server'}"
-        self._end()
+        self._end(on_end)
 
-    # ---- what the parser calls
+    # ---- called by the parser
 
     def on_header(self, name: bytes, _: bytes) -> None:
-        """Remember whether the answer says how long it is."""
+        """Note headers that give the length of the answer."""
         self._framed = self._framed or name.lower() in _FRAMING
 
     def on_headers_complete(self) -> None:
         """Take the status."""
-        assert self.answer is not None, "unreachable because reads without a request are not parsed"
         self.answer.status = self._parser.get_status_code()
         self._has_status = self.answer.status >= 200
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""
-        answer = self.answer
-        assert answer is not None, "unreachable because reads without a request are not parsed"
-        answer.read_s.append(self.last_s)
-        answer.pieces.append(data)
+        self.answer.read_s.append(self.last_s)
+        self.answer.pieces.append(data)
 
     def on_message_complete(self) -> None:
         """Take the end, of the answer proper."""
@@ -193,17 +192,16 @@ class Connection:
 
     # ---- helpers
 
-    def _finish(self, answer: Answer) -> None:
+    def _finish(self, on_end: OnEnd) -> None:
+        answer = self.answer
         if answer.status == 200:
             answer.done = True
         else:
             answer.error = refusal(answer.status, answer.body)
-        self._end()
+        self._end(on_end)
 
-    def _end(self) -> None:
-        on_end = self._on_end
-        assert on_end is not None, "unreachable because a request under way has somebody who waits"
-        self.answer = self._on_end = None
+    def _end(self, on_end: OnEnd) -> None:
+        self._on_end = None
         self.served += 1
         on_end(self)
 

@@ -1,4 +1,4 @@
-"""The connections to one server, kept open between requests; who waits too long for a byte has failed."""
+"""The connections to one server, kept open between requests; one without progress for too long fails."""
 
 from __future__ import annotations
 
@@ -26,16 +26,14 @@ class Transport:
         self._no_progress_s = no_progress_s
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
-        self._opening: set[asyncio.Task[None]] = set()
-        self._patience: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._patience = asyncio.create_task(self._watch())
+        self._begin(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._patience is not None, "unreachable because the transport was entered"
-        tasks = [self._patience, *self._opening]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         for connection in (*self._idle, *self._busy):
@@ -74,11 +72,11 @@ class Transport:
         await ended.wait()
         return answer
 
-    def _begin(self, opening: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Go about opening a connection, until this transport is left."""
-        task = asyncio.create_task(opening)
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Work beside the caller, at most until this transport is left."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     def _ask(self, connection: Connection, body: bytes, answer: Answer, on_end: OnEnd) -> None:

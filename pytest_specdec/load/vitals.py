@@ -19,21 +19,17 @@ _SCHEDULER = Path("/proc/thread-self/schedstat")
 
 
 class Vitals:
-    """From entering to leaving, or to `health`."""
+    """From now, on a running loop, to leaving or to `health`."""
 
     def __init__(self) -> None:
-        self._ticker: asyncio.Task[None] | None = None
         self._loop_lags: list[float] = []
-        self._started_s = self._cpu_s = 0.0
-        self._waited_s: float | None = None
-
-    async def __aenter__(self) -> Self:
         self._started_s, self._cpu_s, self._waited_s = time.perf_counter(), _cpu_s(), _waited_s()
         self._ticker = asyncio.create_task(self._tick())
+
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._ticker is not None, "unreachable because the vitals were entered"
         self._ticker.cancel()
         await asyncio.gather(self._ticker, return_exceptions=True)
 

@@ -116,7 +116,7 @@ class Campaign:
             place = Place(arm, "confirm", block, position)
             self._carry_out(plan, wanted, (), place)
             found.append(self._at(place))
-            # A cell that is lost in one position makes no pair: its other runs would be wasted.
+            # A cell that is lost in one position makes no pair: its other repeats would be wasted.
             wanted = {cell: 1 for cell in wanted if cell in found[-1]}
         return found
 
@@ -133,7 +133,7 @@ class Campaign:
         """Refuse to go on with another engine than before, or with a reference that is unlike the candidate.
 
         Raises:
-            InvalidInputError: version or facts differ from those of an earlier run.
+            InvalidInputError: version or facts differ from those of an earlier repeat.
             NotComparableError: the reference differs from the candidate in more than an upgrade may bring.
         """
         for run in self.found.raw:

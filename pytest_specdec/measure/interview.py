@@ -1,12 +1,12 @@
-"""Ask an engine what it says: greedy answers to fixed questions, as any user would get them."""
+"""Greedy answers of an engine to fixed questions, through the public API."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,17 +18,18 @@ from pytest_specdec.outputs.answer import Answer, read_answer
 from pytest_specdec.outputs.questions import Questions, make_questions
 from pytest_specdec.workload.categories import TextPrompt
 
+T = TypeVar("T")
 TEXT_TOKENS = 96
 TASK_TOKENS = 256
 LONG_TOKENS = 128
 STRUCTURE_TOKENS = 1024
-"""Room enough for any of the objects: a cut one would be called invalid."""
+"""Enough for any of the objects: a cut one is invalid."""
 CONCURRENCY = 8
 LEAST_PATIENCE_S = 10.0
 PATIENCE = 10.0
-"""An answer with a grammar may take so many times as long per token as answers without take on average."""
+"""Longest time per token of an answer with a grammar, as a multiple of the mean without."""
 MOST_LATE = 8
-"""After so many answers that did not come no more are waited for: as many decide the test."""
+"""Missing answers from which no more are asked for: they decide the test."""
 _NO_PROGRESS_S = 120.0
 _LOGPROBS = {"logprobs": True, "top_logprobs": 5}
 
@@ -46,16 +47,16 @@ class Answers:
 
     texts: tuple[Answer, ...]
     again: tuple[Answer, ...]
-    """The same once more in another batch: the control of how much the engine differs from itself; asked of Off."""
+    """The same once more in another batch, as the control; Off only."""
     tasks: tuple[Answer, ...]
     conversations: tuple[tuple[Answer, ...], ...]
-    """Turn by turn; one that was refused, and those after it, are missing."""
+    """Turn by turn; a refused one, and those after it, are missing."""
     long: tuple[Answer, ...]
-    """None where the engine refuses prompts of that length."""
+    """Empty where the engine refuses prompts of that length."""
     structured: tuple[Answer | None, ...]
-    """None: not asked any more, as too many before had no answer."""
+    """None: not asked, as too many before had no answer."""
     refused: str = ""
-    """The engine's words where it refused long prompts, or later turns; empty where it took them all."""
+    """The engine's error for refused long prompts or later turns; empty where it took them all."""
 
 
 async def ask_all(target: Target, *, draft_tokens: int, thinking: bool | None) -> Answers:
@@ -79,8 +80,8 @@ async def ask_through(  # noqa: PLR0913 - a test chooses the questions and the p
 ) -> Answers:
     """Ask everything through an open connection.
 
-    Off is asked its texts twice, the second time with as many requests at a time as K + 1 rows per request make of the
-    first: a control that repeats the same batch shows no divergence at all. What may hang comes last.
+    Off gets its texts twice, the second time with as many requests at a time as K + 1 rows per request make of the
+    first: a control that repeats the same batch shows no divergence at all. Questions that may hang come last.
 
     Raises:
         EngineError: a request failed, or an answer is no chat completion.
@@ -113,7 +114,7 @@ async def ask_through(  # noqa: PLR0913 - a test chooses the questions and the p
 
 
 class _RefusedError(EngineError):
-    """The engine does not take a request: it is too long, or has what the engine does not know."""
+    """The engine refuses a request: it is too long, or has unknown fields."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class _Asker:
         return msgspec.json.encode({**self.common, "messages": messages, "max_tokens": max_tokens, **more})
 
     async def try_logprobs(self) -> None:
-        """Ask for them once: an engine that does not have them refuses."""
+        """Ask for them once: an engine without them refuses."""
         answer = await self.fetcher.fetch(self.body(_user("Say yes."), 2, **_LOGPROBS))
         self.logprobs = {} if answer.error else dict(_LOGPROBS)
 
@@ -146,15 +147,10 @@ class _Asker:
             async with gate:
                 return await self.one(body)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(one(body)) for body in bodies]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return tuple(task.result() for task in asked)
+        return await _together(map(one, bodies))
 
     async def ask_long(self, bodies: Sequence[bytes]) -> tuple[Answer, ...]:
-        """Ask what an engine with little room may refuse."""
+        """Ask long prompts, which an engine may refuse."""
         try:
             return await self.ask(bodies, CONCURRENCY)
         except _RefusedError as error:
@@ -177,18 +173,10 @@ class _Asker:
                 messages.append({"role": "assistant", "content": answers[-1].text})
             return tuple(answers)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(one(turns)) for turns in conversations]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return tuple(task.result() for task in asked)
+        return await _together(map(one, conversations))
 
     async def ask_patiently(self, bodies: Sequence[bytes], patience_s: float) -> tuple[Answer | None, ...]:
-        """Ask what may never be answered, and wait for as long as such an answer can take and no longer.
-
-        A handful at a time: once enough of them have not come, the rest is not asked.
-        """
+        """Ask questions that may hang, a handful at a time; after MOST_LATE missing answers, ask no more."""
 
         async def one(body: bytes) -> Answer:
             try:
@@ -203,13 +191,18 @@ class _Asker:
             if sum(answer is not None and answer.late for answer in found) >= MOST_LATE:
                 found += [None] * len(handful)
                 continue
-            try:
-                async with asyncio.TaskGroup() as group:
-                    asked = [group.create_task(one(body)) for body in handful]
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
-            found += [task.result() for task in asked]
+            found += await _together(map(one, handful))
         return tuple(found)
+
+
+async def _together(asking: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
+    """Await all at once; the first error cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in asking]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return tuple(task.result() for task in tasks)
 
 
 def _user(text: str) -> list[dict[str, str]]:

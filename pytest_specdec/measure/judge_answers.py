@@ -54,7 +54,7 @@ def _missing(off: Answers, mtp: Answers) -> list[Remark]:
     if mtp.refused and not off.refused:
         return [(Outcome.INCONCLUSIVE, f"MTP refuses what Off answers: {mtp.refused}")]
     refused = off.refused or mtp.refused
-    return [(Outcome.PASS, f"long contexts were not looked at in full: {refused}")] if refused else []
+    return [(Outcome.PASS, f"long contexts were not tested in full: {refused}")] if refused else []
 
 
 def _structure(off: Answers, mtp: Answers, asked: Questions) -> OutputVerdict:

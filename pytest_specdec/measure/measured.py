@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,7 +33,11 @@ class Measured:
 
     def repeats(self, cell: Cell) -> list[Measurement]:
         """Repeats of a cell on the candidate that are not part of pairs, in the order of measuring."""
-        return repeats_of(cell, self.raw)
+        return [
+            run.measurement
+            for run in self.raw
+            if run.measurement.cell == cell and run.arm == "candidate" and run.stage != "confirm"
+        ]
 
     @cached_property
     def means(self) -> dict[Cell, Measurement]:
@@ -44,15 +48,6 @@ class Measured:
             cell: merge_swapped(mean, self.swapped[cell]) if cell in self.swapped else mean
             for cell, mean in found.items()
         }
-
-
-def repeats_of(cell: Cell, raw: Iterable[RawRun]) -> list[Measurement]:
-    """Repeats of a cell on the candidate that are not part of pairs."""
-    return [
-        run.measurement
-        for run in raw
-        if run.measurement.cell == cell and run.arm == "candidate" and run.stage != "confirm"
-    ]
 
 
 Sink = Callable[[Measured], None]

@@ -101,7 +101,7 @@ def who() -> str:
 
 
 def _system_user() -> str:
-    """A container may run as a number that no user has."""
+    """Name of the system user; unknown in a container that runs as a bare number."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

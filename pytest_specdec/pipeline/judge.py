@@ -1,4 +1,4 @@
-"""Stage 3: measured cells and their baselines -> verdicts; the rule may ask for further runs."""
+"""Stage 3: measured cells and their baselines -> verdicts; the rule may ask for more repeats."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from pytest_specdec.domain.cell import Cell, EngineSpec
 from pytest_specdec.domain.naming import duration, listed, plural
 from pytest_specdec.errors import INTERRUPTED
 from pytest_specdec.gate.admission import settled
-from pytest_specdec.gate.dialogue import (
-    Block,
-    CandidateSessions,
-    Observed,
-    PairBlocks,
-    Request,
-    ScreenRuns,
-)
+from pytest_specdec.gate.dialogue import Block, CandidateSessions, Observed, PairBlocks, Request, ScreenRuns
 from pytest_specdec.gate.evidence import Case, CellEvidence, build
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.noise_file import load_noise, noise_file
@@ -129,14 +122,14 @@ class _Desk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _AsMeasured:
-    """Answers by what there is."""
+    """Answers with the measured repeats."""
 
     case: Case
     reason: str
     """Reason why nothing more is measured."""
 
     def answer(self, request: Request) -> Observed:
-        """Hand over the repeats, and decline whatever else is asked for."""
+        """Return the repeats, and decline all other requests."""
         if isinstance(request, ScreenRuns):
             return Observed(runs=self.case.runs, extras=self.case.extras)
         return Observed(exhausted=self.reason)
@@ -153,12 +146,12 @@ class _Confirming:
     case: Case
     again: Again
     blocks: int = 0
-    old: dict[str, list[Measurement]] = field(default_factory=dict)
-    new: dict[str, list[Measurement]] = field(default_factory=dict)
-    """Runs of whole blocks, by cell."""
+    reference: dict[str, list[Measurement]] = field(default_factory=dict)
+    candidate: dict[str, list[Measurement]] = field(default_factory=dict)
+    """Repeats of whole blocks, by cell."""
 
     def answer(self, request: Request) -> Observed:
-        """Measure what is asked for."""
+        """Measure the requested repeats."""
         if isinstance(request, ScreenRuns):
             return Observed(runs=self._screened(request.runs), extras=self.case.extras)
         self._say(request)
@@ -166,10 +159,10 @@ class _Confirming:
 
     def pairs(self) -> dict[str, tuple[Measurement, Measurement]]:
         """Return the means of the pairs of each cell that had any."""
-        return {name: (merge_runs(self.old[name]), merge_runs(self.new[name])) for name in self.old}
+        return {name: (merge_runs(self.reference[name]), merge_runs(self.candidate[name])) for name in self.reference}
 
     def _screened(self, wanted: Mapping[str, int]) -> dict[str, list[Mapping[str, float]]]:
-        """Measure what the noise asks for beyond the plan, and return all repeats."""
+        """Measure the repeats that the noise demands beyond the plan, and return all."""
         campaign = self.again.campaign
         cells = {name: self.case.cells[name].cell for name in wanted}
         found = {n: sum(_is_evidence(run) for run in campaign.found.repeats(cells[n])) for n in wanted}
@@ -190,9 +183,9 @@ class _Confirming:
             for name in request.cells:
                 four = [m for position in positions if _is_evidence(m := position.get(self.case.cells[name].cell))]
                 if len(four) < len(positions):
-                    continue  # a run failed, or was client-limited: the block is not whole
-                self.old.setdefault(name, []).extend((four[0], four[3]))
-                self.new.setdefault(name, []).extend((four[1], four[2]))
+                    continue  # a repeat failed, or was client-limited: the block is not whole
+                self.reference.setdefault(name, []).extend((four[0], four[3]))
+                self.candidate.setdefault(name, []).extend((four[1], four[2]))
                 runs = [self.case.run(name, measurement) for measurement in four]
                 found[name].append(Block(old=(runs[0], runs[3]), new=(runs[1], runs[2])))
             if not positions[-1]:
@@ -216,7 +209,7 @@ class _Confirming:
         return Observed(runs=found)
 
     def _why_lost(self, names: Sequence[str]) -> str:
-        """Name the reason why a block gave nothing: the engine would give nothing in the next block either."""
+        """Name the reason why a block is empty: the engine would fail in the next block too."""
         lost = self.again.campaign.unconfirmed
         reason = next((error for name in names if (error := lost.get(self.case.cells[name].cell))), INTERRUPTED)
         return f"nothing could be confirmed: {reason}"
@@ -236,7 +229,7 @@ class _Confirming:
 
 
 def _is_evidence(measurement: Measurement | None) -> TypeGuard[Measurement]:
-    """Tell if a run counts: it was measured, and the client kept up."""
+    """Tell if a repeat counts: it was measured, and the client kept up."""
     return measurement is not None and not measurement.client_limited
 
 

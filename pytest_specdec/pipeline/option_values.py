@@ -65,10 +65,10 @@ def alias(text: str) -> tuple[str, str]:
 
 
 def sessions(text: str) -> tuple[int, int]:
-    """Read `5x2`: sessions, and runs in each."""
+    """Read `5x2`: sessions (server starts), and repeats on each."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text.strip().lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not SESSIONSxRUNS, such as 5x2")
+        raise argparse.ArgumentTypeError(f"{text!r} is not SESSIONSxREPEATS, such as 5x2")
     return int(match[1]), int(match[2])
 
 

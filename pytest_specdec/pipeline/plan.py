@@ -118,6 +118,6 @@ def confirm_words(demand: Demand, setup: Setup) -> str:
     return f"worst case of confirming: {rounds} {what} of every suspect, {took}{hint}"
 
 
-def planned_runs(demand: Demand, settings: Settings) -> int:
-    """Count the runs that are planned before anything is confirmed."""
-    return demand.runs * (1 if settings.measure.swap is None else 2)
+def planned_repeats(demand: Demand, settings: Settings) -> int:
+    """Count the planned repeats, without confirmation."""
+    return demand.repeat_count * (1 if settings.measure.swap is None else 2)

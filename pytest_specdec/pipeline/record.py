@@ -1,4 +1,4 @@
-"""The record of one invocation: demand, measurements and judgement together, and the run that is saved of them."""
+"""The record of one invocation: demand, measurements and judgement, and the saved run made of them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def measure(config: pytest.Config) -> None:
     """
     from pytest_specdec.measure.campaign import resumed
     from pytest_specdec.pipeline.carry_out import carry_out
-    from pytest_specdec.pipeline.plan import planned_runs
+    from pytest_specdec.pipeline.plan import planned_repeats
     from pytest_specdec.pipeline.record import Invocation
     from pytest_specdec.results.run import save_run
     from pytest_specdec.results.run_folder import new_run_path
@@ -116,7 +116,7 @@ def measure(config: pytest.Config) -> None:
         path=new_run_path(settings.measure.runs, started_at),
         secrets=settings.secrets(),
     )
-    display = progress(config, planned_runs(demand, settings))
+    display = progress(config, planned_repeats(demand, settings))
     config.stash[SETUP] = carry_out(demand, setup, invocation=invocation, listener=display, sink=keep)
 
 

@@ -63,10 +63,9 @@ class Format:
 
     def of_compared(self, compared: Compared) -> str:
         """Content of a file about comparisons, or about the one run that they come from."""
-        if self.compared:
-            return str(_function(self.compared)(compared))
-        assert compared.run is not None, "unreachable because only `specdec report` offers formats of single runs"
-        return self.of_run(compared.run, Session(levels=compared.levels))
+        if compared.run is not None and not self.compared:
+            return self.of_run(compared.run, Session(levels=compared.levels))
+        return str(_function(self.compared)(compared))
 
 
 _HERE = "pytest_specdec.report"

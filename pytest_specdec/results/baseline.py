@@ -47,7 +47,7 @@ class BaselineRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Finished requests."""
     values: dict[str, Estimate]
     acceptance: Acceptance | None = None
-    """Of the whole run, by position."""
+    """Acceptance of the whole repeat, by position."""
     by_prompt: PromptAcceptance | None = None
     """By prompt, where the engine counts by request."""
 
@@ -81,7 +81,7 @@ class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     estimator: str = "1"
     """Version of the estimator, see `measurement.ESTIMATOR_VERSION`; files of the first one do not say it."""
     points: dict[str, list[BaselineRun]]
-    """Runs by concurrency, or by rate: `16`, `2.5rps`."""
+    """Repeats by concurrency, or by rate: `16`, `2.5rps`."""
     anchors: dict[str, Anchor] = {}
     """First values by concurrency."""
     accepted: list[Accepted] = []
@@ -89,7 +89,7 @@ class BaselineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored runs of one cell."""
+    """The stored repeats of one cell."""
 
     cell: Cell
     environment: Environment
@@ -100,7 +100,7 @@ class BaselinePoint(msgspec.Struct, frozen=True, kw_only=True):
     estimator: str = ESTIMATOR_VERSION
 
     def values(self) -> dict[str, Estimate]:
-        """Each metric over the stored runs, see `values_of`."""
+        """Return each metric over the stored repeats, see `values_of`."""
         return values_of(self.runs)
 
     def measurement(self) -> Measurement:

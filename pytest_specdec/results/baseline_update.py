@@ -52,7 +52,7 @@ class Acceptor:
 
 
 def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acceptor) -> dict[Path, list[Cell]]:
-    """Store measurements, several of one cell as its runs; files in which nothing changes are not touched.
+    """Store measurements, several of one cell as its repeats; files in which nothing changes are not touched.
 
     Returns the cells written per file.
 
@@ -66,7 +66,7 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
         if group and group[0].curve_key != measurement.curve_key:
             raise InvalidInputError(_shared(measurement.cell))
         group.append(measurement)
-    # Everything is made before anything is written: an error in one file leaves all of them as they were.
+    # All files are made before one is written: an error in one of them leaves all as they were.
     new = {path: made for path, group in sorted(groups.items()) if (made := _made(path, group, how, by)) is not None}
     for path, (file, _) in new.items():
         save_baseline(file, path)
@@ -75,7 +75,7 @@ def update(store: Baselines, found: Iterable[Measurement], *, how: How, by: Acce
 
 
 def refuse_shared_files(cells: Iterable[Cell]) -> None:
-    """Tell before anything is measured that two curves could not be stored side by side.
+    """Refuse two curves that cannot be stored side by side, before anything is measured.
 
     Raises:
         InvalidInputError: two curves would share one file.
@@ -89,8 +89,8 @@ def refuse_shared_files(cells: Iterable[Cell]) -> None:
 
 def _shared(cell: Cell) -> str:
     return (
-        f"{cell} of two suites would share one baseline, for they differ only in what its name does not say (seed, "
-        "lengths, thinking ...): store them in folders of their own (specdec_baselines)"
+        f"{cell} of two suites would share one baseline file: they differ only in fields that its name omits (seed, "
+        "lengths, thinking ...); store them in separate folders (specdec_baselines)"
     )
 
 
@@ -157,7 +157,7 @@ def _looks_lost(verdict: Verdict) -> bool:
 
 
 def _made(path: Path, group: Sequence[Measurement], how: How, by: Acceptor) -> tuple[BaselineFile, list[Cell]] | None:
-    """The file as it will be and the cells that are new in it; None when nothing changes."""
+    """Return the new file and the cells that are new in it; None when nothing changes."""
     old = load_baseline(path) if path.exists() else None
     unlike = "" if old is None else _unlike(old, group, path)
     if unlike and how == "merge":
@@ -200,7 +200,7 @@ def _made(path: Path, group: Sequence[Measurement], how: How, by: Acceptor) -> t
 
 
 def _empty(measurement: Measurement) -> BaselineFile:
-    # Where the server answers is a fact of the run, not of the baseline.
+    # The address of the server belongs to the run, not to the baseline.
     return BaselineFile(
         engine=measurement.cell.engine,
         workload=measurement.cell.workload,

@@ -55,7 +55,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """d, the difference of the logarithms (baseline - candidate, bigger is better)."""
     log_se: float | None = None
     runs: int = 0
-    """Candidate runs of the screen and of sessions."""
+    """Repeats of the candidate, on the screen and on fresh server starts."""
     pairs: int = 0
     p_adjusted: float | None = None
     """p-value of a loss within the tolerance, adjusted to the suite: FAIL where below alpha."""

@@ -1,4 +1,4 @@
-"""A saved run: every measurement of one invocation in one file, with the verdicts that were given.
+"""A saved run: every measurement of one invocation in one file, with its verdicts.
 
 The file is rewritten after each point, so an interrupted run keeps what was measured.
 """

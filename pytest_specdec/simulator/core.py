@@ -92,7 +92,8 @@ class EngineCore:
         now = self.next_event
         if self._hanging:
             return self._die("the watchdog killed the engine: a step took too long")
-        emissions = self._end_prefill(now) if self._prefilling is not None else self._end_step(now)
+        prefilled, self._prefilling = self._prefilling, None
+        emissions = self._end_step(now) if prefilled is None else self._end_prefill(prefilled, now)
         if self._crashes():
             return [*emissions, *self._die("CUDA error: an illegal memory access was encountered")]
         self._begin(now)
@@ -212,9 +213,7 @@ class EngineCore:
         self._prefilling, self.next_event = None, None
         return [Emission(key=sequence.key, tokens=0, last=True, failed=True) for sequence in gone]
 
-    def _end_prefill(self, now: float) -> list[Emission]:
-        sequence, self._prefilling = self._prefilling, None
-        assert sequence is not None, "unreachable because the caller checked"
+    def _end_prefill(self, sequence: Sequence, now: float) -> list[Emission]:
         self.counts.prefill_s += now - self._began_s
         if sequence.max_tokens < 1:
             return []  # aborted while it was prefilled

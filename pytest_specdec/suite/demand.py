@@ -61,6 +61,6 @@ class Demand:
     """Interviews that no engine serves."""
 
     @property
-    def runs(self) -> int:
-        """Planned runs, before anything is confirmed."""
+    def repeat_count(self) -> int:
+        """Planned repeats, without confirmation."""
         return sum(sum(repeats.values()) for repeats in self.repeats)

@@ -1,4 +1,4 @@
-"""The plan of a run: cells to measure, grouped by engine, with the estimated duration and cost."""
+"""The plan of an invocation: cells to measure, grouped by engine, with the estimated duration and cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Plan:
     def of(cls, cells: Iterable[Cell], seed: int, asked: Iterable[Interview] = ()) -> Plan:
         """Order the engines so that each starts once, and shuffle the points of each.
 
-        The shuffle keeps drift of the machine from looking like a trend over concurrency.
+        The shuffle keeps drift of the machine from appearing as a trend over concurrency.
         """
         rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         ordered = engine_order(cells)

@@ -16,7 +16,7 @@ def refusals(source: EngineSource, subjects: Sequence[Subject]) -> dict[Subject,
     """Subjects that no engine serves, with the reason.
 
     A comparison without its candidate engine stays in, and fails, where no other comparison of its workload is
-    possible: a suite that compares nothing must not look green.
+    possible: a suite that compares nothing must not pass.
     """
     refused: dict[Subject, str] = {}
     comparable = {

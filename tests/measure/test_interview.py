@@ -108,7 +108,7 @@ class TestLongContexts:
         assert (theirs.long, len(theirs.texts)) == ((), TEXTS)
         clean = judge_answers(theirs, ours, questions(0)).clean.verdict
         assert clean.outcome is PASS
-        assert any("long contexts were not looked at in full: a question could not be" in r for r in clean.reasons)
+        assert any("long contexts were not tested in full: a question could not be" in r for r in clean.reasons)
 
     def test_a_conversation_ends_where_there_is_no_more_room(self) -> None:
         answers = said(Spoken(HEALTHY, 3, room=1200), 3)

@@ -345,7 +345,7 @@ def test_a_required_fact_may_not_be_unknown(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--specdec-sessions=0x2",), "'0x2' is not SESSIONSxRUNS, such as 5x2"),
+        (("--specdec-sessions=0x2",), "'0x2' is not SESSIONSxREPEATS, such as 5x2"),
         (("-o", "specdec_required_facts=colour"), "ini key specdec_required_facts: unknown fact 'colour'"),
         (("-o", "specdec_gate=loose"), "ini key specdec_gate: 'loose' is not one of suite, fixed"),
         (
