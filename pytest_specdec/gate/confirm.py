@@ -103,6 +103,11 @@ def differences(hypothesis: Hypothesis, blocks: Iterable[Block]) -> list[float]:
     ]
 
 
+def session_values(hypothesis: Hypothesis, runs: Iterable[Run]) -> list[float]:
+    """Values of the candidate on its fresh starts; a missing one is left out."""
+    return [checked(hypothesis, run[hypothesis.metric]) for run in runs if hypothesis.metric in run]
+
+
 def interim_of_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]], factor: Array) -> Interim:
     """Interim at what the pairs of these hypotheses show together with the stored noise."""
     freedom = np.minimum(family.freedom[rows], PAIR_FREEDOM)

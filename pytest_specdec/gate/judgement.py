@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scipy import special
 
@@ -20,22 +20,26 @@ NOISY = 1.5
 """Factor from which the runner counts as noisier than its baseline."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Findings:
-    """State of the rule at its end."""
+    """State of the rule: its findings in a suite so far."""
 
     family: Family
     terms: Terms
     able: frozenset[str]
-    screened: Screened
-    factors: dict[str, float]
-    common: Sequence[CommonShift]
-    questions: Sequence[Question]
-    fresh: dict[int, tuple[float, float, float, int]]
-    extras: Sequence[ExtraHypothesis]
-    interims: int
-    spent: float
-    stopped: str
+    """Cells that the reference engine can measure too."""
+    screened: Screened = field(init=False)
+    factors: dict[str, float] = field(default_factory=dict)
+    """phi by metric."""
+    common: list[CommonShift] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    fresh: dict[int, tuple[float, float, float, int]] = field(default_factory=dict)
+    """Loss, standard error, degrees of freedom and count of the last interim analysis, by hypothesis."""
+    extras: list[ExtraHypothesis] = field(default_factory=list)
+    interims: int = 0
+    spent: float = 0.0
+    """Part of alpha."""
+    stopped: str = ""
 
 
 def conclude(found: Findings) -> SuiteDecision:
