@@ -162,8 +162,8 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
     family, row = found.family, case.row
     above, below = case.loss - case.half > family.near[row], case.loss + case.half < family.far[row]
     if family.advisory[row]:
-        outcome = Outcome.WARN if above else Outcome.PASS if case.passed else Outcome.INCONCLUSIVE
-        return outcome, f"advisory: {family.advisory[row]}"
+        quiet = Outcome.PASS if case.passed else Outcome.INCONCLUSIVE
+        return Outcome.WARN if above else quiet, f"advisory: {family.advisory[row]}"
     if case.lost is not None and case.lost.state == "proven":
         return Outcome.FAIL, ""
     shared = any(shift.failed and shift.metric == family.hypotheses[row].metric for shift in found.common)
@@ -171,9 +171,9 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
         return Outcome.FAIL, _COMMON
     if not (case.passed or (case.lost is not None and case.lost.state == "cleared")):
         return Outcome.INCONCLUSIVE, _why_open(found, row, case.lost)
-    gained = case.gained is not None and case.gained.state == "proven"
-    outcome = Outcome.IMPROVED if gained else Outcome.WARN if above and below else Outcome.PASS
-    return outcome, "the loss lies between tolerance and margin" if outcome is Outcome.WARN else ""
+    if case.gained is not None and case.gained.state == "proven":
+        return Outcome.IMPROVED, ""
+    return (Outcome.WARN, "the loss lies between tolerance and margin") if above and below else (Outcome.PASS, "")
 
 
 def _why_missing(found: Findings) -> str:
