@@ -124,7 +124,8 @@ def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gain
         evidence = Evidence.SESSIONS
     half = float(special.stdtrit(freedom, 0.975)) * se
     case = _Case(row=row, loss=d, half=half, passed=passed, lost=lost, gained=gained)
-    outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, _why_missing(found))
+    missing = f"not measured: {found.stopped or 'missing from the runs of the candidate'}"
+    outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, missing)
     improvement: Improvement = ""
     if gained is not None and gained.state == "proven":
         improvement = "confirmed"
@@ -174,10 +175,6 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
     if case.gained is not None and case.gained.state == "proven":
         return Outcome.IMPROVED, ""
     return (Outcome.WARN, "the loss lies between tolerance and margin") if above and below else (Outcome.PASS, "")
-
-
-def _why_missing(found: Findings) -> str:
-    return f"not measured: {found.stopped or 'missing from the runs of the candidate'}"
 
 
 def _why_open(found: Findings, row: int, loss: Question | None) -> str:

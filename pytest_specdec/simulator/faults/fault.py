@@ -264,11 +264,8 @@ class Fault:
             raise InvalidInputError(f"the level of a fault is between 0 and 1, not {level:g}")
         if level == 1:
             return self  # without a rounding error
-        effects = {one.name: getattr(self, one.name) for one in fields(self)}
-        scaled: dict[str, Any] = {
-            name: _scaled(effect, level) for name, effect in effects.items() if is_dataclass(effect)
-        }
-        return replace(self, **scaled)
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return replace(self, **{name: _scaled(value, level) for name, value in values if is_dataclass(value)})
 
     def acting(self, mtp: int) -> Fault:
         """The fault as it acts in an engine with so many draft tokens."""
