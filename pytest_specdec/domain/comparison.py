@@ -137,14 +137,8 @@ class Comparison:
         Raises:
             NotMeasuredError: one of the curves does not reach it.
         """
-        return Level(
-            matched_by="interactivity",
-            level=interactivity,
-            candidate=self.candidate.at(interactivity),
-            reference=self.reference.at(interactivity),
-            names=self.names,
-            price=self.price,
-        )
+        sides = (curve.at(interactivity) for curve in (self.candidate, self.reference))
+        return self._level("interactivity", interactivity, *sides)
 
     def at_concurrency(self, concurrency: int) -> Level:
         """Compare at matched concurrency, between two measured points.
@@ -152,11 +146,15 @@ class Comparison:
         Raises:
             NotMeasuredError: one of the curves was not run at it.
         """
+        sides = (_point_reading(curve, concurrency) for curve in (self.candidate, self.reference))
+        return self._level("concurrency", concurrency, *sides)
+
+    def _level(self, matched_by: str, level: float, candidate: Reading, reference: Reading) -> Level:
         return Level(
-            matched_by="concurrency",
-            level=concurrency,
-            candidate=_point_reading(self.candidate, concurrency),
-            reference=_point_reading(self.reference, concurrency),
+            matched_by=matched_by,
+            level=level,
+            candidate=candidate,
+            reference=reference,
             names=self.names,
             price=self.price,
         )

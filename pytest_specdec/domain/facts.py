@@ -88,12 +88,8 @@ def contradictions(engine: EngineSpec, facts: Facts) -> list[str]:
     """List the contradictions between endpoint and cell, with both values; an unknown fact contradicts nothing."""
     found = _contradicted_mode(engine.speculation, facts)
     wanted = parallel_degrees(engine.parallelism)
-    for short, name in (
-        ("tp", "tensor_parallel"),
-        ("pp", "pipeline_parallel"),
-        ("dp", "data_parallel"),
-        ("ep", "expert_parallel"),
-    ):
+    kinds = {"tp": "tensor_parallel", "pp": "pipeline_parallel", "dp": "data_parallel", "ep": "expert_parallel"}
+    for short, name in kinds.items():
         degree = getattr(facts, name)
         if degree is not None and degree != wanted[short]:
             found.append(f"the test wants {short}{wanted[short]} and the endpoint runs {short}{degree}")

@@ -52,13 +52,7 @@ def published_tables() -> list[PublishedTable]:
 
 def published_for(identity: CurveIdentity) -> PublishedTable | None:
     """Find the table of a measured curve's model, hardware, precision and sequence; None if none is known."""
-    wanted = (
-        short_model(identity.model),
-        identity.hardware.lower().removeprefix("simulated-"),
-        identity.precision,
-        identity.sequence,
-    )
-    for table in published_tables():
-        if (table.model, table.hardware, table.precision, table.sequence) == wanted:
-            return table
-    return None
+    hardware = identity.hardware.lower().removeprefix("simulated-")
+    wanted = (short_model(identity.model), hardware, identity.precision, identity.sequence)
+    found = (t for t in published_tables() if (t.model, t.hardware, t.precision, t.sequence) == wanted)
+    return next(found, None)

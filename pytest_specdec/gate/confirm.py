@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -103,6 +103,11 @@ def differences(hypothesis: Hypothesis, blocks: Iterable[Block]) -> list[float]:
     ]
 
 
+def session_values(hypothesis: Hypothesis, runs: Iterable[Run]) -> list[float]:
+    """Values of the candidate on its fresh starts; a missing one is left out."""
+    return [checked(hypothesis, run[hypothesis.metric]) for run in runs if hypothesis.metric in run]
+
+
 def interim_of_rows(family: Family, rows: list[int], data: Sequence[Sequence[float]], factor: Array) -> Interim:
     """Interim at what the pairs of these hypotheses show together with the stored noise."""
     freedom = np.minimum(family.freedom[rows], PAIR_FREEDOM)
@@ -113,7 +118,7 @@ def with_one_start(interim: Interim, family: Family, rows: list[int]) -> Interim
     """The same without restarts of either server: twice the variance of a start stays, for any number of pairs."""
     starts = 2 * family.start_variance[rows]
     freedom = np.minimum(interim.freedom, family.freedom[rows])
-    return Interim(loss=interim.loss, se=np.sqrt(interim.se**2 + starts), freedom=freedom, count=interim.count)
+    return replace(interim, se=np.sqrt(interim.se**2 + starts), freedom=freedom)
 
 
 def interim_of_sessions(
@@ -136,7 +141,7 @@ def interim_of_sessions(
     freedom = np.minimum(family.freedom[chosen], PAIR_FREEDOM)
     fresh = interim_of(losses, family.variance[chosen] * factor[chosen] ** 2, freedom)
     stored = family.session_variance[chosen] + family.baseline_variance[chosen]
-    return Interim(loss=fresh.loss, se=np.sqrt(fresh.se**2 + stored), freedom=freedom, count=fresh.count)
+    return replace(fresh, se=np.sqrt(fresh.se**2 + stored), freedom=freedom)
 
 
 def padded(data: Sequence[Sequence[float]]) -> Array:

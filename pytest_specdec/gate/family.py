@@ -114,18 +114,29 @@ def family_of(noise: SuiteNoise, terms: Terms, presets: Mapping[str, Limits] = P
 
 
 def detectable_loss(noise: SuiteNoise, row: HypothesisNoise, preset: Limits, terms: Terms) -> float:
-    """Minimum detectable loss of the confirmation, at 80 % power.
+    """Minimum detectable loss of the confirmation: that of its last interim analysis.
 
-    `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of the last interim analysis when
-    5 % of the hypotheses are suspects. A hypothesis is gateable when this does not exceed its margin.
+    A hypothesis is gateable when this does not exceed its margin.
     """
-    interims = terms.pair_interims(len(noise.hypotheses))
-    suspects = max(1, round(SUSPECT_SHARE * len(noise.hypotheses)))
-    level = terms.alpha * terms.confirm_share / suspects * spent_at(interims, len(interims) - 1)
-    freedom = min(row.freedom, PAIR_FREEDOM) + interims[-1] - 1
-    quantiles = float(special.stdtrit(freedom, 1 - level) + special.stdtrit(freedom, POWER))
     variance = 2 * (row.run_sd**2 + _start_variance(noise, row))
-    return loss_of_log(preset.near + quantiles * float(np.sqrt(variance / interims[-1])))
+    return loss_of_log(detectable_logs(terms, len(noise.hypotheses), preset.near, variance, row.freedom)[-1])
+
+
+def detectable_logs(terms: Terms, hypotheses: int, near: float, variance: float, freedom: float) -> list[float]:
+    """Minimum detectable loss (log scale) of each interim analysis of the pairs, at 80 % power.
+
+    `delta0 + (t_alpha + t_power) x sqrt(pair variance / pairs)`, with the alpha of that interim analysis when 5 % of
+    the hypotheses are suspects.
+    """
+    interims = terms.pair_interims(hypotheses)
+    suspects = max(1, round(SUSPECT_SHARE * hypotheses))
+    found = []
+    for number, pairs in enumerate(interims):
+        level = terms.alpha * terms.confirm_share / suspects * spent_at(interims, number)
+        degrees = min(freedom, PAIR_FREEDOM) + pairs - 1
+        quantiles = float(special.stdtrit(degrees, 1 - level) + special.stdtrit(degrees, POWER))
+        found.append(near + quantiles * float(np.sqrt(variance / pairs)))
+    return found
 
 
 def screen_detectable_loss(row: HypothesisNoise, preset: Limits, terms: Terms) -> float:

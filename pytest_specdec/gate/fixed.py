@@ -130,15 +130,13 @@ def _verdict(name: str, one: CellEvidence, fixed: FixedDecision) -> Verdict:
     metrics = []
     for key in dict.fromkeys((*judged, *SHOWN)):
         if key in stored and key in now:
-            gated = judged.get(key) in fixed.losses
-            outcome = None if not gated else Outcome.REGRESSED if judged[key] in fixed.red else Outcome.PASS
-            limit = fixed.limit if gated else None
+            decided = Outcome.REGRESSED if judged.get(key) in fixed.red else Outcome.PASS
+            limit, outcome = (fixed.limit, decided) if judged.get(key) in fixed.losses else (None, None)
             loss = loss_of(key, now[key], stored[key])
-            metrics.append(
-                MetricVerdict(
-                    metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
-                )
+            metric = MetricVerdict(
+                metric=key, baseline=stored[key], measured=now[key], loss=loss, tolerance=limit, outcome=outcome
             )
+            metrics.append(metric)
     missing = [key for key in PRESETS if judged[key] in fixed.missing]
     red = any(metric.outcome is Outcome.REGRESSED for metric in metrics)
     if missing and not red:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scipy import special
 
@@ -20,22 +20,26 @@ NOISY = 1.5
 """Factor from which the runner counts as noisier than its baseline."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Findings:
-    """State of the rule at its end."""
+    """State of the rule: its findings in a suite so far."""
 
     family: Family
     terms: Terms
     able: frozenset[str]
-    screened: Screened
-    factors: dict[str, float]
-    common: Sequence[CommonShift]
-    questions: Sequence[Question]
-    fresh: dict[int, tuple[float, float, float, int]]
-    extras: Sequence[ExtraHypothesis]
-    interims: int
-    spent: float
-    stopped: str
+    """Cells that the reference engine can measure too."""
+    screened: Screened = field(init=False)
+    factors: dict[str, float] = field(default_factory=dict)
+    """phi by metric."""
+    common: list[CommonShift] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    fresh: dict[int, tuple[float, float, float, int]] = field(default_factory=dict)
+    """Loss, standard error, degrees of freedom and count of the last interim analysis, by hypothesis."""
+    extras: list[ExtraHypothesis] = field(default_factory=list)
+    interims: int = 0
+    spent: float = 0.0
+    """Part of alpha."""
+    stopped: str = ""
 
 
 def conclude(found: Findings) -> SuiteDecision:
@@ -120,7 +124,8 @@ def _decide(found: Findings, row: int, passed: bool, lost: Question | None, gain
         evidence = Evidence.SESSIONS
     half = float(special.stdtrit(freedom, 0.975)) * se
     case = _Case(row=row, loss=d, half=half, passed=passed, lost=lost, gained=gained)
-    outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, _why_missing(found))
+    missing = f"not measured: {found.stopped or 'missing from the runs of the candidate'}"
+    outcome, reason = _say(found, case) if measured else (Outcome.INCONCLUSIVE, missing)
     improvement: Improvement = ""
     if gained is not None and gained.state == "proven":
         improvement = "confirmed"
@@ -158,8 +163,8 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
     family, row = found.family, case.row
     above, below = case.loss - case.half > family.near[row], case.loss + case.half < family.far[row]
     if family.advisory[row]:
-        outcome = Outcome.WARN if above else Outcome.PASS if case.passed else Outcome.INCONCLUSIVE
-        return outcome, f"advisory: {family.advisory[row]}"
+        quiet = Outcome.PASS if case.passed else Outcome.INCONCLUSIVE
+        return Outcome.WARN if above else quiet, f"advisory: {family.advisory[row]}"
     if case.lost is not None and case.lost.state == "proven":
         return Outcome.FAIL, ""
     shared = any(shift.failed and shift.metric == family.hypotheses[row].metric for shift in found.common)
@@ -167,13 +172,9 @@ def _say(found: Findings, case: _Case) -> tuple[Outcome, str]:
         return Outcome.FAIL, _COMMON
     if not (case.passed or (case.lost is not None and case.lost.state == "cleared")):
         return Outcome.INCONCLUSIVE, _why_open(found, row, case.lost)
-    gained = case.gained is not None and case.gained.state == "proven"
-    outcome = Outcome.IMPROVED if gained else Outcome.WARN if above and below else Outcome.PASS
-    return outcome, "the loss lies between tolerance and margin" if outcome is Outcome.WARN else ""
-
-
-def _why_missing(found: Findings) -> str:
-    return f"not measured: {found.stopped or 'missing from the runs of the candidate'}"
+    if case.gained is not None and case.gained.state == "proven":
+        return Outcome.IMPROVED, ""
+    return (Outcome.WARN, "the loss lies between tolerance and margin") if above and below else (Outcome.PASS, "")
 
 
 def _why_open(found: Findings, row: int, loss: Question | None) -> str:

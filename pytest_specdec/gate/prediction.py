@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import special
 
 from pytest_specdec.domain.metric import METRICS
-from pytest_specdec.gate.family import PAIR_FREEDOM, POWER, SUSPECT_SHARE, family_of
+from pytest_specdec.gate.family import detectable_logs, family_of
 from pytest_specdec.gate.noise import SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.gate.terms import Terms, spent_at
+from pytest_specdec.gate.terms import Terms
 from pytest_specdec.results.cost import Cost
 
 
@@ -40,9 +39,12 @@ def reach(noise: SuiteNoise, terms: Terms | None = None) -> list[Reach]:
     terms = terms or Terms()
     family = family_of(noise, terms)
     rows = sorted((row for row in noise.hypotheses if row.metric in PRESETS), key=lambda row: (row.cell, row.metric))
+    interims = terms.pair_interims(len(rows))
     found = []
     for i, row in enumerate(rows):
-        detectable = float(family.detectable[i])
+        detectable, variance = float(family.detectable[i]), float(family.pair_variance[i])
+        double = -np.log1p(-min(2 * detectable, 0.99))
+        logs = detectable_logs(terms, len(rows), float(family.near[i]), variance, row.freedom)
         found.append(
             Reach(
                 cell=row.cell,
@@ -50,34 +52,12 @@ def reach(noise: SuiteNoise, terms: Terms | None = None) -> list[Reach]:
                 run_sd=row.run_sd,
                 session_sd=row.session_sd,
                 detectable=detectable,
-                pairs_of_double=_pairs_for(
-                    loss=min(2 * detectable, 0.99),
-                    near=float(family.near[i]),
-                    variance=float(family.pair_variance[i]),
-                    freedom=float(family.freedom[i]),
-                    terms=terms,
-                    hypotheses=len(rows),
-                ),
+                pairs_of_double=next((n for n, log in zip(interims, logs, strict=True) if log <= double), None),
                 gateable=bool(family.gateable[i]),
                 advisory=family.advisory[i],
             )
         )
     return found
-
-
-def _pairs_for(  # noqa: PLR0913 - a power calculation has these terms
-    *, loss: float, near: float, variance: float, freedom: float, terms: Terms, hypotheses: int
-) -> int | None:
-    """Pairs of the first interim analysis that finds a loss with the usual power."""
-    interims = terms.pair_interims(hypotheses)
-    suspects = max(1, round(SUSPECT_SHARE * hypotheses))
-    for number, pairs in enumerate(interims):
-        level = terms.alpha * terms.confirm_share / suspects * spent_at(interims, number)
-        degrees = min(freedom, PAIR_FREEDOM) + pairs - 1
-        quantiles = float(special.stdtrit(degrees, 1 - level) + special.stdtrit(degrees, POWER))
-        if near + quantiles * float(np.sqrt(variance / pairs)) <= -np.log1p(-loss):
-            return pairs
-    return None
 
 
 def reach_sentences(found: Sequence[Reach]) -> list[str]:

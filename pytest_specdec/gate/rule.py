@@ -6,50 +6,31 @@ in simulation. docs/gate.md has the rule in words and formulas.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from scipy import special
 
 from pytest_specdec.domain.metric import Limits
 from pytest_specdec.errors import InvalidInputError
-from pytest_specdec.gate import common_shift
+from pytest_specdec.gate import common_shift, confirm
 from pytest_specdec.gate import screen as screening
-from pytest_specdec.gate.confirm import (
-    ENOUGH_RUNS,
-    OUTLIER,
-    Question,
-    differences,
-    evidence_shares,
-    interim_of_rows,
-    interim_of_sessions,
-    levels,
-    padded,
-    pair_factor,
-    settle,
-    with_one_start,
-)
-from pytest_specdec.gate.dialogue import (
-    CandidateSessions,
-    ExtraHypothesis,
-    Observed,
-    PairBlocks,
-    Request,
-    Rule,
-    ScreenRuns,
-)
-from pytest_specdec.gate.family import Family, family_of
+from pytest_specdec.gate.confirm import Question
+from pytest_specdec.gate.dialogue import Block, CandidateSessions, Observed, PairBlocks, Request, Rule, ScreenRuns
+from pytest_specdec.gate.family import family_of
 from pytest_specdec.gate.interim import Interim
 from pytest_specdec.gate.judgement import Findings, conclude
-from pytest_specdec.gate.noise import SuiteNoise, checked
+from pytest_specdec.gate.noise import Run, SuiteNoise
 from pytest_specdec.gate.presets import PRESETS
-from pytest_specdec.gate.screen import Screened
 from pytest_specdec.gate.terms import PAIRS_PER_BLOCK, Terms, spent_at
 from pytest_specdec.gate.variances import Array
-from pytest_specdec.results.decision import CommonShift, SuiteDecision
+from pytest_specdec.results.decision import Hypothesis
 
 Step = Generator[Request, Observed, None]
+_Fresh = TypeVar("_Fresh", Block, Run)
 
 
 def decide(
@@ -83,37 +64,25 @@ def decide(
     if not family.hypotheses:
         raise InvalidInputError("no cell has a baseline of a gated metric, so there is nothing to judge")
     able = frozenset(family.cells) if paired is None else frozenset(paired)
-    suite = _Suite(family, terms, dict(engines or {}), able)
+    suite = _Suite(family=family, terms=terms, able=able, engines=engines or {})
     yield from suite.screen()
     yield from suite.explain_common()
     suite.suspect()
     yield from suite.confirm()
     yield from suite.confirm_unpaired()
-    return suite.conclude()
+    return conclude(suite)
 
 
-class _Suite:
-    """State of one run of the rule."""
+@dataclass(slots=True, kw_only=True)
+class _Suite(Findings):
+    """One run of the rule, step by step."""
 
-    def __init__(self, family: Family, terms: Terms, engines: dict[str, str], able: frozenset[str]) -> None:
-        self.family = family
-        self.terms = terms
-        self.engines = engines
-        self.able = able
-        self.stopped = ""
-        self.extras: list[ExtraHypothesis] = []
-        self.values: Array = np.empty((0, 0))
-        self.factor: Array = np.ones(len(family.hypotheses))
-        self.factors: dict[str, float] = {}
-        self.screened: Screened
-        self.common: list[CommonShift] = []
-        self.questions: list[Question] = []
-        self.data: dict[int, list[float]] = {}
-        """Differences of pairs, or values of fresh sessions, by hypothesis."""
-        self.fresh: dict[int, tuple[float, float, float, int]] = {}
-        """Loss, standard error, degrees of freedom and count of the last interim analysis, by hypothesis."""
-        self.interims = 0
-        self.spent = 0.0
+    engines: Mapping[str, str]
+    values: Array = field(init=False)
+    factor: Array = field(init=False)
+    """phi by hypothesis."""
+    data: dict[int, list[float]] = field(default_factory=dict)
+    """Differences of pairs, or values of fresh sessions, by hypothesis."""
 
     def screen(self) -> Step:
         """Ask for runs of the candidate and estimate their noise."""
@@ -144,7 +113,7 @@ class _Suite:
         starts = len({self.engines.get(cell, cell) for cell in cells})
         for one in outstanding:
             rows = [i for cell in cells for i in family.of_cell(cell) if family.metric[i] == one.index]
-            pairs = {i: differences(family.hypotheses[i], observed.blocks.get(family.hypotheses[i].cell, ()))
+            pairs = {i: confirm.differences(family.hypotheses[i], observed.blocks.get(family.hypotheses[i].cell, ()))
                      for i in rows}  # fmt: skip
             interim = common_shift.pooled_interim(family, pairs, starts, self.factors[one.metric])
             self.common.append(common_shift.explained(one, interim, level, terms.alpha))
@@ -168,7 +137,7 @@ class _Suite:
         for sign, cleared in signs:
             loss = sign * self.screened.loss
             rows = np.flatnonzero(gated & ~cleared & (self.family.gateable | (loss > middle)))
-            shares = evidence_shares(loss[rows], self.screened.se[rows], self.family.far[rows])
+            shares = confirm.evidence_shares(loss[rows], self.screened.se[rows], self.family.far[rows])
             self.questions += [Question(row=int(row), sign=sign, share=float(share))
                                for row, share in zip(rows, shares, strict=True)]  # fmt: skip
 
@@ -193,19 +162,16 @@ class _Suite:
             observed = yield from self._ask(request)
             done = pairs
             rows = sorted({q.row for q in open_questions})
-            complete = True
-            for row in rows:
-                of_cell = observed.blocks.get(self.family.hypotheses[row].cell, ())
-                complete = complete and len(of_cell) >= request.blocks
-                self.data.setdefault(row, []).extend(differences(self.family.hypotheses[row], of_cell))
-            if observed.exhausted and not complete:
+            if not self._add(rows, observed.blocks, confirm.differences, request.blocks):
                 return
             data = [self.data[row] for row in rows]
             if number == 0:
-                self.factor = np.maximum(self.factor, pair_factor(padded(data), self.family.pair_variance[rows]))
-            interim = interim_of_rows(self.family, rows, data, self.factor)
+                self.factor = np.maximum(
+                    self.factor, confirm.pair_factor(confirm.padded(data), self.family.pair_variance[rows])
+                )
+            interim = confirm.interim_of_rows(self.family, rows, data, self.factor)
             if not self.terms.restarts:
-                interim = with_one_start(interim, self.family, rows)
+                interim = confirm.with_one_start(interim, self.family, rows)
             self._settle(open_questions, rows, interim, self._kept * spent_at(interims, number))
 
     def confirm_unpaired(self) -> Step:
@@ -222,16 +188,9 @@ class _Suite:
             why = f"interim analysis {number + 1} of {len(interims)}: {sessions} fresh starts against the stored mean"
             observed = yield from self._ask(CandidateSessions(cells=cells, sessions=more, why=why))
             rows = sorted({q.row for q in open_questions})
-            complete = True
-            for row in rows:
-                hypothesis = self.family.hypotheses[row]
-                of_cell = observed.runs.get(hypothesis.cell, ())
-                complete = complete and len(of_cell) >= more
-                found = [checked(hypothesis, run[hypothesis.metric]) for run in of_cell if hypothesis.metric in run]
-                self.data.setdefault(row, []).extend(found)
-            if observed.exhausted and not complete:
+            if not self._add(rows, observed.runs, confirm.session_values, more):
                 return
-            interim = interim_of_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
+            interim = confirm.interim_of_sessions(self.family, rows, [self.data[row] for row in rows], self.factor)
             self._settle(open_questions, rows, interim, self._kept * spent_at(interims, number), beyond_margin=True)
 
     @property
@@ -251,7 +210,7 @@ class _Suite:
         if not gated:
             return
         level = self.terms.alpha * self.terms.confirm_share * self.terms.outright_share / gated
-        explained = np.where(self.screened.runs < ENOUGH_RUNS, OUTLIER, 0.0)
+        explained = np.where(self.screened.runs < confirm.ENOUGH_RUNS, confirm.OUTLIER, 0.0)
         beyond = (self.screened.loss - self.family.far - explained) / self.screened.se
         chance = special.stdtr(self.screened.freedom, -beyond)
         self.spent += level * gated
@@ -262,24 +221,21 @@ class _Suite:
                 if p < level:
                     question.state = "proven"
 
-    def conclude(self) -> SuiteDecision:
-        """Turn the findings into decisions."""
-        return conclude(
-            Findings(
-                family=self.family,
-                terms=self.terms,
-                able=self.able,
-                screened=self.screened,
-                factors=self.factors,
-                common=self.common,
-                questions=self.questions,
-                fresh=self.fresh,
-                extras=self.extras,
-                interims=self.interims,
-                spent=self.spent,
-                stopped=self.stopped,
-            )
-        )
+    def _add(
+        self,
+        rows: list[int],
+        fresh: Mapping[str, Sequence[_Fresh]],
+        read: Callable[[Hypothesis, Sequence[_Fresh]], list[float]],
+        wanted: int,
+    ) -> bool:
+        """Add fresh data of some hypotheses; False where measuring ended before all that was wanted is there."""
+        complete = True
+        for row in rows:
+            hypothesis = self.family.hypotheses[row]
+            of_cell = fresh.get(hypothesis.cell, ())
+            complete = complete and len(of_cell) >= wanted
+            self.data.setdefault(row, []).extend(read(hypothesis, of_cell))
+        return complete or not self.stopped
 
     def _ask(self, request: Request) -> Generator[Request, Observed, Observed]:
         observed = yield request
@@ -298,10 +254,10 @@ class _Suite:
                 one = (interim.loss[place], interim.se[place], interim.freedom[place], interim.count[place])
                 self.fresh[row] = (float(one[0]), float(one[1]), float(one[2]), int(one[3]))
         for question in questions:
-            level = levels(self.terms, question.share, spent)
+            level = confirm.levels(self.terms, question.share, spent)
             far, near = float(self.family.far[question.row]), float(self.family.near[question.row])
             limits = (far if beyond_margin else near, far)
-            settle(question, interim, rows.index(question.row), limits, level)
+            confirm.settle(question, interim, rows.index(question.row), limits, level)
             self.spent += level.proven if question.sign == 1 else 0.0
 
     def _worst_first(self, cells: Iterable[str]) -> list[str]:

@@ -6,11 +6,10 @@ content security policy allows the page's own script and style by their hashes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from pytest_specdec.domain.comparison import Comparison
 from pytest_specdec.report.formats import Compared, Session
 from pytest_specdec.report.page_data import comparisons_document, run_document
 from pytest_specdec.report.page_document import PageDocument
@@ -33,19 +32,12 @@ def of_compared(compared: Compared) -> str:
     """The page of a run, beside an earlier one where there is one, or of comparisons of other results."""
     if compared.run is not None:
         return page(compared.run, compared.levels, compared.before)
-    return comparisons_page(compared.comparisons, compared.levels, compared.remarks)
+    return render_page(comparisons_document(compared.comparisons, compared.levels, compared.remarks))
 
 
 def page(run: Run, levels: Sequence[float] | None = None, reference: Run | None = None) -> str:
     """The page of a run, with an earlier run beside it as its baseline when there is one."""
     return render_page(run_document(run, levels, reference))
-
-
-def comparisons_page(
-    comparisons: Iterable[Comparison], levels: Sequence[float] | None = None, remarks: Sequence[str] = ()
-) -> str:
-    """The page of comparisons that come from published or peers' results."""
-    return render_page(comparisons_document(comparisons, levels, remarks))
 
 
 def render_page(document: PageDocument) -> str:

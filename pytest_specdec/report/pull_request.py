@@ -56,7 +56,8 @@ def pull_request_page(
     parts += _unmeasured(run)
     parts += _outputs(run) + _pays(comparisons, levels)
     parts += [frontier_chart(comparison, _subject(comparison)) for comparison in comparisons[:1]]
-    rest = [*(_folded(table) for table in tables), *(_folded_chart(comparison) for comparison in comparisons[1:])]
+    rest = [_details(table.title, _bare(table)) for table in tables]
+    rest += [_folded_chart(comparison) for comparison in comparisons[1:]]
     if remarks:
         rest.append(_details("remarks", "\n".join(f"- {escaped(remark)}" for remark in remarks)))
     return _fitting([part for part in parts if part], [part for part in rest if part])
@@ -246,10 +247,6 @@ def _fitting(parts: Sequence[str], rest: Sequence[str]) -> str:
     return "\n\n".join(kept) + "\n"
 
 
-def _folded(table: Table) -> str:
-    return _details(table.title, markdown(table).partition("\n\n")[2].strip())
-
-
 def _folded_chart(comparison: Comparison) -> str:
     drawn = frontier_chart(comparison, _subject(comparison))
     return _details(f"chart: {_subject(comparison)}", drawn) if drawn else ""
@@ -261,6 +258,7 @@ def _details(summary: str, content: str) -> str:
 
 
 def _bare(table: Table) -> str:
+    """A table without its heading."""
     return markdown(table).partition("\n\n")[2].strip()
 
 

@@ -10,6 +10,8 @@ from pytest_specdec.gate.prediction import Reach, reach_sentences
 from pytest_specdec.report.render import Table
 from pytest_specdec.results.decision import Evidence, SuiteDecision
 
+_GATED = {True: "yes", False: "too noisy"}
+
 
 def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, run_s: float) -> Table:
     """One row per metric of a cell: noise, minimum detectable effect (MDE), pairs and minutes to find twice that.
@@ -24,7 +26,7 @@ def selftest_table(found: Sequence[Reach], last_session: SuiteDecision | None, r
             f"{one.session_sd:.2%}",
             f"{one.detectable:.1%}",
             *_effort(one.pairs_of_double, run_s),
-            "advisory" if one.advisory else "yes" if one.gateable else "too noisy",
+            "advisory" if one.advisory else _GATED[one.gateable],
         ]
         for one in found
     ]

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_specdec.domain.acceptance import SpecCounters
-from pytest_specdec.simulator.counts import Counts, Emission, Ended, EngineLook, Sequence
+from pytest_specdec.simulator.counts import Counts, Emission, Ended, Sequence
 from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.model import Preset
 
-__all__ = ["Emission", "EngineCore", "EngineLook", "Sequence"]
+__all__ = ["Emission", "EngineCore", "Sequence"]
 
 _LOG_INTERVAL = 40
 _PAUSE_S = 1.0
@@ -102,29 +102,6 @@ class EngineCore:
     def counters(self) -> SpecCounters | None:
         """Counters of speculation as the metrics show them; None when speculation is off."""
         return self._told.speculation() if self.mtp else None
-
-    def look(self, now: float) -> EngineLook:
-        """Take a snapshot of counters and gauges."""
-        counts = self.counts
-        return EngineLook(
-            at_s=now,
-            speculation=self.counters(),
-            running=self.running_requests,
-            waiting=len(self.waiting),
-            requests=counts.finished,
-            generation_tokens=self._told.generated,
-            prompt_tokens=counts.prompt,
-            prefix_queries=counts.prompt,
-            prefix_hits=counts.prefix_hits,
-            preemptions=counts.preemptions,
-            ttft_s=(counts.ttft_s, counts.first_tokens),
-            gauge_length=self._told.interval_length or None,
-            engine_steps=counts.engine_steps,
-            step_s=counts.step_s,
-            sequence_steps=counts.sequence_steps,
-            prefill_s=counts.prefill_s,
-            prefill_tokens=counts.prefilled,
-        )
 
     def shown(self) -> EngineCore:
         """The engine as its metrics show it: a copy with falsified counters where a fault falsifies them."""

@@ -147,36 +147,3 @@ class Counts:
             accepted=self.accepted,
             per_position=tuple(float(n) for n in self.per_position),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLook:
-    """Snapshot of the engine, under the names that readings of real engines have.
-
-    Counters grow from the start of the engine. Those of speculation and of generated tokens are as the metrics show
-    them, which a fault may falsify; no real engine reports the last four as exactly as this one.
-    """
-
-    at_s: float
-    speculation: SpecCounters | None
-    running: int
-    waiting: int
-    requests: int
-    """Finished requests."""
-    generation_tokens: float
-    prompt_tokens: int
-    prefix_queries: int
-    prefix_hits: int
-    preemptions: int
-    ttft_s: tuple[float, int]
-    """Sum and count."""
-    gauge_length: float | None
-    """Acceptance length of the last interval by the engine's gauge; None while there is none."""
-    engine_steps: int
-    step_s: float
-    """Time spent in decode steps."""
-    sequence_steps: int
-    """Sequences summed over decode steps."""
-    prefill_s: float
-    prefill_tokens: int
-    """Prompt tokens that were computed, those of preempted sequences again."""

@@ -81,7 +81,8 @@ class Script:
     ) -> Script:
         """Make the answer, right or wrong as the fault has it; `order` counts the engine's requests from 1."""
         seed, opening = prompt.seed, prompt.opening if schema is None else ()
-        pieces = _solution(prompt, seed) if schema is None else _object(schema, seed)
+        structured = None if schema is None else tuple(_JSON_PIECE.findall(json.dumps(example(schema, seed))))
+        pieces = _solution(prompt, seed) if structured is None else structured
         right = cls(seed=seed, fault=fault, opening=opening, other=other, pieces=pieces, structured=schema is not None)
         return right if _spared(fault, prompt, order) else _gone_wrong(right)
 
@@ -160,10 +161,6 @@ def _solution(prompt: Prompt, seed: int) -> tuple[str, ...]:
         return ()
     thought = (output_text(seed, i, 1) for i in range(_REASONING))
     return (*thought, "\nAnswer:", *re.findall(r"\s?\w+|\W", f" {answer}"))
-
-
-def _object(schema: Mapping[str, Any], seed: int) -> tuple[str, ...]:
-    return tuple(_JSON_PIECE.findall(json.dumps(example(schema, seed))))
 
 
 def _far(words: list[str]) -> list[tuple[str, float]]:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -176,8 +177,8 @@ class _Shell:
             [
                 web.get("/health", self._health),
                 web.get("/v1/models", self._models),
-                web.post("/v1/chat/completions", self._chat),
-                web.post("/v1/completions", self._completions),
+                web.post("/v1/chat/completions", partial(self._answer, chat=True)),
+                web.post("/v1/completions", partial(self._answer, chat=False)),
                 web.route("*", "/{path:.*}", self._control),
             ]
         )
@@ -209,12 +210,6 @@ class _Shell:
         self._arm()
 
     # ---- requests
-
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, chat=True)
-
-    async def _completions(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, chat=False)
 
     async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
         body = await request.read()

@@ -161,13 +161,13 @@ def _truth(tokens: TokenTruth | None) -> Iterator[Finding]:
 def _serving(signs: Signs) -> Iterator[Finding]:
     """Events of the server that affect a comparison, such as preemptions."""
     if signs.waiting is not None and signs.waiting >= 1:
-        # The ramp queues by design; a queue in most looks of the later half is the server's limit.
+        # The ramp queues by design; a queue in most samples of the later half is the server's limit.
         yield _warning(
             "queue-limited",
             f"queue-limited: {signs.waiting:.0f} requests were waiting, so concurrency was lower than asked",
         )
     if signs.preemptions:
-        yield _warning("preempted", f"preempted: {signs.preemptions:.0f} requests lost their place and began anew")
+        yield _warning("preempted", f"preempted: {signs.preemptions:.0f} requests were preempted and recomputed")
 
 
 def _broken(check: str, words: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Signs of how speculation fares on a point, beside its speed: from the engine's counters and from the stream."""
+"""Signs of the state of speculation on a point, beside its speed: from the engine's counters and from the stream."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     acceptance_drift: float = 0.0
     """Relative change of tokens per chunk from the window's beginning to its end; 0 where it may be chance."""
     waiting: float | None = None
-    """Requests in the server's queue, median over the later half of the looks."""
+    """Requests in the server's queue, median over the later half of the samples."""
     preemptions: float | None = None
-    """Requests that lost their place and were computed anew."""
+    """Requests that were preempted and recomputed."""
     prefix_hits: float | None = None
     """Share of the prompt tokens that the prefix cache had."""
     prompt_excess: float | None = None
@@ -42,7 +42,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     completion_excess: float | None = None
     """Output tokens by `usage` over those that were asked for, minus 1, of finished requests."""
     gauge_length: float | None = None
-    """Acceptance length by the engine's gauge, mean of the looks."""
+    """Acceptance length by the engine's gauge, mean of the samples."""
 
 
 def signs_of(  # noqa: PLR0913 - one argument per thing that an engine may tell

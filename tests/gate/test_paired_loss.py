@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from studies import examples
 
-from pytest_specdec.gate.acceptance.check import BOUNDS, LENGTH, TREND
-from pytest_specdec.gate.acceptance.loss import Bounds, Loss, paired_loss, paired_trend, unpaired_loss
+from pytest_specdec.domain.metric import Limits
+from pytest_specdec.gate.acceptance.check import LENGTH, LIMITS, TREND
+from pytest_specdec.gate.acceptance.loss import Loss, paired_loss, paired_trend, unpaired_loss
 from pytest_specdec.gate.holm import holm
 
 ALPHA = 0.01
@@ -21,7 +22,7 @@ PROMPTS = 80
 HETEROGENEITY, JITTER = 0.22, 0.04
 """Between prompts, and of one prompt from run to run: the side study's."""
 unhurried = examples(50)
-NOTHING = Bounds(tolerance=0.0, margin=0.5)
+NOTHING = Limits(tolerance=0.0, margin=0.5)
 
 lengths = st.floats(1.0, 6.0)
 pairs = st.lists(st.tuples(lengths, lengths), min_size=5, max_size=60)
@@ -173,7 +174,7 @@ def test_the_upper_end_is_that_of_the_fitted_line() -> None:
     rng = np.random.default_rng(5)
     along = np.sort(rng.uniform(0, 10, 40))
     losses = 0.02 + 0.001 * along + rng.normal(0, 0.02, 40)
-    found = paired_trend(np.exp(losses), np.ones(40), along, Bounds(tolerance=0.0, margin=0.5))
+    found = paired_trend(np.exp(losses), np.ones(40), along, Limits(tolerance=0.0, margin=0.5))
     fit = stats.linregress(along, losses)
     slope, intercept = float(fit.slope), float(fit.intercept)
     scatter = np.sqrt(np.sum((losses - intercept - slope * along) ** 2) / 38)
@@ -232,7 +233,7 @@ def test_holm_keeps_the_order_and_makes_nothing_surer(found: list[float]) -> Non
 
 
 def test_every_check_has_a_tolerance_below_its_margin() -> None:
-    assert all(0 < bounds.tolerance < bounds.margin for bounds in BOUNDS.values())
+    assert all(0 < bounds.tolerance < bounds.margin for bounds in LIMITS.values())
 
 
 def test_a_loss_is_relative() -> None:

@@ -62,22 +62,19 @@ def decide_at_once(
         single = screened.runs[question.row] < ENOUGH_RUNS
         limits = (far + OUTLIER * single, far)
         settle(question, interim, question.row, limits, levels(terms, share, 1.0))
-    return conclude(
-        Findings(
-            family=family,
-            terms=terms,
-            able=frozenset(),
-            screened=screened,
-            factors=factors,
-            common=common,
-            questions=questions,
-            fresh={q.row: _as_it_stands(interim, q.row) for q in questions},
-            extras=(),
-            interims=1,
-            spent=level * len(common) + terms.alpha * terms.confirm_share,
-            stopped="",
-        )
+    found = Findings(
+        family=family,
+        terms=terms,
+        able=frozenset(),
+        factors=factors,
+        common=common,
+        questions=questions,
+        fresh={q.row: _as_it_stands(interim, q.row) for q in questions},
+        interims=1,
+        spent=level * len(common) + terms.alpha * terms.confirm_share,
     )
+    found.screened = screened
+    return conclude(found)
 
 
 def _as_it_stands(interim: Interim, row: int) -> tuple[float, float, float, int]:

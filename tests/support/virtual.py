@@ -13,7 +13,7 @@ from pytest_specdec.domain.acceptance import SpecCounters
 from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.traffic import PlannedRequest, RequestSample, Traffic
 from pytest_specdec.estimators.window import Review
-from pytest_specdec.simulator.core import Emission, EngineCore, EngineLook, Sequence
+from pytest_specdec.simulator.core import Emission, EngineCore, Sequence
 from pytest_specdec.simulator.faults.fault import HEALTHY, Fault
 from pytest_specdec.simulator.model import Preset
 from pytest_specdec.workload.schedule import closed_loop_requests
@@ -25,18 +25,75 @@ _LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Snapshot of the engine, under the names that readings of real engines have.
+
+    Counters grow from the start of the engine. Those of speculation and of generated tokens are as the metrics show
+    them, which a fault may falsify; no real engine reports the last four as exactly as this one.
+    """
+
+    at_s: float
+    speculation: SpecCounters | None
+    running: int
+    waiting: int
+    requests: int
+    """Finished requests."""
+    generation_tokens: float
+    prompt_tokens: int
+    prefix_queries: int
+    prefix_hits: int
+    preemptions: int
+    ttft_s: tuple[float, int]
+    """Sum and count."""
+    gauge_length: float | None
+    """Acceptance length of the last interval by the engine's gauge; None while there is none."""
+    engine_steps: int
+    step_s: float
+    """Time spent in decode steps."""
+    sequence_steps: int
+    """Sequences summed over decode steps."""
+    prefill_s: float
+    prefill_tokens: int
+    """Prompt tokens that were computed, those of preempted sequences again."""
+
+    @classmethod
+    def of(cls, core: EngineCore, now: float) -> Snapshot:
+        """Take a snapshot of counters and gauges."""
+        counts, told = core.counts, core.shown().counts
+        return cls(
+            at_s=now,
+            speculation=core.counters(),
+            running=core.running_requests,
+            waiting=len(core.waiting),
+            requests=counts.finished,
+            generation_tokens=told.generated,
+            prompt_tokens=counts.prompt,
+            prefix_queries=counts.prompt,
+            prefix_hits=counts.prefix_hits,
+            preemptions=counts.preemptions,
+            ttft_s=(counts.ttft_s, counts.first_tokens),
+            gauge_length=told.interval_length or None,
+            engine_steps=counts.engine_steps,
+            step_s=counts.step_s,
+            sequence_steps=counts.sequence_steps,
+            prefill_s=counts.prefill_s,
+            prefill_tokens=counts.prefilled,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualRun:
     """What a real client would have seen, and what the engine counted."""
 
     traffic: Traffic
     counters: SpecCounters | None
     """Of the whole run, as the engine tells them."""
-    looks: tuple[EngineLook, ...] = ()
+    looks: tuple[Snapshot, ...] = ()
     """The engine from its start to the end of the window, every half second or, where that is longer, every event."""
     dead: str = ""
     """What killed the engine; empty while it lives."""
 
-    def around(self, start_s: float, end_s: float) -> tuple[EngineLook, EngineLook]:
+    def around(self, start_s: float, end_s: float) -> tuple[Snapshot, Snapshot]:
         """The last look before each of two times; their difference is what happened in between."""
         before, after = (max((k for k in self.looks if k.at_s <= at), key=lambda k: k.at_s) for at in (start_s, end_s))
         return before, after
@@ -93,7 +150,7 @@ def run_closed_loop(  # noqa: PLR0913 - a point is all of these
     return VirtualRun(
         traffic=loop.traffic(start, end),
         counters=core.counters(),
-        looks=(*loop.looks, core.look(end)),
+        looks=(*loop.looks, Snapshot.of(core, end)),
         dead=core.dead,
     )
 
@@ -107,7 +164,7 @@ class _Loop:
         self._seen: dict[int, _Seen] = {}
         self._arrivals: list[tuple[float, int]] = []
         self._ramping = set(range(concurrency))
-        self.looks = [core.look(0.0)]
+        self.looks = [Snapshot.of(core, 0.0)]
         for _ in range(concurrency):
             self._plan(0.0)
 
@@ -120,7 +177,7 @@ class _Loop:
             if now >= end_s:
                 return end_s if end_s < math.inf else self.looks[-1].at_s
             if now - self.looks[-1].at_s >= _LOOK_S:
-                self.looks.append(self.core.look(now))
+                self.looks.append(Snapshot.of(self.core, now))
             if arriving <= event:
                 _, index = heapq.heappop(self._arrivals)
                 self._submit(self._seen[index], now)

@@ -18,7 +18,8 @@ from pytest_specdec.domain.metric import METRICS
 from pytest_specdec.domain.price import Price, cost_usd_mtok, list_price, tok_s_mw
 from pytest_specdec.importers.inferencex import load_inferencex
 from pytest_specdec.importers.selection import Selection, published_comparisons
-from pytest_specdec.report.html import comparisons_page, page
+from pytest_specdec.report.html import page, render_page
+from pytest_specdec.report.page_data import comparisons_document
 from pytest_specdec.results.measurement import Measurement, curve_of
 from pytest_specdec.results.run import Run, by_curve, compare_modes
 
@@ -152,7 +153,7 @@ def test_published_results_make_a_page_of_their_own(show: Show) -> None:
     data = Path(__file__).parent.parent / "data" / "inferencex" / "benchmarks.json"
     chosen = Selection(both={"engine": ["sglang"], "date": ["2026-05-17", "2026-05-20"]}, off={}, mtp={})
     comparisons, _ = published_comparisons(load_inferencex(data), chosen, None)
-    opened = show(comparisons_page(comparisons))
+    opened = show(render_page(comparisons_document(comparisons)))
     level = comparisons[0].levels()[0]
     assert opened.page.input_value(f"{LEVEL} >> nth=0") == str(level)
     assert opened.page.inner_text("#comparison .sentences li:first-child") == comparisons[0].at(level).sentence()

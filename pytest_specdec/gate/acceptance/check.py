@@ -6,7 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from pytest_specdec.gate.acceptance.loss import Bounds, Loss
+from pytest_specdec.domain.metric import Limits
+from pytest_specdec.gate.acceptance.loss import Loss
+from pytest_specdec.gate.presets import PRESETS
 
 Label = Literal["paired by prompt", "unpaired"]
 """Pairing: prompt by prompt, or runs as a whole."""
@@ -15,11 +17,11 @@ CheckName = Literal[
     "acceptance_in_answers", "acceptance_over_sequences",
 ]  # fmt: skip
 
-LENGTH = Bounds(tolerance=0.005, margin=0.03)
-POSITION = Bounds(tolerance=0.01, margin=0.05)
+LENGTH = PRESETS["acceptance_length"]
+POSITION = Limits(tolerance=0.01, margin=0.05)
 """Accepted drafts are about two thirds of the tokens: 3 % of the acceptance length are nearly 5 % of them."""
-TREND = Bounds(tolerance=0.01, margin=0.05)
-BOUNDS: dict[CheckName, Bounds] = {
+TREND = Limits(tolerance=0.01, margin=0.05)
+LIMITS: dict[CheckName, Limits] = {
     "acceptance_length": LENGTH,
     "acceptance_positions": POSITION,
     "acceptance_over_run": TREND,
@@ -78,24 +80,11 @@ def tested(name: CheckName, label: Label, count: int, loss: Loss, words: str) ->
         name=name,
         label=label,
         count=count,
-        tolerance=BOUNDS[name].tolerance,
-        margin=BOUNDS[name].margin,
+        tolerance=LIMITS[name].tolerance,
+        margin=LIMITS[name].margin,
         estimate=loss.value,
         interval=(loss.low, loss.high),
         p_value=loss.p_value,
         p_holds=loss.p_holds,
         words=f"{words} ({-loss.value:+.1%}, 95 % interval {-loss.high:+.1%} to {-loss.low:+.1%}, {rests})",
-    )
-
-
-def untested(name: CheckName, count: int, estimate: float, words: str) -> AcceptanceCheck:
-    """A comparison whose uncertainty is unknown: shown, and decides nothing."""
-    return AcceptanceCheck(
-        name=name,
-        label="unpaired",
-        count=count,
-        tolerance=BOUNDS[name].tolerance,
-        margin=BOUNDS[name].margin,
-        estimate=estimate,
-        words=words,
     )

@@ -6,15 +6,13 @@ Step rate, the other factor of speed, is a metric of its own (`step_rate_s`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
-from pytest_specdec.domain.acceptance import Acceptance
-from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.gate.acceptance.check import AcceptanceCheck
 from pytest_specdec.gate.acceptance.paired import paired_checks
 from pytest_specdec.gate.acceptance.unpaired import unpaired_checks
+from pytest_specdec.results.baseline import BaselineRun
 from pytest_specdec.results.measurement import Measurement
 from pytest_specdec.speculation.prompt_acceptance import Pairs, PromptAcceptance, joined, pair
 
@@ -22,27 +20,7 @@ FEWEST_PROMPTS = 20
 """Below, one odd answer decides."""
 
 
-class StoredRun(Protocol):
-    """The part of a stored run that the checks need; `baseline.BaselineRun` has it."""
-
-    @property
-    def session(self) -> str:
-        """Start of the server on which it ran."""
-
-    @property
-    def values(self) -> dict[str, Estimate]:
-        """By metric."""
-
-    @property
-    def acceptance(self) -> Acceptance | None:
-        """Of the whole run, by position."""
-
-    @property
-    def by_prompt(self) -> PromptAcceptance | None:
-        """By prompt, where the engine counts so."""
-
-
-def acceptance_checks(measured: Measurement, baseline_runs: Sequence[StoredRun]) -> tuple[AcceptanceCheck, ...]:
+def acceptance_checks(measured: Measurement, baseline_runs: Sequence[BaselineRun]) -> tuple[AcceptanceCheck, ...]:
     """Every check that the evidence allows.
 
     None for Off, for a pinned acceptance, which is a setting and no finding, and for an engine that tells it by a gauge
@@ -71,7 +49,7 @@ def acceptance_checks(measured: Measurement, baseline_runs: Sequence[StoredRun])
     return tuple(unpaired_checks(acceptance, by_length, by_position, why=found))
 
 
-def _pairs(after: PromptAcceptance | None, runs: Sequence[StoredRun]) -> Pairs | str:
+def _pairs(after: PromptAcceptance | None, runs: Sequence[BaselineRun]) -> Pairs | str:
     """The prompts that both sides have, or why there are no pairs of them."""
     stored = [run.by_prompt for run in runs]
     if after is None:

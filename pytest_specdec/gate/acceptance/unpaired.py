@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from pytest_specdec.domain.acceptance import Acceptance
-from pytest_specdec.gate.acceptance.check import LENGTH, POSITION, AcceptanceCheck, CheckName, tested, untested
+from pytest_specdec.gate.acceptance.check import LENGTH, LIMITS, POSITION, AcceptanceCheck, CheckName, tested
 from pytest_specdec.gate.acceptance.loss import unpaired_loss
 from pytest_specdec.gate.holm import holm
 
@@ -71,8 +71,18 @@ def _positions(measured: Acceptance, sessions: np.ndarray, because: str) -> Acce
 
 
 def _shown(name: CheckName, sessions: int, loss: float, words: str) -> AcceptanceCheck:
+    """A comparison whose uncertainty is unknown: shown, and decides nothing."""
+    limits = LIMITS[name]
     rests = f"unpaired, {sessions} of the {FEWEST_SESSIONS} baseline sessions that a test needs"
-    return untested(name, sessions, loss, f"{words} ({-loss:+.1%}, {rests})")
+    return AcceptanceCheck(
+        name=name,
+        label="unpaired",
+        count=sessions,
+        tolerance=limits.tolerance,
+        margin=limits.margin,
+        estimate=loss,
+        words=f"{words} ({-loss:+.1%}, {rests})",
+    )
 
 
 def _noise(measured: Acceptance) -> float:

@@ -172,35 +172,24 @@ def render(rows: Iterable[Row]) -> str:
 
 
 def _effects_table(rows: list[Row], world: str) -> str:
-    lines = [
-        f"World `{world}`, percent; bounds one-sided 95 % (Clopper-Pearson).",
-        "",
-        "| " + " | ".join(_HEADINGS) + " |",
-        "|---" * len(_HEADINGS) + "|",
-    ]
+    lines = []
     for rule in dict.fromkeys(row.rule for row in rows):
         by_effect = {str(row.effect): row for row in rows if row.rule == rule}
         clean, margin = by_effect[str(CLEAN)], by_effect[str(ONE_AT_MARGIN)]
         one = [by_effect[f"one -{size}%"].hit_red for size in (3, 10)]
         every = [by_effect[f"all -{size}%"].red for size in (3, 5, 10)]
-        cells = [
+        lines.append([
             _bold(rule), f"{clean.suites:,}", _percent(clean.red, 2), _percent(clean.red_bound, 2),
             _percent(clean.inconclusive), _percent(one[0]), _percent(margin.hit_red), _percent(margin.hit_bound),
             _percent(margin.hit_green), _percent(one[1]), *(_percent(share) for share in every),
             f"{clean.runs_per_cell:.1f}",
             f"{clean.starts:.0f}", f"{clean.gpu_hours:.0f}", _percent(clean.common),
-        ]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        ])  # fmt: skip
+    return _table(f"World `{world}`, percent; bounds one-sided 95 % (Clopper-Pearson).", _HEADINGS, lines)
 
 
 def _worlds_table(rows: list[Row], worlds: list[str]) -> str:
-    lines = [
-        "Every world: false alarm (bound) / -5 % in one cell / runs per cell, clean.",
-        "",
-        "| rule | suites | " + " | ".join(worlds) + " |",
-        "|---" * (len(worlds) + 2) + "|",
-    ]
+    lines = []
     found = {(row.world, row.rule, str(row.effect)): row for row in rows}
     for rule in dict.fromkeys(row.rule for row in rows):
         cells = [_bold(rule), f"{next(row.suites for row in rows if row.rule == rule):,}"]
@@ -210,8 +199,14 @@ def _worlds_table(rows: list[Row], worlds: list[str]) -> str:
                 f"{_percent(clean.red, 2)} ({_percent(clean.red_bound, 2)}) / {_percent(margin.hit_red)} / "
                 f"{clean.runs_per_cell:.1f}"
             )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append(cells)
+    title = "Every world: false alarm (bound) / -5 % in one cell / runs per cell, clean."
+    return _table(title, ("rule", "suites", *worlds), lines)
+
+
+def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
+    return "\n".join([title, "", lines[0], "|---" * len(headings) + "|", *lines[1:]]) + "\n"
 
 
 def _percent(share: float, digits: int = 1) -> str:

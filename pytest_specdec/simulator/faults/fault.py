@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,15 +264,8 @@ class Fault:
             raise InvalidInputError(f"the level of a fault is between 0 and 1, not {level:g}")
         if level == 1:
             return self  # without a rounding error
-        return replace(
-            self,
-            drafting=_scaled(self.drafting, level),
-            timing=_scaled(self.timing, level),
-            serving=_scaled(self.serving, level),
-            failing=_scaled(self.failing, level),
-            saying=_scaled(self.saying, level),
-            telling=_scaled(self.telling, level),
-        )
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return replace(self, **{name: _scaled(value, level) for name, value in values if is_dataclass(value)})
 
     def acting(self, mtp: int) -> Fault:
         """The fault as it acts in an engine with so many draft tokens."""
@@ -281,10 +274,8 @@ class Fault:
 
 HEALTHY = Fault("healthy", "none", what="Nothing is wrong.", seen="nothing")
 
-_Effect = TypeVar("_Effect", Drafting, Timing, Serving, Failing, Saying, Telling)
 
-
-def _scaled(effect: _Effect, level: float) -> _Effect:
+def _scaled(effect: Any, level: float) -> Any:  # noqa: ANN401 - any of the effects
     """Move every value that scales towards its default."""
     changed: dict[str, Any] = {}
     for one in fields(effect):
