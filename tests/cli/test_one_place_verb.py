@@ -17,14 +17,13 @@ def _count(options: argparse.Namespace) -> None:
     print(f"{len(options.words)} words")  # noqa: T201 - a verb prints
 
 
+def _add_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+")
+
+
 @pytest.fixture
 def _dummy(monkeypatch: pytest.MonkeyPatch) -> None:
-    verb = Verb(
-        name="count",
-        help="count words",
-        run=_count,
-        add_arguments=lambda parser: parser.add_argument("words", nargs="+") and None,
-    )
+    verb = Verb(name="count", help="count words", run=_count, add_arguments=_add_words)
     monkeypatch.setattr(command, "VERBS", (*command.VERBS, verb))
 
 
