@@ -1,6 +1,6 @@
 """DeepSeek-R1 FP8 on one 8xH200 node.
 
-In the published curves of 2026-05 MTP costs throughput at 1k1k and pays at 8k1k. The suite asserts no gain at 1k1k:
+In the published curves of 2026-05 MTP costs throughput at 1k1k and pays at 8k1k, so the suite asserts no gain at 1k1k:
 users would switch off a gate that demands a gain which no engine has shown.
 """
 

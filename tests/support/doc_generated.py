@@ -1,4 +1,4 @@
-"""Parts of the docs made from the code and golden files; `python tests/support/doc_generated.py` writes them."""
+"""Parts of the docs that are made from the code and from golden files: `python tests/support/doc_generated.py`."""
 
 from __future__ import annotations
 
