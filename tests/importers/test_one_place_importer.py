@@ -6,31 +6,32 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pytest_specdec.__main__ import EXIT_BAD_INPUT, EXIT_NOT_COMPARABLE, main
 from pytest_specdec.importers import detect
 from pytest_specdec.importers.definitions import VLLM_BENCH
-from pytest_specdec.importers.documents import Document
+from pytest_specdec.importers.documents import Format
 from pytest_specdec.importers.result import PeerResult
 
 TOOL = replace(VLLM_BENCH, tool="dummy bench", output_tokens="counted by the dummy")
 SAMPLE = Path(__file__).parent.parent / "data" / "peer_samples" / "aiperf_profile_export.json"
 
 
-def _recognise(document: Document) -> bool:
-    return "dummy_streams" in document.content
+class _Fields(msgspec.Struct, frozen=True, kw_only=True):
+    dummy_streams: int
 
 
-def _read(document: Document) -> PeerResult:
-    streams = int(str(document.content["dummy_streams"]))
+def _result(fields: _Fields, source: str) -> PeerResult:
+    streams = fields.dummy_streams
     speed = 100.0 / streams**0.5
     tokens, requests = 100, 10 * streams
     duration_s = requests * tokens / (speed * streams)
     return PeerResult(
         meaning=TOOL,
         token_source=TOOL.output_tokens,
-        source=document.source,
+        source=source,
         backend="openai",
         model="m",
         gpus=1,
@@ -58,7 +59,7 @@ def sides(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def _dummy(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = detect._Format(recognise=_recognise, read=_read)
+    row = Format(name="result of the dummy", marks=frozenset({"dummy_streams"}), fields=_Fields, result=_result)
     monkeypatch.setattr(detect, "_FORMATS", (*detect._FORMATS, row))
 
 
