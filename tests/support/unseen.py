@@ -20,25 +20,25 @@ UNSEEN = (
         thread="vllm#46830",
         row=2,
         what="crash while the engine initialises with MTP 1, beside the accuracy loss of vllm#46834",
-        reason="there is no endpoint yet, so only the launcher sees it; what it sees is that of start-fails",
+        reason="no endpoint exists yet; only the launcher sees it, as it sees start-fails",
     ),
     Unseen(
         thread="vllm#48517",
         row=15,
         what="the benchmark client did not ask for the full length",
-        reason="a mistake of another client; the effect on an engine's answers is stops-early",
+        reason="a mistake of another client; its effect on the answers is that of stops-early",
     ),
     Unseen(
         thread="aiperf#1147",
         row=15,
         what="the benchmark client did not ask for the full length",
-        reason="a mistake of another client; the effect on an engine's answers is stops-early",
+        reason="a mistake of another client; its effect on the answers is that of stops-early",
     ),
     Unseen(
         thread="sglang#35822",
         row=21,
         what="GPU at 100 % and 25 W while it hangs",
-        reason="GPU telemetry sees it, no HTTP answer shows it, and there is no GPU here; a client sees hang",
+        reason="only GPU telemetry shows it, and this project has no GPU; the client sees it as hang",
     ),
     Unseen(
         thread="vllm#52536",
@@ -62,6 +62,6 @@ UNSEEN = (
         thread="vllm#53436",
         row=None,
         what="throughput and acceptance vary from run to run at temperature 0",
-        reason="no regression: the noise that a gate must live with, see the controls",
+        reason="no regression: ordinary noise, see the controls",
     ),
 )
