@@ -40,7 +40,7 @@ def strip(point: HistoryPoint, low: float, high: float, width: int) -> str:
 
     def column(value: float) -> int:
         share = (value - low) / (high - low) if high > low else 0.5
-        return min(max(round(share * (width - 1)), 0), width - 1)
+        return round(min(max(share, 0.0), 1.0) * (width - 1))
 
     cells = [" "] * width
     for at in range(column(point.value.low), column(point.value.high) + 1):

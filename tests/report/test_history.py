@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from measured import PRICE, measured
 
@@ -293,6 +293,7 @@ def test_a_sparkline_has_a_bar_per_value_and_keeps_their_order(values: list[floa
         assert (a <= b and one <= two) or (a >= b and one >= two)
 
 
+@example(0.0, 2.0, 2.2e-308, 0.0, 3)
 @given(st.floats(0, 100), st.floats(0, 50), st.floats(0, 100), st.floats(0, 100), st.integers(3, 50))
 def test_a_strip_has_one_dot_inside_its_whiskers(value: float, half: float, a: float, b: float, width: int) -> None:
     point = HistoryPoint(
