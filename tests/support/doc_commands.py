@@ -25,7 +25,7 @@ QUICK = (
     "-o specdec_sessions=1x1 --specdec-confirm never --specdec-gpu-hour-usd 1.41 --specdec-gpu-kw 1.73"
 )
 OURS = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTEST_ADDOPTS": QUICK, "COLUMNS": "160"}
-FOREIGN = ("SPECDEC_API_KEY", "OPENAI_API_KEY", "GITHUB_STEP_SUMMARY")
+FOREIGN = ("SPECDEC_API_KEY", "OPENAI_API_KEY", "GITHUB_STEP_SUMMARY", "PYTEST_XDIST_WORKER")
 
 
 def parse(command: str, pytester: pytest.Pytester) -> None:
