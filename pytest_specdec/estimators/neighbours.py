@@ -76,13 +76,13 @@ def next_wanted(
     measured = {point.concurrency: point for point in points}
     known = {**probed, **{c: point.interactivity.value for c, point in measured.items()}}
     concurrency = next_concurrency(known, level, most=most)
-    if concurrency is not None and not _near(known, level):
+    fast, slow = _around(known, level)
+    if concurrency is not None and (slow is None or slow > _FAR * fast):
         return Wanted(concurrency=concurrency, precision=None)
-    bracket = _bracket(known, level)
-    if bracket is None:
+    if not fast or slow is None:
         return None
-    crossing = _between(known, *bracket, level)
-    low = min(max(math.floor(crossing), bracket[0]), bracket[1] - 1)
+    crossing = _between(known, fast, slow, level)
+    low = min(max(math.floor(crossing), fast), slow - 1)
     share = min(max(crossing - low, 0.0), 1.0)
     weights = {low: 1 - share, low + 1: share}
     missing = [c for c in weights if c not in measured]
@@ -171,33 +171,21 @@ def next_concurrency(interactivities: Mapping[int, float], target: float, *, mos
     c^-a between two measured points; a target outside of what was measured is searched for by doubling and halving,
     between 1 and `most`.
     """
-    fast = [c for c, value in interactivities.items() if value >= target]
-    low = max(fast, default=0)
-    slow = [c for c in interactivities if c > low]
-    if not interactivities:
-        return 1
-    if not fast:
-        fewest = min(interactivities)
-        return None if fewest == 1 else fewest // 2
-    if not slow:
-        return None if low >= most else min(2 * low, most)
-    high = min(slow)
+    low, high = _around(interactivities, target)
+    if high is None:
+        return None if low >= most else min(max(2 * low, 1), most)
+    if not low:
+        return None if high == 1 else high // 2
     if high == low + 1:
         return None
     guess = math.floor(_between(interactivities, low, high, target))
     return min(max(guess, low + 1), high - 1)
 
 
-def _bracket(known: Mapping[int, float], level: float) -> tuple[int, int] | None:
-    """The slowest known concurrency that reaches the level, and the next one after it."""
+def _around(known: Mapping[int, float], level: float) -> tuple[int, int | None]:
+    """Highest known concurrency that reaches the level, 0 for none, and the next known one after it."""
     low = max((c for c, value in known.items() if value >= level), default=0)
-    slow = [c for c in known if c > low]
-    return (low, min(slow)) if low and slow else None
-
-
-def _near(known: Mapping[int, float], level: float) -> bool:
-    found = _bracket(known, level)
-    return found is not None and found[1] <= _FAR * found[0]
+    return low, min((c for c in known if c > low), default=None)
 
 
 def _between(known: Mapping[int, float], low: int, high: int, level: float) -> float:

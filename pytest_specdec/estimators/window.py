@@ -1,4 +1,4 @@
-"""Stopping rule of a point: it ends when it is steady and precise enough, between a floor and a ceiling."""
+"""Stopping rules: a point ends when it is steady and precise enough, between a floor and a ceiling; a probe sooner."""
 
 from __future__ import annotations
 
@@ -105,6 +105,31 @@ class Reviewer:
         missing = min(short) ** 2 - 1 if short else _LATEST
         wait = seconds * min(max(missing, _SOONEST), _LATEST)
         return Review(window_start_s=start, done=False, wait_s=min(wait, left), precision=precision, drift=drift)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReview:
+    """Ends a probe after a fixed time: too rough for a result, precise enough to locate an interactivity level."""
+
+    seconds: float
+
+    def __call__(self, traffic: Traffic) -> Review:
+        """Judge the window so far."""
+        left = self.seconds - (traffic.window_end_s - traffic.window_start_s)
+        return Review(window_start_s=traffic.window_start_s, done=left <= _NOTHING_S, wait_s=max(left, 0.0))
+
+
+def rough_interactivity(traffic: Traffic, concurrency: int) -> float:
+    """Output tokens per second and stream in the window, tok/s/user: interactivity with the waiting in between.
+
+    Raises:
+        NotMeasuredError: no token came.
+    """
+    start, end = traffic.window_start_s, traffic.window_end_s
+    tokens = sum(int(s.chunk_tokens[(s.chunk_s >= start) & (s.chunk_s < end)].sum()) for s in traffic.samples)
+    if not tokens or end <= start:
+        raise NotMeasuredError(f"no token came within {end - start:.1f} s at concurrency {concurrency}")
+    return tokens / (end - start) / concurrency
 
 
 def _ahead(output: Estimate, tpot: Estimate, aim: Aim | None) -> float | None:

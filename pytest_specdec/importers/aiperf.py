@@ -41,12 +41,16 @@ class _Metric(msgspec.Struct, frozen=True, kw_only=True):
     p99: float | None = None
 
 
-class _Named(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
+class _Item(msgspec.Struct, frozen=True, kw_only=True):
+    """An element of a list: a model has a name, a dataset a type, an error a count."""
+
+    name: str = ""
+    type: str = ""
+    count: int = 1
 
 
 class _Models(msgspec.Struct, frozen=True, kw_only=True):
-    items: tuple[_Named, ...] = ()
+    items: tuple[_Item, ...] = ()
 
 
 class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,13 +58,9 @@ class _Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     streaming: bool = False
     use_server_token_count: bool = False
     model_names: tuple[str, ...] = ()
-    """Where the schema before 1.4 has the model."""
+    """The model, in the schema before 1.4."""
     extra: Any = None
     """Fields of the request, in one of several shapes."""
-
-
-class _Dataset(msgspec.Struct, frozen=True, kw_only=True):
-    type: str = ""
 
 
 class _Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,14 +73,10 @@ class _Load(msgspec.Struct, frozen=True, kw_only=True):
 class _Config(msgspec.Struct, frozen=True, kw_only=True):
     models: _Models = _Models()
     endpoint: _Endpoint = _Endpoint()
-    datasets: tuple[_Dataset, ...] = ()
+    datasets: tuple[_Item, ...] = ()
     phases: tuple[_Load, ...] = ()
     loadgen: _Load | None = None
-    """Where the schema before 1.4 has the load."""
-
-
-class _Error(msgspec.Struct, frozen=True, kw_only=True):
-    count: int = 1
+    """The load, in the schema before 1.4."""
 
 
 class _Export(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +85,7 @@ class _Export(msgspec.Struct, frozen=True, kw_only=True):
     start_time: str | None = None
     was_cancelled: bool = False
     is_complete: bool = True
-    error_summary: tuple[_Error, ...] | None = None
+    error_summary: tuple[_Item, ...] | None = None
     benchmark_duration: _Metric
     request_count: _Metric
     error_request_count: _Metric | None = None
@@ -153,7 +149,7 @@ def _load(config: _Config) -> _Load | None:
 
 
 def _workload(config: _Config) -> str:
-    """Kind of dataset and what decides where answers end; other request fields stay out, for they may hold a key."""
+    """Kind of dataset and the fields that decide the end of answers; other request fields may hold a key."""
     extra = config.endpoint.extra if isinstance(config.endpoint.extra, dict) else {}
     words = [dataset.type for dataset in config.datasets if dataset.type]
     return " ".join([*words, *(f"{name}={extra[name]}" for name in _SAMPLING if name in extra)])

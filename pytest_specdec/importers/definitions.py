@@ -6,7 +6,7 @@ sources of vLLM 0.33, SGLang 0.5.23, AIPerf 0.13 and InferenceX of August 2026; 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_specdec.errors import NotComparableError
 
@@ -60,15 +60,12 @@ SGLANG_PYTHON = Meaning(
     itl="gap between chunks / tokens in the chunk, by the server's count or by tokenizing its text",
     acceptance=_LIFETIME,
 )
-SGLANG_RUST = Meaning(
+SGLANG_RUST = replace(
+    SGLANG_PYTHON,
     tool="SGLang bench_serving (Rust client)",
-    output_tokens=SGLANG_PYTHON.output_tokens,
     throughput=_WHOLE_RUN,
-    tpot=_TPOT,
     ttft="from before the request is sent, on threads outside of Python, to the first chunk with text",
-    e2e=SGLANG_PYTHON.e2e,
     itl=_CHUNK_GAP,
-    acceptance=_LIFETIME,
 )
 AIPERF = Meaning(
     tool="AIPerf",
@@ -133,9 +130,8 @@ def refuse_other_tool(one: Meaning, other: Meaning) -> None:
     if one.tool == other.tool:
         return
     reasons = [
-        f"{QUANTITIES[name]}: {mine}, against {theirs}" for name, (mine, theirs) in differences(one, other).items()
+        f"not comparable: {one.tool} against {other.tool}, two clients that read one server differently",
+        *(f"{QUANTITIES[name]}: {mine}, against {theirs}" for name, (mine, theirs) in differences(one, other).items()),
+        "compare two results of one tool",
     ]
-    raise NotComparableError(
-        f"not comparable: {one.tool} against {other.tool}, two clients that read one server differently"
-        f"{''.join(f' | {reason}' for reason in reasons)} | compare two results of one tool"
-    )
+    raise NotComparableError(" | ".join(reasons))

@@ -12,9 +12,10 @@ import asyncio
 import hashlib
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from pytest_specdec.domain.traffic import PlannedRequest
 from pytest_specdec.errors import EngineError, InvalidInputError
 from pytest_specdec.load.target import Target
 from pytest_specdec.load.transport import Transport
-from pytest_specdec.workload.prompt_file import Message, PromptFile
+from pytest_specdec.workload.prompt_file import Message, PromptFile, user_says
 from pytest_specdec.workload.regime import Regime
 from pytest_specdec.workload.schedule import PROMPTS_PER_POINT
 from pytest_specdec.workload.sentences import CLOSING, FILLER, SENTENCES
@@ -40,74 +41,52 @@ _COMPLETION_TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 _TOLERANCE = 0.01
 
 
-class Writer(Protocol):
-    """Makes the bodies of one workload's requests."""
-
-    def body(self, request: PlannedRequest) -> bytes:
-        """The whole request, serialised; always the same for the same request."""
-
-    def retargeted(self, target: Target) -> Writer:
-        """The same prompts for another server."""
-
-    @property
-    def wording(self) -> str:
-        """Digest of what prompts are put together from: where it is equal, one request of one workload is one text."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileWriter:
-    """Sends the prompts of a file, as they stand there."""
+class Writer(ABC):
+    """Writes the requests of one workload."""
 
     target: Target
     workload: Workload
-    file: PromptFile
 
-    def retargeted(self, target: Target) -> FileWriter:
+    @property
+    @abstractmethod
+    def wording(self) -> str:
+        """Digest of the pieces of the prompts: where it is equal, one request of one workload is one text."""
+
+    @abstractmethod
+    def messages(self, request: PlannedRequest) -> tuple[Message, ...]:
+        """Messages of a request, always the same for the same workload and request."""
+
+    def body(self, request: PlannedRequest) -> bytes:
+        """Write the whole request, serialised."""
+        return _body(self.target, self.workload, self.messages(request), max_tokens=request.osl, measured=True)
+
+    def retargeted(self, target: Target) -> Self:
         """The same prompts for another server."""
         return replace(self, target=target)
 
-    @property
-    def wording(self) -> str:
-        """The file's digest."""
-        return self.file.digest
-
-    def body(self, request: PlannedRequest) -> bytes:
-        """The whole request, serialised."""
-        stream, position = divmod(request.prompt, PROMPTS_PER_POINT)
-        messages = self.file.at(position, seed=self.workload.seed, stream=stream).messages
-        return _body(self.target, self.workload, messages, max_tokens=request.osl, measured=True)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextWriter:
-    """Sends requests of a category of text, which are about as long as its size says."""
+class ListWriter(Writer):
+    """Sends the prompts of a file or of a regime of text, unchanged."""
 
-    target: Target
-    workload: Workload
-    regime: Regime
-
-    def retargeted(self, target: Target) -> TextWriter:
-        """The same prompts for another server."""
-        return replace(self, target=target)
+    prompts: PromptFile | Regime
 
     @property
     def wording(self) -> str:
-        """The regime's digest."""
-        return self.regime.wording
+        """Digest of the prompts."""
+        return self.prompts.digest
 
-    def body(self, request: PlannedRequest) -> bytes:
-        """The whole request, serialised."""
+    def messages(self, request: PlannedRequest) -> tuple[Message, ...]:
+        """Messages of the prompt at the request's position."""
         stream, position = divmod(request.prompt, PROMPTS_PER_POINT)
-        prompt = self.regime.prompt(position, seed=self.workload.seed, stream=stream)
-        return _body(self.target, self.workload, _asked(prompt.text), max_tokens=request.osl, measured=True)
+        return self.prompts.at(position, seed=self.workload.seed, stream=stream).messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PromptWriter:
-    """Writes the prompts of one workload for one server's tokenizer."""
+class PromptWriter(Writer):
+    """Writes prompts of an exact length for one server's tokenizer."""
 
-    target: Target
-    workload: Workload
     frame: int
     """Tokens of a prompt without any sentence: template, tag and closing."""
     costs: Mapping[str, int]
@@ -115,10 +94,10 @@ class PromptWriter:
 
     @classmethod
     async def calibrate(cls, target: Target, workload: Workload) -> PromptWriter:
-        """Learn from the server what a sentence costs.
+        """Count the tokens of each sentence on the server.
 
         Raises:
-            EngineError: the server fails the probes, or does not count as they say.
+            EngineError: the server fails the probes, or its counts contradict each other.
         """
         async with Transport(target, no_progress_s=_PROBE_S) as transport:
             gate = asyncio.Semaphore(_PROBES_IN_FLIGHT)
@@ -139,27 +118,23 @@ class PromptWriter:
             costs = {text: round((t.result() - frame) / _REPEATS) for text, t in zip(texts, totals, strict=True)}
             if min(costs.values()) < 1:
                 raise EngineError(
-                    "the server counts the same prompt tokens for a longer prompt: usage is not to be trusted"
+                    "the server counts the same prompt tokens for a longer prompt: its usage cannot be trusted"
                 )
             writer = cls(target=target, workload=workload, frame=frame, costs=costs)
             await writer._verify(transport)
         return writer
 
-    def retargeted(self, target: Target) -> PromptWriter:
-        """The same prompts for another server."""
-        return replace(self, target=target)
-
     @property
     def wording(self) -> str:
-        """Digest of the sentences and what the server counts for each, which decides how many a prompt has."""
+        """Digest of the sentences and their costs, which decide how many a prompt has."""
         pieces = msgspec.json.encode([self.frame, dict(self.costs), CLOSING])
         return hashlib.sha256(pieces).hexdigest()[:_DIGEST_DIGITS]
 
     def text(self, request: PlannedRequest) -> str:
-        """The prompt of a request: always the same for the same workload and request.
+        """Prompt of a request.
 
         Raises:
-            InvalidInputError: the request asks for less than the template alone costs.
+            InvalidInputError: the request is shorter than the template alone.
         """
         left = request.isl - self.frame
         if left < 0:
@@ -179,12 +154,12 @@ class PromptWriter:
             left -= sum(map(self.costs.__getitem__, drawn))
         return _assemble(request.prompt, chosen + self._fill(left))
 
-    def body(self, request: PlannedRequest) -> bytes:
-        """The whole request, serialised."""
-        return _body(self.target, self.workload, _asked(self.text(request)), max_tokens=request.osl, measured=True)
+    def messages(self, request: PlannedRequest) -> tuple[Message, ...]:
+        """The prompt as the user's only message."""
+        return user_says(self.text(request))
 
     def _fill(self, left: int) -> list[str]:
-        """Sentences that cost what is left, as nearly as they can: the longest that fits, again and again."""
+        """Sentences whose cost comes closest to the rest: the longest that fits, again and again."""
         ordered = sorted(self.costs, key=lambda text: (-self.costs[text], text))
         chosen = []
         for text in ordered:
@@ -205,15 +180,15 @@ class PromptWriter:
 
 
 async def supports_continuous_usage(target: Target) -> bool:
-    """Whether the server puts running token counts on the chunks of a stream.
+    """Probe for running token counts on the chunks of a stream.
 
-    One that counts on the first chunk (none yet) and on the last, or twice at the end, does not.
+    A count on the first chunk (0) and on the last, or two at the end, are not enough.
 
     Raises:
-        EngineError: it does not stream at all.
+        EngineError: the server does not stream.
     """
     workload = Workload(isl=64, osl=_PROBE_TOKENS)
-    asked = _asked("Count to ten.")
+    asked = user_says("Count to ten.")
     body = _body(target.with_continuous_usage(True), workload, asked, max_tokens=_PROBE_TOKENS, measured=True)
     async with Transport(target, no_progress_s=_PROBE_S) as transport:
         answer = await transport.fetch(body)
@@ -224,10 +199,6 @@ async def supports_continuous_usage(target: Target) -> bool:
     if error:
         raise EngineError(f"{target.model}: a streaming request failed: {error}")
     return len({int(count) for count in _COMPLETION_TOKENS.findall(content)} - {0}) > 1
-
-
-def _asked(text: str) -> tuple[Message, ...]:
-    return (Message("user", text),)
 
 
 def _assemble(number: int, sentences: Sequence[str]) -> str:
@@ -256,8 +227,8 @@ def _body(target: Target, workload: Workload, messages: Sequence[Message], *, ma
 
 
 async def _count(transport: Transport, target: Target, workload: Workload, text: str) -> int:
-    """Ask how many tokens the server makes of a prompt."""
-    body = _body(target, workload, _asked(text), max_tokens=1, measured=False)
+    """Tokens of a prompt, counted by the server."""
+    body = _body(target, workload, user_says(text), max_tokens=1, measured=False)
     answer = await transport.fetch(body)
     if answer.error:
         raise EngineError(f"{target.model}: a calibration request failed: {answer.error}")
@@ -266,5 +237,5 @@ async def _count(transport: Transport, target: Target, workload: Workload, text:
         return int(usage["prompt_tokens"])
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
         raise EngineError(
-            f"{target.model}: the answer has no usage.prompt_tokens, and tokens are only ever counted by the server"
+            f"{target.model}: the answer has no usage.prompt_tokens, and only the server's counts are used"
         ) from error

@@ -15,11 +15,10 @@ from pytest_specdec.domain.facts import Facts, contradictions
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.engine.endpoint import Endpoint, Served, wait_until_idle
 from pytest_specdec.errors import EngineError
-from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
-from pytest_specdec.estimators.window import Reviewer
+from pytest_specdec.estimators.window import ProbeReview, Reviewer, rough_interactivity
 from pytest_specdec.load.point import LoadResult, put_under_load
 from pytest_specdec.load.target import Target
-from pytest_specdec.load.writers import FileWriter, PromptWriter, TextWriter, Writer, supports_continuous_usage
+from pytest_specdec.load.writers import ListWriter, PromptWriter, Writer, supports_continuous_usage
 from pytest_specdec.measure.assemble import Evidence, assemble
 from pytest_specdec.measure.crosscheck import Snapshots
 from pytest_specdec.measure.interview import Answers, ask_all
@@ -97,12 +96,11 @@ class HttpEngines:
         """Writer of a cell's prompts, calibrated once, so that every mode is sent the same bytes."""
         key = cell.engine.model, cell.workload
         if key not in self._writers:
-            file = self.prompt_files.get(cell.workload.prompts)
-            if file is not None:
-                self._writers[key] = FileWriter(target=target, workload=cell.workload, file=file)
-            elif cell.workload.prompts.startswith(TEXT):
-                regime = Regime.parse(cell.workload.prompts)
-                self._writers[key] = TextWriter(target=target, workload=cell.workload, regime=regime)
+            prompts: PromptFile | Regime | None = self.prompt_files.get(cell.workload.prompts)
+            if prompts is None and cell.workload.prompts.startswith(TEXT):
+                prompts = Regime.parse(cell.workload.prompts)
+            if prompts is not None:
+                self._writers[key] = ListWriter(target=target, workload=cell.workload, prompts=prompts)
             else:
                 self._writers[key] = await PromptWriter.calibrate(target, cell.workload)
         return self._writers[key].retargeted(target)

@@ -23,7 +23,7 @@ from pytest_specdec.domain.speculation_mode import LOSSLESS
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.suite.axes import ARGUMENTS, read_argument, read_axis
 from pytest_specdec.workload.prompt_file import PromptFile
-from pytest_specdec.workload.regimes import Prompts, read_prompts, regimes_of
+from pytest_specdec.workload.regime import Prompts, read_prompts, regimes_of
 
 _LOADS = ("concurrency", "rate")
 _PER_TIER = "{'smoke': [4], 'nightly': [8, 16]}"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pytest_specdec.errors import InvalidInputError
+from pytest_specdec.workload.prompt_file import Message, user_says
 from pytest_specdec.workload.stable_random import Dice
 from pytest_specdec.workload.tags import tag_of
 from pytest_specdec.workload.word_bank import (
@@ -80,11 +81,15 @@ class TextPrompt:
     entropy: Entropy
     size: Size
     tag: str
-    """Tag with which the text begins."""
     expected: str | None = None
     """The one right answer; None where the answer is open."""
     needle: str = ""
     """Text that the right answer to a retrieval must contain."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The text as the user's only message."""
+        return user_says(self.text)
 
 
 def write_prompt(  # noqa: PLR0913 - a prompt depends on all of them
@@ -116,16 +121,13 @@ def write_prompt(  # noqa: PLR0913 - a prompt depends on all of them
     room = CHARACTERS[size] * (RETRIEVAL_FACTOR if category is Category.RETRIEVAL else 1)
     draft = _WRITERS[category, entropy](dice, room)
     closing = f"\n\nBegin your answer with [{tag}] on a line of its own." if echo else ""
-    expected = draft.expected
-    if echo and expected is not None:
-        expected = f"[{tag}]\n{expected}"
     return TextPrompt(
         text=f"[{tag}] {draft.text}{closing}",
         category=category,
         entropy=entropy,
         size=size,
         tag=tag,
-        expected=expected,
+        expected=f"[{tag}]\n{draft.expected}" if echo and draft.expected is not None else draft.expected,
         needle=draft.needle,
     )
 
@@ -148,13 +150,16 @@ def _filled(room: int, make: Callable[[int], str]) -> list[str]:
 
 def _code_low(dice: Dice, room: int) -> _Draft:
     old, new = dice.some(NOUNS, 2)
-    module = "\n\n".join(_filled(room - 200, lambda number: function(dice, number)))
+    module = _module(dice, room - 200)
     task = (
         f"In this module, rename `limit` to `{old}_{new}_limit` everywhere and change nothing else. Answer with the "
         "whole module, in one code block."
     )
-    changed = module.replace("limit", f"{old}_{new}_limit")
-    return _Draft(f"{task}\n\n```python\n{module}```", f"```python\n{changed}```")
+    return _Draft(f"{task}\n\n{module}", module.replace("limit", f"{old}_{new}_limit"))
+
+
+def _module(dice: Dice, room: int) -> str:
+    return "```python\n" + "\n\n".join(_filled(room, lambda number: function(dice, number))) + "```"
 
 
 def _code_high(dice: Dice, room: int) -> _Draft:
@@ -163,11 +168,10 @@ def _code_high(dice: Dice, room: int) -> _Draft:
         "Choose names, structure and data model yourself, write the code, and then argue for your two most debatable "
         "decisions in plain words."
     )
-    left = room - len(text) - 100
-    if left < _LEAST_CONTEXT:
+    if room - len(text) - 100 < _LEAST_CONTEXT:
         return _Draft(text)
-    module = "\n\n".join(_filled(left, lambda number: function(dice, number)))
-    return _Draft(f"{text} It will stand beside this module, whose habits it need not share.\n\n```python\n{module}```")
+    module = _module(dice, room - len(text) - 100)
+    return _Draft(f"{text} It will stand beside this module, whose habits it need not share.\n\n{module}")
 
 
 def _maths_low(dice: Dice, room: int) -> _Draft:
@@ -236,12 +240,8 @@ def _json_low(dice: Dice, room: int) -> _Draft:
 
     rows = _filled(room - 300, row)
     fields = ("id", "name", "city", "colour", "count")
-    objects = [
-        json.dumps(
-            {key: int(cell) if key in ("id", "count") else cell for key, cell in zip(fields, cells, strict=True)}
-        )
-        for cells in (line.split(" | ") for line in rows)
-    ]
+    cells = [dict(zip(fields, line.split(" | "), strict=True)) for line in rows]
+    objects = [json.dumps({**row, "id": int(row["id"]), "count": int(row["count"])}) for row in cells]
     text = (
         f"Convert this table to a JSON array with one object per row, the keys being {', '.join(fields)} in this "
         "order, id and count as numbers, and each object on a line of its own. Answer with the JSON only.\n\n"
@@ -260,38 +260,34 @@ def _json_high(dice: Dice, room: int) -> _Draft:
     return _with_notes(dice, room, text, "What is known of the place:")
 
 
-def _document(dice: Dice, room: int, needle: str) -> tuple[list[str], int]:
-    """Numbered sections, and the index of the one with the needle."""
+def _report(dice: Dice, room: int, needle: str) -> tuple[str, str]:
+    """Numbered sections, and the one with the needle."""
     sections = _filled(room, lambda number: f"Section {number + 1}. {paragraph(dice, 4)}")
     at = dice.whole(0, len(sections) - 1)
     heading, *sentences = sections[at].split(". ")
     place = dice.whole(0, len(sentences) - 1)
     sections[at] = ". ".join([heading, *sentences[:place], needle.removesuffix("."), *sentences[place:]])
-    return sections, at
+    return "\n\n".join(["Here is a report.", *sections]), sections[at]
 
 
 def _retrieval_low(dice: Dice, room: int) -> _Draft:
     code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
-    sections, at = _document(dice, room, f"The code of the archive at {place} is {code}.")
+    report, section = _report(dice, room, f"The code of the archive at {place} is {code}.")
     task = (
         f"One section names the code of the archive at {place}. Quote that section word for word, its number included."
     )
-    return _Draft(f"Here is a report.\n\n{_joined(sections)}\n\n{task}", sections[at], code)
+    return _Draft(f"{report}\n\n{task}", section, code)
 
 
 def _retrieval_high(dice: Dice, room: int) -> _Draft:
     code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
-    sections, _ = _document(dice, room, f"The code of the archive at {place} is {code}.")
+    report, _ = _report(dice, room, f"The code of the archive at {place} is {code}.")
     task = (
         f"Which code does the archive at {place} have? Then tell, in your own words and in {dice.whole(4, 8)} "
         f"paragraphs, what a {dice.pick(TRADES)} would make of this report: what is odd, who might hide something, and "
         "what you would ask first."
     )
-    return _Draft(f"Here is a report.\n\n{_joined(sections)}\n\n{task}", needle=code)
-
-
-def _joined(sections: list[str]) -> str:
-    return "\n\n".join(sections)
+    return _Draft(f"{report}\n\n{task}", needle=code)
 
 
 _LEAST_CONTEXT = 300

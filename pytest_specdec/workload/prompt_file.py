@@ -31,7 +31,7 @@ _DIGEST_DIGITS = 12
 _LABELS = ("category", "subset")
 _LENGTHS = ("output_tokens", "max_completion_tokens", "max_tokens")
 _USER, _ASSISTANT = "user", "assistant"
-_CHAT_ROLES = ("system", "developer", _USER, _ASSISTANT)
+_CHAT_ROLES = {role: role for role in ("system", "developer", _USER, _ASSISTANT)}
 _SHAREGPT_ROLES = {
     "system": "system",
     "human": _USER,
@@ -59,12 +59,17 @@ class Message(msgspec.Struct, frozen=True):
     content: str
 
 
+def user_says(text: str) -> tuple[Message, ...]:
+    """A conversation of one user message."""
+    return (Message(_USER, text),)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePrompt:
     """The prompt of one request."""
 
     messages: tuple[Message, ...]
-    """Messages, the last of which is the user's."""
+    """The last one is the user's."""
     line: int
     """Line of the file on which the row begins, from 1."""
     category: str = ""
@@ -255,7 +260,7 @@ def _output_tokens(fields: Mapping[str, object]) -> int | None:
 
 
 def _plain(value: object) -> tuple[Message, ...]:
-    return (Message(_USER, _text(value)),)
+    return user_says(_text(value))
 
 
 def _first_turn(value: object) -> tuple[Message, ...]:
@@ -278,9 +283,8 @@ def _opening(value: object) -> tuple[Message, ...]:
 
 def _unanswered(value: object) -> tuple[Message, ...]:
     """Messages of an OpenAI chat up to the first user turn without an answer, or else to the last one."""
-    roles = dict(zip(_CHAT_ROLES, _CHAT_ROLES, strict=True))
     messages = [
-        _message(item, number, role_field="role", text_field="content", roles=roles)
+        _message(item, number, role_field="role", text_field="content", roles=_CHAT_ROLES)
         for number, item in enumerate(_list(value), 1)
     ]
     spoken = [message.role for message in messages if message.role in (_USER, _ASSISTANT)]

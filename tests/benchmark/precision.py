@@ -28,9 +28,8 @@ from pytest_specdec.domain.cell import Workload, parse_sequence
 from pytest_specdec.domain.curve import Curve, Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.estimators.neighbours import next_wanted, probe_s, reading_precision
-from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
 from pytest_specdec.estimators.summary import Speeds, speeds
-from pytest_specdec.estimators.window import Reviewer, StopRule
+from pytest_specdec.estimators.window import ProbeReview, Reviewer, StopRule, rough_interactivity
 from pytest_specdec.simulator.core import EngineCore, Sequence
 from pytest_specdec.simulator.presets import find_preset
 from pytest_specdec.workload.schedule import closed_loop_requests

@@ -14,8 +14,7 @@ from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
 from pytest_specdec.estimators.neighbours import Wanted, next_concurrency, next_wanted, probe_s, reading_precision
-from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
-from pytest_specdec.estimators.window import Aim, StopRule
+from pytest_specdec.estimators.window import Aim, ProbeReview, StopRule, rough_interactivity
 from pytest_specdec.simulator.presets import find_preset
 
 

@@ -13,7 +13,7 @@ from measured import ENVIRONMENT, PRICE, measured
 from pytest_specdec.domain.cell import Workload, parse_sequence
 from pytest_specdec.errors import InvalidInputError
 from pytest_specdec.load.target import Target
-from pytest_specdec.load.writers import TextWriter
+from pytest_specdec.load.writers import ListWriter
 from pytest_specdec.results.baseline import BaselinePoint, BaselineRun, why_not_comparable
 from pytest_specdec.suite.matrix import Matrix
 from pytest_specdec.workload.categories import CHARACTERS, Category, Entropy
@@ -40,40 +40,40 @@ def test_an_unknown_regime_is_named_with_those_there_are(name: str) -> None:
 @given(names, positions, st.integers(0, 9999), st.integers(0, 50))
 def test_a_position_has_one_prompt_and_no_other_stream_has_it(name: str, position: int, stream: int, seed: int) -> None:
     regime = Regime.parse(name)
-    prompt = regime.prompt(position, seed=seed, stream=stream)
-    assert prompt == regime.prompt(position, seed=seed, stream=stream)
+    prompt = regime.at(position, seed=seed, stream=stream)
+    assert prompt == regime.at(position, seed=seed, stream=stream)
     for other in (
-        regime.prompt(position + 1, seed=seed, stream=stream),
-        regime.prompt(position, seed=seed, stream=stream + 1),
-        regime.prompt(position, seed=seed + 1, stream=stream),
+        regime.at(position + 1, seed=seed, stream=stream),
+        regime.at(position, seed=seed, stream=stream + 1),
+        regime.at(position, seed=seed + 1, stream=stream),
     ):
         assert other.text[:40] != prompt.text[:40], "a prefix cache would know it"
 
 
 def test_mixed_asks_for_everything_in_turn_and_a_category_for_both_entropies() -> None:
-    mixed = [Regime.parse("text/mixed/short").prompt(i, seed=0) for i in range(10)]
+    mixed = [Regime.parse("text/mixed/short").at(i, seed=0) for i in range(10)]
     assert {(p.category, p.entropy) for p in mixed} == {(c, e) for c in Category for e in Entropy}
-    code = [Regime.parse("text/code/medium").prompt(i, seed=0) for i in range(4)]
+    code = [Regime.parse("text/code/medium").at(i, seed=0) for i in range(4)]
     assert {p.category for p in code} == {Category.CODE}
     assert {p.entropy for p in code} == set(Entropy)
     assert all(len(p.text) < 2 * CHARACTERS[p.size] for p in code)
 
 
 def test_the_wording_tells_regimes_apart() -> None:
-    wordings = {Regime.parse(f"text/{category}/{size}").wording for category in CATEGORIES for size in SIZES}
+    wordings = {Regime.parse(f"text/{category}/{size}").digest for category in CATEGORIES for size in SIZES}
     assert len(wordings) == len(CATEGORIES) * len(SIZES)
 
 
 def test_the_requests_of_a_point_are_those_prompts() -> None:
     workload = Workload(isl=0, osl=256, prompts="text/json/short", seed=3)
     regime = Regime.parse(workload.prompts)
-    writer = TextWriter(target=Target(base_url="http://a/v1", model="m"), workload=workload, regime=regime)
+    writer = ListWriter(target=Target(base_url="http://a/v1", model="m"), workload=workload, prompts=regime)
     requests = closed_loop_requests(workload, 8)
     for position, request in ((i, next(requests)) for i in range(20)):
         body = msgspec.json.decode(writer.retargeted(writer.target).body(request))
-        assert body["messages"] == [{"role": "user", "content": regime.prompt(position, seed=3, stream=8).text}]
+        assert body["messages"] == [{"role": "user", "content": regime.at(position, seed=3, stream=8).text}]
         assert body["max_tokens"] == request.osl
-    assert writer.wording == regime.wording
+    assert writer.wording == regime.digest
 
 
 def test_categories_are_an_axis_of_the_matrix() -> None:
