@@ -33,8 +33,14 @@ from pytest_specdec.engine.counters import EngineReading
 from pytest_specdec.engine.endpoint import Endpoint
 from pytest_specdec.engine.provision import Running, Say, SimulatedEngines
 from pytest_specdec.errors import EngineError
-from pytest_specdec.estimators.probe import ProbeReview, rough_interactivity
-from pytest_specdec.estimators.window import Review, Reviewer, is_flat, median_gap_s
+from pytest_specdec.estimators.window import (
+    ProbeReview,
+    Review,
+    Reviewer,
+    is_flat,
+    median_gap_s,
+    rough_interactivity,
+)
 from pytest_specdec.load import writers
 from pytest_specdec.load.point import LoadResult, Phase, _Point
 from pytest_specdec.load.response import Answer
