@@ -73,11 +73,8 @@ def read_documents(path: Path) -> list[Document]:
     objects = [value for value in values if isinstance(value, dict)]
     if not objects:
         raise BrokenFileError(f"{path} holds no results: expected an object or a list of objects")
-    if len(objects) == 1:
-        return [Document(source=str(path), content=objects[0])]
-    return [
-        Document(source=f"{path}, result {number}", content=content) for number, content in enumerate(objects, start=1)
-    ]
+    sources = [str(path)] if len(objects) == 1 else [f"{path}, result {i + 1}" for i in range(len(objects))]
+    return [Document(source=source, content=content) for source, content in zip(sources, objects, strict=True)]
 
 
 def _values(text: str) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: a request out, time-stamped pieces of its answer in.
 
-On plain sockets the kernel says when each read arrived (SO_TIMESTAMPNS), so that a busy client does not make the server
-look slow, and how long the read had to wait for this process. Behind TLS only the process's own clock can be had.
+On plain sockets the kernel stamps the arrival of each read (SO_TIMESTAMPNS), so that the delay of a busy client is not
+attributed to the server, and is known. Behind TLS only the process's own clock is available.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
 _CLOCK_STEPPED_S = 60.0
 _CONNECT_S = 20.0
 _STALE_S = 1.0
-"""A server that keeps a request for longer before it closes has looked at it."""
+"""A server that keeps a request for longer before it closes has read it."""
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 OnEnd = Callable[["Connection"], None]
@@ -36,7 +36,7 @@ OnEnd = Callable[["Connection"], None]
 class _Link(Protocol):
     @property
     def unsent(self) -> bool:
-        """Whether a part of the request is still to be sent."""
+        """True while a part of the request is still to be sent."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -52,9 +52,9 @@ class Connection:
         self.served = 0
         """Answers that ended here."""
         self.stale = False
-        """The server closed it between two requests: the request was not looked at and may be sent again."""
+        """The server closed it between two requests: it never read the request, which may be sent again."""
         self.last_s = 0.0
-        """When anything last happened to the request that is under way."""
+        """Time of the last progress of the request in flight."""
         self._link: _Link | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._feed = self._parser.feed_data
@@ -64,14 +64,14 @@ class Connection:
         self._heard = False
         self._has_status = False
         self._keeps = False
-        """What the server says of the connection after the answer; the parser forgets it with the end."""
+        """The server keeps the connection after the answer; the parser forgets it with the end."""
 
     @classmethod
     async def open(cls, route: Route) -> Connection:
         """Connect.
 
         Raises:
-            OSError: there is no way to the server; a time-out and a refused certificate are among them.
+            OSError: the server cannot be reached, time-outs and refused certificates included.
         """
         loop = asyncio.get_running_loop()
         connection = cls()
@@ -97,7 +97,7 @@ class Connection:
         return connection
 
     def ask(self, request: bytes, answer: Answer, on_end: OnEnd) -> None:
-        """Send a request; whatever goes wrong ends up in `answer.error`."""
+        """Send a request; every failure ends up in `answer.error`."""
         assert self._link is not None, "unreachable because an open connection has a link"
         self.answer, self._on_end = answer, on_end
         self._complete = self._framed = self._heard = self._has_status = False
@@ -105,30 +105,30 @@ class Connection:
         self._link.write(request)
 
     def abort(self, error: str | None = None) -> None:
-        """Close, and end the request that is under way."""
+        """Close, and end the request in flight."""
         self.close()
         if self.answer is not None:
             self.answer.error = error
             self._end()
 
     def close(self) -> None:
-        """Close without a word to whoever waits."""
+        """Close without ending the request."""
         if not self.closed:
             self.closed = True
             if self._link is not None:
                 self._link.close()
 
-    # ---- what links call
+    # ---- called by links
 
     def linked(self, link: _Link) -> None:
-        """Take the way to the other side."""
+        """Attach the link."""
         self._link = link
 
     def received(self, arrival_s: float, lag_s: float | None, data: bytes) -> None:
         """Take one read."""
         answer = self.answer
         if answer is None:
-            self.close()  # nobody asked: a server that is about to close says so this way
+            self.close()  # unrequested: a server that is about to close announces it this way
             return
         self.last_s = arrival_s
         self._heard = True
@@ -148,11 +148,11 @@ class Connection:
             answer.on_piece()
 
     def progressed(self) -> None:
-        """Know that the other side has taken a part of the request."""
+        """Note that the server has taken a part of the request."""
         self.last_s = time.perf_counter()
 
     def lost(self, error: Exception | None) -> None:
-        """The other side closed."""
+        """Handle a connection that the server closed."""
         if self.closed:
             return  # this side did
         self.close()
@@ -167,10 +167,10 @@ class Connection:
         answer.error = f"connection lost: {error or 'closed by the server'}"
         self._end()
 
-    # ---- what the parser calls
+    # ---- called by the parser
 
     def on_header(self, name: bytes, _: bytes) -> None:
-        """Remember whether the answer says how long it is."""
+        """Note a header that states the length of the answer."""
         self._framed = self._framed or name.lower() in _FRAMING
 
     def on_headers_complete(self) -> None:
@@ -202,7 +202,7 @@ class Connection:
 
     def _end(self) -> None:
         on_end = self._on_end
-        assert on_end is not None, "unreachable because a request under way has somebody who waits"
+        assert on_end is not None, "unreachable because a request in flight has a callback"
         self.answer = self._on_end = None
         self.served += 1
         on_end(self)
@@ -291,11 +291,11 @@ class _TlsLink(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        assert self._transport is not None, "unreachable because nobody asks before the connection is made"
+        assert self._transport is not None, "unreachable because the link is used after the connection is made"
         return self._transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
-        assert self._transport is not None, "unreachable because nobody writes before the connection is made"
+        assert self._transport is not None, "unreachable because the link is used after the connection is made"
         self._transport.write(data)
 
     def close(self) -> None:
@@ -337,7 +337,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, route: Route) -> socket.sock
 
 
 async def _tunnel(loop: asyncio.AbstractEventLoop, plain: socket.socket, request: bytes) -> None:
-    """Have a proxy pass everything on."""
+    """Open a tunnel through a proxy."""
     await loop.sock_sendall(plain, request)
     reply = b""
     while b"\r\n\r\n" not in reply:

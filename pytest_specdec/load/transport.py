@@ -1,4 +1,4 @@
-"""The connections to one server, kept open between requests; who waits too long for a byte has failed."""
+"""Connections to one server, kept open between requests; a request without progress for too long fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_specdec.load.route import Route
 from pytest_specdec.load.target import Target
 
 _OPENING_AT_ONCE = 64
-_LOOK_S = 0.5
+_WATCH_S = 0.5
 
 OnEnd = Callable[[Answer], None]
 
@@ -43,7 +43,7 @@ class Transport:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def open(self, count: int) -> None:
-        """Have so many connections open.
+        """Open connections until there are so many.
 
         Raises:
             OSError: one of them cannot be opened.
@@ -58,7 +58,7 @@ class Transport:
         await asyncio.gather(*[self._begin(one()) for _ in range(count - len(self._idle))])
 
     def send(self, body: bytes, answer: Answer, on_end: OnEnd) -> None:
-        """Send a request at once; `on_end` is called when its answer has ended, however it ended."""
+        """Send a request at once; `on_end` is called when its answer ends, by failure too."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -75,7 +75,7 @@ class Transport:
         return answer
 
     def _begin(self, opening: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Go about opening a connection, until this transport is left."""
+        """Start opening a connection, which leaving this transport cancels."""
         task = asyncio.create_task(opening)
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -107,7 +107,7 @@ class Transport:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(min(_LOOK_S, self._no_progress_s / 4))
+            await asyncio.sleep(min(_WATCH_S, self._no_progress_s / 4))
             oldest = time.perf_counter() - self._no_progress_s
             for connection in [c for c in self._busy if c.last_s < oldest]:
                 connection.abort(f"no progress for {self._no_progress_s:g} s")

@@ -1,4 +1,4 @@
-"""Takes the client's own pulse while a point runs: loop lag, CPU, time spent waiting for a CPU."""
+"""Measures the client itself while a point runs: loop lag, CPU, time spent waiting for a CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEDULER = Path("/proc/thread-self/schedstat")
 
 
 class Vitals:
-    """From entering to leaving, or to `health`."""
+    """Measurement from entering the context to leaving it, or to `health`."""
 
     def __init__(self) -> None:
         self._ticker: asyncio.Task[None] | None = None
