@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,7 +64,7 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
     """Estimate throughput and TPOT from the window.
 
     Raises:
-        NotMeasuredError: no stream was seen for long enough to say anything.
+        NotMeasuredError: no stream was observed for long enough.
     """
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
     tpots = _stream_tpots(streams, traffic, workload)
@@ -80,7 +81,7 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
         )
     batches = _batches(streams, traffic)
     mean_osl = _mean_osl(batches, workload)
-    # What is only seen in the window itself tells nothing of the long run that the window does not: no control variate.
+    # A quantity that only the window shows adds nothing about the long run, so there is no control variate.
     known = batches if workload.ignore_eos else replace(batches, prefills=np.zeros_like(batches.prefills))
     mean_tpot = tpot_s(known, mean_osl)
     return Speeds(
@@ -100,7 +101,7 @@ def summarize(
 
     Raises:
         EngineError: too many requests failed.
-        NotMeasuredError: no stream was seen long enough to say anything.
+        NotMeasuredError: no stream was observed for long enough.
     """
     refuse_failures(traffic)
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
@@ -133,7 +134,9 @@ def summarize(
         values["acceptance_rate"] = Estimate(acceptance.rate, half)
         values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
     values |= _factors(found, values.get("acceptance_length"))
-    return values, _counts(traffic.samples, len(tpots))
+    ended = Counter(sample.status for sample in traffic.samples)
+    counts = RequestCounts(finished=ended["ok"], failed=ended["failed"], cut=ended["cut"], observed=len(tpots))
+    return values, counts
 
 
 def _factors(found: Speeds, length: Estimate | None) -> dict[str, Estimate]:
@@ -267,7 +270,7 @@ def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, 
             values[f"ttft_p{q}_ms"] = Estimate(float(np.percentile(ttft, q)) * 1000)
     whole = [s for s in streams if s.status == "ok" and not s.request.skipped and len(s.chunk_s)]
     e2e = np.array([s.chunk_s[-1] - s.start_s for s in whole if traffic.has(s.chunk_s[-1])])
-    # Those that are under way for longer are the slow ones, and would be missing.
+    # Those in flight for longer are the slow ones, and would be missing.
     slowest = max([*e2e, *_under_way_s(streams, traffic)], default=0.0)
     if len(e2e) >= _FEWEST_E2E and slowest <= traffic.window_s:
         values["e2e_p50_ms"] = median_estimate(e2e).scaled(1000)
@@ -280,18 +283,7 @@ def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, 
 
 
 def _under_way_s(streams: Sequence[RequestSample], traffic: Traffic) -> list[float]:
-    """For how long whole requests that have not ended in the window had been under way at its end, seconds."""
+    """Ages at the window's end of whole requests that have not ended by then, seconds."""
     end = traffic.window_end_s
-    ended = [s.status == "ok" and bool(len(s.chunk_s)) and s.chunk_s[-1] <= end for s in streams]
-    return [
-        end - s.start_s
-        for s, over in zip(streams, ended, strict=True)
-        if not over and not s.request.skipped and s.start_s < end
-    ]
-
-
-def _counts(samples: Sequence[RequestSample], observed: int) -> RequestCounts:
-    statuses = [sample.status for sample in samples]
-    return RequestCounts(
-        finished=statuses.count("ok"), failed=statuses.count("failed"), cut=statuses.count("cut"), observed=observed
-    )
+    begun = [s for s in streams if not s.request.skipped and s.start_s < end]
+    return [end - s.start_s for s in begun if not (s.status == "ok" and len(s.chunk_s) and s.chunk_s[-1] <= end)]

@@ -82,7 +82,7 @@ def _result(saved: _Saved, source: str) -> PeerResult:
 
 
 def _serve_settings(source: str) -> str:
-    """A sweep names the folder of its runs by what it changed; in the file those fields look like any other."""
+    """Settings in the folder name of a sweep; in the file those fields cannot be told from others."""
     found = _SWEEP_FOLDER.match(Path(source).parent.name)
     return found[1] if found else ""
 

@@ -216,7 +216,7 @@ class _Point:
             while True:
                 due = self.origin + (self.bodies[0][0].due_s or 0.0)
                 await asyncio.sleep(max(due - time.perf_counter() - _SPIN_S, 0.0))
-                while time.perf_counter() < due:  # noqa: ASYNC110 - nothing but the clock says when
+                while time.perf_counter() < due:  # noqa: ASYNC110 - only the clock decides
                     await asyncio.sleep(0)
                 if self.closing:
                     return

@@ -98,7 +98,7 @@ def parse_dcgm(text: str, at_s: float) -> list[GpuReading]:
         if instance:
             split.add(gpu)
         labels_of.setdefault(gpu, labels)
-        # The whole GPU's row first, then that of the lowest instance; all say the same at slightly other moments.
+        # The whole GPU's row first, then the lowest instance's; their values differ only by the moment of reading.
         rank = (bool(instance), int(instance) if instance.isdecimal() else 0)
         known = _known(name, value)
         if known is not None:

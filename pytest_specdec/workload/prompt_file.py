@@ -48,7 +48,6 @@ _OTHER_FORMATS = {
     codecs.BOM_UTF16_BE: "UTF-16 text; save it as UTF-8",
 }
 _ARRAY = re.compile(rb"\s*\[")
-_BETWEEN_ITEMS = re.compile(rb"[\s,]*")
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -184,18 +183,16 @@ def _array_rows(path: Path, data: bytes) -> Iterator[tuple[int, object]]:
         at = _BYTE.search(str(error))
         before = data[: int(at[1])] if at else data.rstrip()
         raise _broken_json(path, before.count(b"\n") + 1, error) from error
-    opening = _ARRAY.match(data)
-    assert opening is not None, "unreachable because the caller has matched it"
-    counted, end, line = 0, opening.end(), 1
+    counted, end, line = 0, data.index(b"[") + 1, 1
     for item in items:
-        gap = _BETWEEN_ITEMS.match(data, end)
-        assert gap is not None, "unreachable because the pattern matches the empty text"
-        line += data.count(b"\n", counted, gap.end())
-        counted, end = gap.end(), gap.end() + len(bytes(item))
-        yield line, _decode(path, item, line)
+        text = bytes(item)
+        start = data.index(text, end)  # only commas and white space come before it
+        line += data.count(b"\n", counted, start)
+        counted, end = start, start + len(text)
+        yield line, _decode(path, text, line)
 
 
-def _decode(path: Path, text: bytes | msgspec.Raw, line: int) -> object:
+def _decode(path: Path, text: bytes, line: int) -> object:
     try:
         return msgspec.json.decode(text)
     except _DECODE_ERRORS as error:
