@@ -1,11 +1,11 @@
-"""Everything that the core can complain about.
+"""Errors of the core.
 
 ```
-SpecdecError                what the user can act on; never a traceback
+SpecdecError                an error that the user can act on; never a traceback
 ├── InvalidInputError       an argument, a marker, a file: exit as a usage error
-│   └── BrokenFileError     a file that cannot be read as what it should be
+│   └── BrokenFileError     a file that cannot be read in its expected format
 ├── NotComparableError      two things that are unlike; the message names the field
-├── NotMeasuredError        asked for a value outside what was measured
+├── NotMeasuredError        a value outside the measured range
 ├── EngineError             the endpoint or the engine: infrastructure, never a regression
 ├── InconclusiveError       the measured interval does not decide the question
 └── AuditError              stored baselines that do not fit the suites
@@ -17,11 +17,11 @@ Only the adapters (`plugin`, `outcomes`, `__main__`) turn these into pytest outc
 from __future__ import annotations
 
 INTERRUPTED = "interrupted"
-"""Why something was not measured that Ctrl-C left out."""
+"""Reason for a cell that Ctrl-C left unmeasured."""
 
 
 class SpecdecError(Exception):
-    """Something that the user can act on; its text is one complete message."""
+    """An error that the user can act on; its text is one complete message."""
 
 
 class InvalidInputError(SpecdecError):
@@ -29,7 +29,7 @@ class InvalidInputError(SpecdecError):
 
 
 class BrokenFileError(InvalidInputError):
-    """A file that cannot be read as what it should be."""
+    """A file that cannot be read in its expected format."""
 
 
 class NotComparableError(SpecdecError):
@@ -37,7 +37,7 @@ class NotComparableError(SpecdecError):
 
 
 class NotMeasuredError(SpecdecError):
-    """A value was asked for where nothing was measured."""
+    """A value was requested outside the measured range."""
 
 
 class EngineError(SpecdecError):
@@ -49,4 +49,4 @@ class InconclusiveError(SpecdecError):
 
 
 class AuditError(SpecdecError):
-    """Stored baselines do not fit the suites: some are missing, or nobody asks for them."""
+    """Stored baselines do not fit the suites: some are missing, or belong to no suite."""

@@ -1,8 +1,8 @@
-"""Secrets never reach a report, a saved run or a baseline: the one place that takes them out of text.
+"""Secrets never reach a report, a saved run or a baseline: the one place that removes them from text.
 
-Two ways, and both are needed. What is known to be secret (API keys, headers, passwords of URLs) is taken out wherever
-it stands, also where a server repeats it. What has the form of a secret (`--api-key X`, `Bearer X`, `://user:X@`) is
-taken out although nobody said that it is one.
+Two ways, and both are needed. A known secret (API key, header, password of a URL) is taken out wherever it stands, also
+where a server repeats it. Text in the form of a secret (`--api-key X`, `Bearer X`, `://user:X@`) is taken out although
+it is not known to be one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HIDDEN = "***"
 SHORTEST = 8
 """A known value with fewer characters is a word (`none`, `EMPTY`, `tenant`), and is left in text."""
 CUT = 12
-"""So many first characters of a known value give it away where a message was cut off."""
+"""So many first characters of a known value reveal it where a message was cut off."""
 
 _NAMES = (
     r"(?:[a-z0-9]+[-_])*?(?:api[-_]?keys?|passw(?:or)?d|secrets?|secret[-_]?(?:access[-_]?)?key|credentials?|"
@@ -133,13 +133,13 @@ def find_secrets(
     commands: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Secrets:
-    """Collect what is known to be secret.
+    """Collect the known secrets.
 
     Args:
         values: API keys and values of headers; `Bearer X` counts as X too.
-        urls: Whose passwords are secret; where there is none, the user name is the token.
-        commands: Start commands and their arguments, of which `--api-key X` and its like are.
-        environment: Variables, of which those are whose name says so (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`).
+        urls: URLs whose passwords are secret; without a password, the user name is the token.
+        commands: Start commands and their arguments, of which the values of `--api-key X` and the like count.
+        environment: Variables, of which those count whose name marks a secret (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`).
     """
     found: list[str] = []
     for value in filter(None, values):
@@ -153,7 +153,7 @@ def find_secrets(
 
 
 def _credentials(url: str) -> list[str]:
-    """The secret of a URL as it stands there, as it is meant, and as it goes over the wire."""
+    """The secret of a URL as written, unquoted, and as sent in a header."""
     parts = urlsplit(url)
     secret = parts.password or parts.username
     if not secret:
@@ -163,7 +163,7 @@ def _credentials(url: str) -> list[str]:
 
 
 def _without_beginning(text: str, value: str) -> str:
-    """Take out the beginning of a value, as far as it goes."""
+    """Take out the beginning of a value, as much as the text has of it."""
     before, _, after = text.partition(value[:CUT])
     matching = next((n for n, (a, b) in enumerate(zip(after, value[CUT:], strict=False)) if a != b), len(value) - CUT)
     rest = after[matching:]
@@ -172,5 +172,5 @@ def _without_beginning(text: str, value: str) -> str:
 
 def _header(text: str) -> str:
     name, _, value = text.partition(":")
-    # @VARIABLE names where the secret is, and is none.
+    # @VARIABLE names an environment variable and is no secret.
     return text if value.strip().startswith("@") else f"{name}: {HIDDEN}"

@@ -69,6 +69,19 @@ class Traffic:
     window_end_s: float
     """End of the measured window, seconds since the start of the run."""
 
+    @property
+    def window_s(self) -> float:
+        """Length of the window."""
+        return self.window_end_s - self.window_start_s
+
+    def inside(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """True for each time in the window."""
+        return (times >= self.window_start_s) & (times < self.window_end_s)
+
+    def has(self, at_s: float) -> bool:
+        """True for a time in the window."""
+        return self.window_start_s <= at_s < self.window_end_s
+
 
 class RequestCounts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Number of requests behind a measurement."""

@@ -20,7 +20,7 @@ def batch_seconds(traffic: Traffic, batches: int = BATCHES) -> tuple[float, ...]
         return ()
     times = np.concatenate([s.chunk_s for s in streams])
     tokens = np.concatenate([s.chunk_tokens for s in streams])
-    inside = (times >= traffic.window_start_s) & (times < traffic.window_end_s) & (tokens > 0)
+    inside = traffic.inside(times) & (tokens > 0)
     if not inside.any():
         return ()
     order = np.argsort(times[inside], kind="stable")

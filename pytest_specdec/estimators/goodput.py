@@ -55,22 +55,18 @@ class Goodput:
 
 def goodput(traffic: Traffic, slo: Slo) -> Goodput | None:
     """Judge the requests that ended in the window; None when there are none."""
-    window_s = traffic.window_end_s - traffic.window_start_s
     whole = [sample for sample in traffic.samples if not sample.request.skipped]
-    judged = [s for s in whole if s.status != "cut" and traffic.window_start_s <= _end_s(s) < traffic.window_end_s]
-    if not judged or window_s <= 0:
+    judged = [s for s in whole if s.status != "cut" and traffic.has(_end_s(s))]
+    if not judged:
         return None
     good = sum(is_good(sample, slo) for sample in judged)
     share = _share(good, len(judged))
-    streaming = [
-        s
-        for s in whole
-        if s.start_s < traffic.window_end_s and (s.status == "cut" or _end_s(s) >= traffic.window_end_s)
-    ]
+    end = traffic.window_end_s
+    streaming = [s for s in whole if s.start_s < end and (s.status == "cut" or _end_s(s) >= end)]
     return Goodput(
         slo=slo,
         share=share,
-        requests_s=share.scaled(len(judged) / window_s),
+        requests_s=share.scaled(len(judged) / traffic.window_s),
         judged=len(judged),
         good=good,
         streaming=len(streaming),

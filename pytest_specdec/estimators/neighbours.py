@@ -15,22 +15,20 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from scipy import stats
-
 from pytest_specdec.domain.curve import Curve, Point
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimators.steady import CONFIDENCE, WAVES
+from pytest_specdec.estimators.steady import WAVES, t_quantile
 from pytest_specdec.estimators.window import Aim, StopRule
 
-_LOOK_S = 1.5
-"""Long enough to tell interactivity to a few percent."""
+_PROBE_S = 1.5
+"""Long enough to measure interactivity to a few percent."""
 _FAR = 2.0
 """A level is searched for until it lies between two known concurrencies that differ by no more than this factor."""
 _STRICTEST = 0.6
 """A second neighbour makes good the bad luck of the first one, down to this share of its own allowance."""
 _APART = 1.3
-"""Concurrencies that differ by this factor tell how steeply interactivity falls; neighbours' noise would not."""
+"""Concurrencies that differ by this factor show the steepness of interactivity beyond the noise of neighbours."""
 _STEEPNESS = (0.2, 1.0)
 """Range of a: an engine that shares one budget among its streams has 1."""
 _SURER = 0.7
@@ -63,7 +61,7 @@ class Wanted:
 
 def probe_s(rule: StopRule) -> float:
     """Seconds of a probe."""
-    return min(_LOOK_S, rule.floor_s)
+    return min(_PROBE_S, rule.floor_s)
 
 
 def next_wanted(
@@ -91,11 +89,11 @@ def next_wanted(
         beaten = measured[low + 1].throughput.value <= measured[low].throughput.value
         further = beaten and low + 2 <= most and low + 2 not in measured
         return Wanted(concurrency=low + 2, precision=precision) if further else None
-    # The nearer one first: it tells most of where the level lies.
+    # The nearer one first: it locates the level best.
     first = max(missing, key=lambda c: weights[c])
     steepness, weight = _steepness(known, low), max(weights[first], 1e-6)
     # What a half-width of 1 in interactivity does to the reading, with two neighbours' degrees of freedom.
-    effect = _effect(_SURER, 1.0, steepness) * _quantile(2 * (WAVES - 1)) / _quantile(WAVES - 1) / _AIM
+    effect = _effect(_SURER, 1.0, steepness) * t_quantile(2 * (WAVES - 1)) / t_quantile(WAVES - 1) / _AIM
     share_of_time = precision / effect / math.sqrt(weight)
     other = measured.get(2 * low + 1 - first)
     if other is None:
@@ -149,7 +147,7 @@ def _joint(one: _Part, other: _Part, level: float, steepness: float) -> float | 
     if not whole:
         return 0.0
     degrees = (WAVES - 1) * whole**2 / sum(part**2 for part in parts)
-    return math.sqrt(whole) * _quantile(degrees) / _quantile(WAVES - 1)
+    return math.sqrt(whole) * t_quantile(degrees) / t_quantile(WAVES - 1)
 
 
 def _effect(throughput: float, interactivity: float, steepness: float) -> float:
@@ -160,12 +158,8 @@ def _effect(throughput: float, interactivity: float, steepness: float) -> float:
     )
 
 
-def _quantile(degrees: float) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
-
-
 def next_concurrency(interactivities: Mapping[int, float], target: float, *, most: int) -> int | None:
-    """The concurrency that tells most of where `target` (tok/s/user) lies; None when nothing is left to find out.
+    """The concurrency that locates `target` (tok/s/user) best; None when nothing is left to measure.
 
     `interactivities` has what was measured, by concurrency. Interactivity falls as concurrency rises, as
     c^-a between two measured points; a target outside of what was measured is searched for by doubling and halving,

@@ -12,7 +12,7 @@ from pytest_specdec.errors import InvalidInputError
 _NAMES = {"ttft": "ttft_ms", "tpot": "tpot_ms", "e2e": "e2e_ms", "e2el": "e2e_ms"}
 """`e2el` is vLLM's word."""
 _BOUND = re.compile(r"(\w+)[=:](\d+(?:\.\d*)?(?:e[+-]?\d+)?)(ms|s)?")
-_FORM = "write it as ttft=500,tpot=50,e2e=30s (ms unless a bound says s; each may be left out)"
+_FORM = "write it as ttft=500,tpot=50,e2e=30s (ms unless a bound ends in s; each may be left out)"
 
 
 class Slo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

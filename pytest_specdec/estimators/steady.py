@@ -106,7 +106,7 @@ def series_rate(series: Floats, seconds: float) -> Estimate:
 def batch_mean(batches: Floats) -> Estimate:
     """Mean of equally long batches with the t interval of their scatter; shape (n,), n >= 2."""
     n = len(batches)
-    return Estimate(float(batches.mean()), _t(n - 1) * float(batches.std(ddof=1)) / math.sqrt(n))
+    return Estimate(float(batches.mean()), t_quantile(n - 1) * float(batches.std(ddof=1)) / math.sqrt(n))
 
 
 def median_estimate(values: Floats) -> Estimate:
@@ -149,8 +149,9 @@ def _half_width(x: Floats, y: Floats, at: float) -> float:
     spread = float(slow @ slow)
     variance = float(residuals @ residuals) / (WAVES - 1)
     distance = (at - float(x.mean())) ** 2 / spread if spread > 0 else 0.0
-    return _t(WAVES - 1) * math.sqrt(variance * (1 / len(y) + distance))
+    return t_quantile(WAVES - 1) * math.sqrt(variance * (1 / len(y) + distance))
 
 
-def _t(degrees: int) -> float:
+def t_quantile(degrees: float) -> float:
+    """Student's t of a 95 % interval."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))

@@ -14,11 +14,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pytest_specdec.domain.acceptance import Acceptance
 from pytest_specdec.domain.cell import Workload
@@ -64,15 +64,14 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
     """Estimate throughput and TPOT from the window.
 
     Raises:
-        NotMeasuredError: no stream was seen for long enough to say anything.
+        NotMeasuredError: no stream was observed for long enough.
     """
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
-    window_s = traffic.window_end_s - traffic.window_start_s
     tpots = _stream_tpots(streams, traffic, workload)
-    if window_s <= 0 or len(tpots) == 0:
+    if traffic.window_s <= 0 or len(tpots) == 0:
         raise NotMeasuredError(
             f"no stream was seen for {_SEEN_SHARE:.0%} of {workload.osl} output tokens within the window of "
-            f"{window_s:.1f} s; use a longer window"
+            f"{traffic.window_s:.1f} s; use a longer window"
         )
     if np.median(tpots) <= 0:
         which = "every" if not tpots.any() else "every other"
@@ -82,7 +81,7 @@ def speeds(traffic: Traffic, workload: Workload) -> Speeds:
         )
     batches = _batches(streams, traffic)
     mean_osl = _mean_osl(batches, workload)
-    # What is only seen in the window itself tells nothing of the long run that the window does not: no control variate.
+    # A quantity that only the window shows adds nothing about the long run, so there is no control variate.
     known = batches if workload.ignore_eos else replace(batches, prefills=np.zeros_like(batches.prefills))
     mean_tpot = tpot_s(known, mean_osl)
     return Speeds(
@@ -102,7 +101,7 @@ def summarize(
 
     Raises:
         EngineError: too many requests failed.
-        NotMeasuredError: no stream was seen long enough to say anything.
+        NotMeasuredError: no stream was observed for long enough.
     """
     refuse_failures(traffic)
     streams = [sample for sample in traffic.samples if sample.status != "failed"]
@@ -135,7 +134,9 @@ def summarize(
         values["acceptance_rate"] = Estimate(acceptance.rate, half)
         values["step_rate_s"] = rates["output_tok_s_gpu"].scaled(gpus) / length
     values |= _factors(found, values.get("acceptance_length"))
-    return values, _counts(traffic.samples, len(tpots))
+    ended = Counter(sample.status for sample in traffic.samples)
+    counts = RequestCounts(finished=ended["ok"], failed=ended["failed"], cut=ended["cut"], observed=len(tpots))
+    return values, counts
 
 
 def _factors(found: Speeds, length: Estimate | None) -> dict[str, Estimate]:
@@ -178,7 +179,7 @@ def _stream_tpots(streams: Sequence[RequestSample], traffic: Traffic, workload: 
     fewest = max(2, _SEEN_SHARE * workload.mean_osl)
     tpots = []
     for sample in streams:
-        inside = _inside(sample, traffic)
+        inside = traffic.inside(sample.chunk_s)
         times, tokens = sample.chunk_s[inside], sample.chunk_tokens[inside]
         whole = sample.status == "ok" and not workload.ignore_eos and len(times) == len(sample.chunk_s)
         if len(times) >= 2 and (whole or tokens.sum() >= fewest):
@@ -262,19 +263,19 @@ def _tpot(tpots: Floats, batches: Batches, shared: Estimate) -> Estimate:
 
 def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, Estimate]:
     values = {}
-    ttft = np.array([s.chunk_s[0] - s.start_s for s in streams if len(s.chunk_s) and _started_inside(s, traffic)])
+    ttft = np.array([s.chunk_s[0] - s.start_s for s in streams if len(s.chunk_s) and traffic.has(s.start_s)])
     if len(ttft):
         values["ttft_p50_ms"] = median_estimate(ttft).scaled(1000)
         for q in (90, 99):
             values[f"ttft_p{q}_ms"] = Estimate(float(np.percentile(ttft, q)) * 1000)
-    whole = [s for s in streams if s.status == "ok" and not s.request.skipped and _ended_inside(s, traffic)]
-    e2e = np.array([s.chunk_s[-1] - s.start_s for s in whole])
-    # Those that are under way for longer are the slow ones, and would be missing.
+    whole = [s for s in streams if s.status == "ok" and not s.request.skipped and len(s.chunk_s)]
+    e2e = np.array([s.chunk_s[-1] - s.start_s for s in whole if traffic.has(s.chunk_s[-1])])
+    # Those in flight for longer are the slow ones, and would be missing.
     slowest = max([*e2e, *_under_way_s(streams, traffic)], default=0.0)
-    if len(e2e) >= _FEWEST_E2E and slowest <= traffic.window_end_s - traffic.window_start_s:
+    if len(e2e) >= _FEWEST_E2E and slowest <= traffic.window_s:
         values["e2e_p50_ms"] = median_estimate(e2e).scaled(1000)
         values["e2e_p90_ms"] = Estimate(float(np.percentile(e2e, 90)) * 1000)
-    gaps = np.concatenate([np.diff(s.chunk_s[_inside(s, traffic)]) for s in streams] or [np.empty(0)])
+    gaps = np.concatenate([np.diff(s.chunk_s[traffic.inside(s.chunk_s)]) for s in streams] or [np.empty(0)])
     if len(gaps):
         for q in (50, 99):
             values[f"itl_p{q}_ms"] = Estimate(float(np.percentile(gaps, q)) * 1000)
@@ -282,30 +283,7 @@ def _latencies(streams: Sequence[RequestSample], traffic: Traffic) -> dict[str, 
 
 
 def _under_way_s(streams: Sequence[RequestSample], traffic: Traffic) -> list[float]:
-    """For how long whole requests that have not ended in the window had been under way at its end, seconds."""
+    """Ages at the window's end of whole requests that have not ended by then, seconds."""
     end = traffic.window_end_s
-    ended = [s.status == "ok" and bool(len(s.chunk_s)) and s.chunk_s[-1] <= end for s in streams]
-    return [
-        end - s.start_s
-        for s, over in zip(streams, ended, strict=True)
-        if not over and not s.request.skipped and s.start_s < end
-    ]
-
-
-def _counts(samples: Sequence[RequestSample], observed: int) -> RequestCounts:
-    statuses = [sample.status for sample in samples]
-    return RequestCounts(
-        finished=statuses.count("ok"), failed=statuses.count("failed"), cut=statuses.count("cut"), observed=observed
-    )
-
-
-def _inside(sample: RequestSample, traffic: Traffic) -> NDArray[np.bool_]:
-    return (sample.chunk_s >= traffic.window_start_s) & (sample.chunk_s < traffic.window_end_s)
-
-
-def _started_inside(sample: RequestSample, traffic: Traffic) -> bool:
-    return traffic.window_start_s <= sample.start_s < traffic.window_end_s
-
-
-def _ended_inside(sample: RequestSample, traffic: Traffic) -> bool:
-    return len(sample.chunk_s) > 0 and traffic.window_start_s <= float(sample.chunk_s[-1]) < traffic.window_end_s
+    begun = [s for s in streams if not s.request.skipped and s.start_s < end]
+    return [end - s.start_s for s in begun if not (s.status == "ok" and len(s.chunk_s) and s.chunk_s[-1] <= end)]

@@ -11,7 +11,7 @@ from pytest_specdec.domain.cell import Workload
 from pytest_specdec.domain.estimate import Estimate
 from pytest_specdec.domain.traffic import Traffic
 from pytest_specdec.errors import NotMeasuredError
-from pytest_specdec.estimators.steady import Floats, trend
+from pytest_specdec.estimators.steady import trend
 from pytest_specdec.estimators.summary import speeds
 
 FLAT = 0.03
@@ -115,7 +115,7 @@ class ProbeReview:
 
     def __call__(self, traffic: Traffic) -> Review:
         """Judge the window so far."""
-        left = self.seconds - (traffic.window_end_s - traffic.window_start_s)
+        left = self.seconds - traffic.window_s
         return Review(window_start_s=traffic.window_start_s, done=left <= _NOTHING_S, wait_s=max(left, 0.0))
 
 
@@ -125,11 +125,10 @@ def rough_interactivity(traffic: Traffic, concurrency: int) -> float:
     Raises:
         NotMeasuredError: no token came.
     """
-    start, end = traffic.window_start_s, traffic.window_end_s
-    tokens = sum(int(s.chunk_tokens[(s.chunk_s >= start) & (s.chunk_s < end)].sum()) for s in traffic.samples)
-    if not tokens or end <= start:
-        raise NotMeasuredError(f"no token came within {end - start:.1f} s at concurrency {concurrency}")
-    return tokens / (end - start) / concurrency
+    tokens = sum(int(s.chunk_tokens[traffic.inside(s.chunk_s)].sum()) for s in traffic.samples)
+    if not tokens:
+        raise NotMeasuredError(f"no token arrived within {traffic.window_s:.1f} s at concurrency {concurrency}")
+    return tokens / traffic.window_s / concurrency
 
 
 def _ahead(output: Estimate, tpot: Estimate, aim: Aim | None) -> float | None:
@@ -145,11 +144,8 @@ def _aimed(ahead: float | None, precision: float | None, aim: Aim | None) -> boo
 
 def median_gap_s(traffic: Traffic) -> float | None:
     """Median gap between chunks that arrived in the window: the engine's step time; None where none arrived."""
-    gaps: list[Floats] = []
-    for sample in traffic.samples:
-        found = np.diff(sample.chunk_s)
-        gaps.append(found[sample.chunk_s[1:] >= traffic.window_start_s])
-    joined = np.concatenate(gaps) if gaps else np.empty(0)
+    gaps = [np.diff(s.chunk_s)[s.chunk_s[1:] >= traffic.window_start_s] for s in traffic.samples]
+    joined = np.concatenate(gaps or [np.empty(0)])
     return float(np.median(joined)) if len(joined) else None
 
 

@@ -109,18 +109,14 @@ def _result(export: _Export, source: str) -> PeerResult:
     if load is None or load.concurrency is None or load.request_rate is not None or load.type != "concurrency":
         raise InvalidInputError("no closed loop: a curve over concurrency needs --concurrency N and no --request-rate")
     models = [model.name for model in config.models.items] or list(endpoint.model_names)
-    requests = int(_value(export.request_count, "request_count", "avg", _REQUESTS))
-    duration_s = _value(export.benchmark_duration, "benchmark_duration", "avg", _MS) / 1000
-    tokens = {
-        name: round(_value(getattr(export, name), name, "avg", _TOKENS) * requests)
-        for name in ("input_sequence_length", "output_sequence_length")
-    }
-    output = _value(export.output_token_throughput, "output_token_throughput", "avg", _RATE)
-    total = (
-        output + tokens["input_sequence_length"] / duration_s
-        if export.total_token_throughput is None
-        else _value(export.total_token_throughput, "total_token_throughput", "avg", _RATE)
+    requests = int(_value(export, "request_count", "avg", _REQUESTS))
+    duration_s = _value(export, "benchmark_duration", "avg", _MS) / 1000
+    inputs, outputs = (
+        round(_value(export, f"{side}_sequence_length", "avg", _TOKENS) * requests) for side in ("input", "output")
     )
+    output_rate = _value(export, "output_token_throughput", "avg", _RATE)
+    given = export.total_token_throughput is not None
+    total_rate = _value(export, "total_token_throughput", "avg", _RATE) if given else output_rate + inputs / duration_s
     return PeerResult(
         meaning=AIPERF,
         tool_version=export.aiperf_version,
@@ -134,11 +130,11 @@ def _result(export: _Export, source: str) -> PeerResult:
         completed=requests,
         failed=_failed(export),
         duration_s=duration_s,
-        input_tokens=tokens["input_sequence_length"],
-        output_tokens=tokens["output_sequence_length"],
-        output_tok_s=output,
-        total_tok_s=total,
-        tpot_p50_ms=_value(export.inter_token_latency, "inter_token_latency", "p50", _MS),
+        input_tokens=inputs,
+        output_tokens=outputs,
+        output_tok_s=output_rate,
+        total_tok_s=total_rate,
+        tpot_p50_ms=_value(export, "inter_token_latency", "p50", _MS),
         readings=_readings(export),
     )
 
@@ -157,20 +153,20 @@ def _workload(config: _Config) -> str:
 
 def _failed(export: _Export) -> int | None:
     if export.error_request_count is not None:
-        return int(_value(export.error_request_count, "error_request_count", "avg", _REQUESTS))
+        return int(_value(export, "error_request_count", "avg", _REQUESTS))
     return None if export.error_summary is None else sum(error.count for error in export.error_summary)
 
 
 def _readings(export: _Export) -> dict[str, Estimate]:
-    found = {}
-    for key, (name, statistic) in _LATENCIES.items():
-        metric = getattr(export, name)
-        if metric is not None and getattr(metric, statistic) is not None:
-            found[key] = Estimate(_value(metric, name, statistic, _MS))
-    return found
+    return {
+        key: Estimate(_value(export, name, statistic, _MS))
+        for key, (name, statistic) in _LATENCIES.items()
+        if getattr(getattr(export, name), statistic, None) is not None
+    }
 
 
-def _value(metric: _Metric | None, name: str, statistic: str, units: dict[str, float]) -> float:
+def _value(export: _Export, name: str, statistic: str, units: dict[str, float]) -> float:
+    metric: _Metric | None = getattr(export, name)
     if metric is None or (value := getattr(metric, statistic)) is None:
         raise InvalidInputError(f"{name} has no {statistic}")
     if metric.unit not in units:

@@ -92,7 +92,7 @@ def compare_peers(old: PeerCurve, new: PeerCurve, price: Price | None = None) ->
     """Compare two sweeps by one tool, the new against the old.
 
     Raises:
-        NotComparableError: they were made by two tools, or of two workloads; the message says in what they differ.
+        NotComparableError: they come from two tools, or from two workloads; the message names the difference.
     """
     refuse_other_tool(old.meaning, new.meaning)
     fields = [

@@ -73,11 +73,12 @@ def load_peers(path: Path) -> list[PeerResult]:
         for file in _inside(match):
             for document in read_documents(file):
                 form = _format(document)
-                if _failed_run(document):
+                # vLLM's sweep writes such a record in place of a failed run, and keeps its warm-up as run -1.
+                if {"error_type", "bench_overrides"} <= document.content.keys():
                     lost += 1
                 elif form is None and file == match:
                     raise BrokenFileError(f"{file} is no result of {_TOOLS}")
-                elif form is not None and not _warm_up(document):
+                elif form is not None and document.content.get("run_number") != -1:
                     found.append(form.read(document))
     if not found:
         raise BrokenFileError(f"no result of {_TOOLS} in {path}")
@@ -94,16 +95,6 @@ def _inside(path: Path) -> list[Path]:
 
 def _format(document: Document) -> Format[Any] | None:
     return next((form for form in _FORMATS if form.fits(document)), None)
-
-
-def _warm_up(document: Document) -> bool:
-    """True for the warm-up of vLLM's sweep, which it keeps beside the runs under this number."""
-    return document.content.get("run_number") == -1
-
-
-def _failed_run(document: Document) -> bool:
-    """True for the record that vLLM's sweep writes in place of a failed run."""
-    return {"error_type", "bench_overrides"} <= document.content.keys()
 
 
 def _is_pattern(path: Path) -> bool:

@@ -54,8 +54,10 @@ class Format(Generic[T]):
             raise BrokenFileError(f"{document.source}: {error}") from error
 
 
-def read_documents(path: Path) -> list[Document]:
+def read_documents(path: Path, *, objects_only: bool = False) -> list[Document]:
     """Read every JSON object of a file; `Infinity` and `NaN`, which Python's json writes, are read too.
+
+    Other values beside objects are left out, or refused with `objects_only`.
 
     Raises:
         BrokenFileError: missing, not JSON or cut off; the message names the position.
@@ -71,13 +73,10 @@ def read_documents(path: Path) -> list[Document]:
     except json.JSONDecodeError as error:
         raise BrokenFileError(f"{path} is not JSON, or was cut off: {error}") from error
     objects = [value for value in values if isinstance(value, dict)]
-    if not objects:
+    if not objects or (objects_only and len(objects) < len(values)):
         raise BrokenFileError(f"{path} holds no results: expected an object or a list of objects")
-    if len(objects) == 1:
-        return [Document(source=str(path), content=objects[0])]
-    return [
-        Document(source=f"{path}, result {number}", content=content) for number, content in enumerate(objects, start=1)
-    ]
+    sources = [str(path)] if len(objects) == 1 else [f"{path}, result {i + 1}" for i in range(len(objects))]
+    return [Document(source=source, content=content) for source, content in zip(sources, objects, strict=True)]
 
 
 def _values(text: str) -> Iterator[Any]:

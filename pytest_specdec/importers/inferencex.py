@@ -47,7 +47,7 @@ def load_inferencex(path: Path) -> list[PublishedPoint]:
         BrokenFileError: missing, not JSON, or no InferenceX row; the message names the row and the field.
     """
     points = []
-    for document in read_documents(path):
+    for document in read_documents(path, objects_only=True):
         try:
             if not document.content.get("error"):
                 points.append(_read_row(document.content))
@@ -88,14 +88,10 @@ def _read_row(row: Mapping[str, Any]) -> PublishedPoint:
 
 def _parallelism(row: Mapping[str, Any], *, nested: bool) -> str:
     prefix = "decode_" if nested else ""
-    degrees = [f"tp{int(row[f'{prefix}tp'])}"]
-    pipeline, experts = int(row.get(f"{prefix}pp") or 1), int(row.get(f"{prefix}ep") or 1)
-    if pipeline > 1:
-        degrees.append(f"pp{pipeline}")
-    if experts > 1:
-        degrees.append(f"ep{experts}")
+    degrees = {name: int(row.get(f"{prefix}{name}") or 1) for name in ("pp", "ep")}
+    text = f"tp{int(row[f'{prefix}tp'])}" + "".join(f"{name}{count}" for name, count in degrees.items() if count > 1)
     attention = "-dpa" if _true(row.get(f"{prefix}dp_attention")) else ""
-    return "".join(degrees) + attention + ("-disagg" if _true(row.get("disagg")) else "")
+    return text + attention + ("-disagg" if _true(row.get("disagg")) else "")
 
 
 def _true(value: object) -> bool:

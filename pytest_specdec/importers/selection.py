@@ -34,7 +34,7 @@ def published_comparisons(
 
     Raises:
         InvalidInputError: no row passes the filters; the message lists the values in the files.
-        NotComparableError: one side mixes engines, versions, parallelisms or dates; the message says how to choose.
+        NotComparableError: one side mixes engines, versions, parallelisms or dates; the message names the options.
     """
     everything = list(points)
     taken = [p for p in everything if _wanted(p.identity, selection)]

@@ -62,7 +62,7 @@ def _result(line: _Line, source: str) -> PeerResult:
         parallelism=_parallelism(server),
         gpus=None if server.tp_size is None else server.tp_size * (server.pp_size or 1),
         draft_tokens=_draft_tokens(server),
-        failed=_failed(line),
+        failed=line.failed if line.failed is not None or line.errors is None else sum(map(bool, line.errors)),
         remarks=_remarks(line),
     )
 
@@ -83,12 +83,6 @@ def _draft_tokens(server: _ServerInfo) -> int | None:
     if server.speculative_algorithm is None:
         return 0
     return None if server.speculative_algorithm is msgspec.UNSET else server.speculative_num_steps
-
-
-def _failed(line: _Line) -> int | None:
-    if line.failed is not None or line.errors is None:
-        return line.failed
-    return sum(1 for error in line.errors if error)
 
 
 def _remarks(line: _Line) -> tuple[str, ...]:

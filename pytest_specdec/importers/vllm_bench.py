@@ -21,7 +21,6 @@ from pytest_specdec.importers.definitions import USAGE_OR_TOKENIZER, VLLM_BENCH
 from pytest_specdec.importers.documents import Format
 from pytest_specdec.importers.result import PeerResult
 
-_COMPACT_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)-")
 _SWEEP_FOLDER = re.compile(r"SERVE-+(.*?)(?:-BENCH-.*)?$")
 
 
@@ -83,7 +82,7 @@ def _result(saved: _Saved, source: str) -> PeerResult:
 
 
 def _serve_settings(source: str) -> str:
-    """A sweep names the folder of its runs by what it changed; in the file those fields look like any other."""
+    """Settings in the folder name of a sweep; in the file those fields cannot be told from others."""
     found = _SWEEP_FOLDER.match(Path(source).parent.name)
     return found[1] if found else ""
 
@@ -95,10 +94,9 @@ def _degree(value: int | str) -> int:
 
 
 def _day(text: str) -> str:
-    """`20261123-164418` as `2026-11-23`; empty where it is of another form."""
-    found = _COMPACT_DATE.match(text)
+    """`20261123-164418` as `2026-11-23`; empty where it has another form."""
     try:
-        return date(*(int(part) for part in found.groups())).isoformat() if found else ""
+        return date.fromisoformat(text.partition("-")[0]).isoformat()
     except ValueError:
         return ""
 

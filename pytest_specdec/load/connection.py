@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: a request out, time-stamped pieces of its answer in.
 
-On plain sockets the kernel says when each read arrived (SO_TIMESTAMPNS), so that a busy client does not make the server
-look slow, and how long the read had to wait for this process. Behind TLS only the process's own clock can be had.
+On plain sockets the kernel stamps the arrival of each read (SO_TIMESTAMPNS), so that the delay of a busy client is not
+attributed to the server, and is known. Behind TLS only the process's own clock is available.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(_STAMP.size)
 _CLOCK_STEPPED_S = 60.0
 _CONNECT_S = 20.0
 _STALE_S = 1.0
-"""A server that closes later than this has read the request."""
+"""A server that keeps a request for longer before it closes has read it."""
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 OnEnd = Callable[["Connection"], None]
@@ -53,9 +53,9 @@ class Connection:
         self.served = 0
         """Answers that ended here."""
         self.stale = False
-        """The server closed it between two requests: it has not read the request, which may be sent again."""
+        """The server closed it between two requests: it never read the request, which may be sent again."""
         self.last_s = 0.0
-        """Time of the last event of the request that is under way."""
+        """Time of the last progress of the request in flight."""
         self._link: _Link | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._feed = self._parser.feed_data
@@ -73,7 +73,7 @@ class Connection:
         """Connect.
 
         Raises:
-            OSError: there is no way to the server; a time-out and a refused certificate are among them.
+            OSError: the server cannot be reached, time-outs and refused certificates included.
         """
         loop = asyncio.get_running_loop()
         connection = cls()
@@ -99,7 +99,7 @@ class Connection:
         return connection
 
     def ask(self, request: bytes, answer: Answer, on_end: OnEnd) -> None:
-        """Send a request; whatever goes wrong ends up in `answer.error`."""
+        """Send a request; every failure ends up in `answer.error`."""
         assert self._link is not None, "unreachable because an open connection has a link"
         self.answer, self._on_end = answer, on_end
         self._complete = self._framed = self._heard = self._has_status = False
@@ -107,14 +107,14 @@ class Connection:
         self._link.write(request)
 
     def abort(self, error: str | None = None) -> None:
-        """Close, and end the request that is under way."""
+        """Close, and end the request in flight."""
         self.close()
         if self._on_end is not None:
             self.answer.error = error
             self._end(self._on_end)
 
     def close(self) -> None:
-        """Close without ending the request that is under way."""
+        """Close without ending the request."""
         if not self.closed:
             self.closed = True
             if self._link is not None:
@@ -123,14 +123,14 @@ class Connection:
     # ---- called by links
 
     def linked(self, link: _Link) -> None:
-        """Take the link to the server."""
+        """Attach the link."""
         self._link = link
 
     def received(self, arrival_s: float, lag_s: float | None, data: bytes) -> None:
         """Take one read."""
         answer, on_end = self.answer, self._on_end
         if on_end is None:
-            self.close()  # between requests: a server that is about to close says so this way
+            self.close()  # unrequested: a server that is about to close announces it this way
             return
         self.last_s = arrival_s
         self._heard = True
@@ -154,7 +154,7 @@ class Connection:
         self.last_s = time.perf_counter()
 
     def lost(self, error: Exception | None) -> None:
-        """End the request: the server has closed."""
+        """Handle a connection that the server closed."""
         if self.closed:
             return  # this side did
         self.close()
@@ -172,7 +172,7 @@ class Connection:
     # ---- called by the parser
 
     def on_header(self, name: bytes, _: bytes) -> None:
-        """Note headers that give the length of the answer."""
+        """Note a header that states the length of the answer."""
         self._framed = self._framed or name.lower() in _FRAMING
 
     def on_headers_complete(self) -> None:
@@ -289,11 +289,11 @@ class _TlsLink(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        assert self._transport is not None, "unreachable because nobody asks before the connection is made"
+        assert self._transport is not None, "unreachable because the link is used after the connection is made"
         return self._transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
-        assert self._transport is not None, "unreachable because nobody writes before the connection is made"
+        assert self._transport is not None, "unreachable because the link is used after the connection is made"
         self._transport.write(data)
 
     def close(self) -> None:
@@ -335,7 +335,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, route: Route) -> socket.sock
 
 
 async def _tunnel(loop: asyncio.AbstractEventLoop, plain: socket.socket, request: bytes) -> None:
-    """Have a proxy pass everything on."""
+    """Open a tunnel through a proxy."""
     await loop.sock_sendall(plain, request)
     reply = b""
     while b"\r\n\r\n" not in reply:

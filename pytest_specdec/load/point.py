@@ -1,6 +1,6 @@
 """Put one point under load: a closed loop of C requests in flight, or requests that come by the clock.
 
-It produces facts, and knows no statistics: when the window opens anew or is over, a `review` of the facts says.
+It produces traffic without statistics: a `review` of the traffic decides when the window opens anew or ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TICK_S = 0.05
 _MOST_FAILURES = 20
 _MOST_IN_FLIGHT = 4096
 _ENDS = frozenset({"stop", "length", "tool_calls", "function_call"})
-"""How an answer ends that the server meant to end so; others, such as `abort`, are no answers."""
+"""Finish reasons of complete answers; others, such as `abort`, are failures."""
 _PIECES_AT_ONCE = 100
 """Parsing during the run goes on for about half a millisecond at a time, between two turns of the event loop."""
 _SPIN_S = 0.002
@@ -43,7 +43,7 @@ Phase = Literal["ramp", "warm-up", "window", "drain"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long the parts of a point may take, seconds."""
+    """Time limits of the parts of a point, seconds."""
 
     settle_s: float
     """Least time between the ramp and the window."""
@@ -55,11 +55,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How a point comes along."""
+    """Progress of a point."""
 
     phase: Phase
     seconds_left: float
-    """Of the phase, or until the next look; 0 where it is not known."""
+    """Of the phase, or until the next interim analysis; 0 where it is unknown."""
     finished: int
     failed: int
     precision: float | None = None
@@ -68,14 +68,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """The traffic of one point, and how the client did."""
+    """The traffic of one point, and the health of the client."""
 
     traffic: Traffic
     origin_s: float
     """Start of the run by `time.perf_counter`."""
     review: Review
     warm: bool
-    """Whether the step time had become flat before the window opened."""
+    """The step time was flat before the window opened."""
     client: ClientHealth
 
 
@@ -131,7 +131,7 @@ class _Point:
     """Requests of a closed loop's first wave that have no token yet."""
     closing: bool = False
     broken: BaseException | None = None
-    """An error of this code in a callback, where nobody else would see it."""
+    """An error of this code in a callback, raised by the next check."""
     arrival_lags: list[float] = field(default_factory=list)
     precision: float | None = None
 
@@ -206,9 +206,9 @@ class _Point:
         if not self.closing and not self.cell.rate:
             try:
                 self._check()
-                # The client is late from the end of the answer on; where a failed one ended, nobody knows.
+                # The client is late from the end of the answer on; that of a failed one is unknown.
                 self._send(one.answer.read_s[-1] if one.answer.done and one.answer.read_s else time.perf_counter())
-            except BaseException as error:  # noqa: BLE001 - raised where somebody waits
+            except BaseException as error:  # noqa: BLE001 - raised by the next check
                 self.broken = error
 
     async def _send_by_the_clock(self) -> None:
@@ -216,7 +216,7 @@ class _Point:
             while True:
                 due = self.origin + (self.bodies[0][0].due_s or 0.0)
                 await asyncio.sleep(max(due - time.perf_counter() - _SPIN_S, 0.0))
-                while time.perf_counter() < due:  # noqa: ASYNC110 - nothing but the clock says when
+                while time.perf_counter() < due:  # noqa: ASYNC110 - only the clock decides
                     await asyncio.sleep(0)
                 if self.closing:
                     return
@@ -224,10 +224,10 @@ class _Point:
                 if not self.bodies:
                     self._build()
                 if self.in_flight >= _MOST_IN_FLIGHT:
-                    raise EngineError(  # noqa: TRY301 - one way out for all trouble
+                    raise EngineError(  # noqa: TRY301 - one way out for every error
                         f"{_MOST_IN_FLIGHT} requests are in flight: the server cannot keep up with {self.cell.level}"
                     )
-        except Exception as error:  # noqa: BLE001 - raised where somebody waits
+        except Exception as error:  # noqa: BLE001 - raised by the next check
             self.broken = error
 
     # ---- phases
@@ -240,7 +240,7 @@ class _Point:
             first = len(self.sent)
             opened = start = time.perf_counter()
             while True:
-                traffic = await self._look(start)
+                traffic = await self._snapshot(start)
                 review = self.review(traffic)
                 self.precision = review.precision
                 start = self.origin + review.window_start_s
@@ -270,21 +270,20 @@ class _Point:
         while True:
             begin = time.perf_counter()
             await self._pass("warm-up", self.limits.settle_s / 2)
-            traffic = await self._look(begin)
-            gap = median_gap_s(traffic)
+            gap = median_gap_s(await self._snapshot(begin))
             if is_flat(earlier, gap):
                 return True
             if time.perf_counter() >= until:
                 return False
             earlier = gap
 
-    async def _look(self, start: float) -> Traffic:
+    async def _snapshot(self, start: float) -> Traffic:
         end = time.perf_counter()
         await self._parse()
         return self._traffic(start - self.origin, end - self.origin)
 
     async def _parse(self) -> None:
-        """Parse what has come, a little at a time."""
+        """Parse new pieces, a few at a time."""
         for one in self.sent:
             while one.sample is None and one.answer.parse(_PIECES_AT_ONCE):  # noqa: ASYNC110 - a turn for others
                 await asyncio.sleep(0)
@@ -311,45 +310,37 @@ class _Point:
     async def _pass(self, phase: Phase, seconds: float) -> None:
         until = time.perf_counter() + seconds
         while (left := until - time.perf_counter()) > 0:
-            self._check()
-            self._tell(phase, left)
+            self._report(phase, left)
             await asyncio.sleep(min(left, _PROGRESS_S))
         self._check()
 
     async def _until(self, phase: Phase, done: Callable[[], bool]) -> None:
         while not done():
-            self._check()
-            self._tell(phase, 0.0)
+            self._report(phase)
             await asyncio.sleep(_TICK_S)
 
     def _check(self) -> None:
-        """Stop at once where failures are the rule, and where this code itself broke."""
+        """Raise where failures are the rule, or where this code itself failed."""
         if self.broken is not None:
             raise self.broken
         failed, total = len(self.failures), len(self.failures) + self.finished
         if failed >= min(_MOST_FAILURES, 2 * max(self.cell.concurrency, 4)) and failed > total / 2:
             raise EngineError(f"{failed} of {total} requests failed; the last one: {self.failures[-1]}")
 
-    def _tell(self, phase: Phase, left: float) -> None:
+    def _report(self, phase: Phase, left: float = 0.0) -> None:
+        self._check()
         if self.on_progress is not None:
+            done, failed = self.finished, len(self.failures)
             self.on_progress(
-                Progress(
-                    phase=phase,
-                    seconds_left=left,
-                    finished=self.finished,
-                    failed=len(self.failures),
-                    precision=self.precision,
-                )
+                Progress(phase=phase, seconds_left=left, finished=done, failed=failed, precision=self.precision)
             )
 
     def _too_late(self) -> str:
-        late = (
-            f"the point was not done within its deadline of {self.limits.deadline_s:g} s: {self.finished} requests had "
-        )
+        late = f"the point exceeded its deadline of {self.limits.deadline_s:g} s: {self.finished} requests had finished"
         if self.cell.rate:
-            return f"{late}finished and {self.in_flight} were in flight"
+            return f"{late} and {self.in_flight} were in flight"
         had = self.cell.concurrency - len(self.waiting_first)
-        return f"{late}finished and {had} of {self.cell.concurrency} first ones had a token"
+        return f"{late} and {had} of {self.cell.concurrency} first ones had a token"
 
 
 def _sample(request: PlannedRequest, answer: Answer, origin: float, workload: Workload) -> RequestSample:
@@ -374,7 +365,7 @@ def _sample(request: PlannedRequest, answer: Answer, origin: float, workload: Wo
 
 
 def _provisional(samples: list[RequestSample]) -> list[RequestSample]:
-    """Of streams that are only counted at their end, give those under way as many tokens a chunk as the others had."""
+    """Give streams in flight that are only counted at their end as many tokens per chunk as the ended ones had."""
     ended = [sample for sample in samples if sample.status == "ok"]
     chunks = sum(len(sample.chunk_s) for sample in ended)
     a_chunk = sum(sample.output_tokens for sample in ended) / chunks if chunks else 1.0
@@ -390,7 +381,7 @@ def _incomplete(
     request: PlannedRequest, completion_tokens: int | None, finish_reason: str | None, workload: Workload
 ) -> str | None:
     if completion_tokens is None:
-        return "no usage in the stream: tokens are only ever counted by the server"
+        return "no usage in the stream: only the server's token counts are used"
     if workload.ignore_eos and completion_tokens < request.osl:
         return f"ended early: {completion_tokens} of {request.osl} tokens (finish_reason {finish_reason})"
     if not workload.ignore_eos and finish_reason not in _ENDS:

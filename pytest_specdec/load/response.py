@@ -1,4 +1,4 @@
-"""What came over the wire of one request: time-stamped reads, parsed when somebody asks and not while they arrive."""
+"""The answer to one request: time-stamped reads, parsed on demand and not while they arrive."""
 
 from __future__ import annotations
 
@@ -12,31 +12,28 @@ from pytest_specdec.load.sse import Stream, StreamReader
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """Filled while the request runs, so that a cut one keeps what it has. Times are those of `time.perf_counter`."""
+    """Filled while the request runs, so that a cut one keeps its part. Times are those of `time.perf_counter`."""
 
     due_s: float = 0.0
-    """When the load wanted it to be sent."""
+    """Scheduled time of sending."""
     start_s: float = 0.0
     """Just before it was sent."""
     read_s: list[float] = field(default_factory=list)
     """Arrival of each piece of the body."""
     pieces: list[bytes] = field(default_factory=list)
     lag_s: list[float] = field(default_factory=list)
-    """How long each read had waited in the kernel for this process; empty where no kernel time stamps can be had."""
+    """Wait of each read in the kernel for this process; empty where there are no kernel time stamps."""
     status: int = 0
     """HTTP status; 0 before there is one."""
     error: str | None = None
     done: bool = False
     on_piece: Callable[[], None] | None = None
-    """Called after each piece while somebody wants to know."""
+    """Called after each piece."""
     _reader: StreamReader = field(default_factory=StreamReader)
     _parsed: int = 0
 
     def parse(self, most: int | None = None) -> int:
-        """Parse what has come since, at most so many pieces; return how many are left.
-
-        A refusal is no stream, and is left as it is.
-        """
+        """Parse new pieces, at most so many; return the number left. A refusal is no stream and stays unparsed."""
         if self.status != 200:
             return 0
         upto = len(self.pieces) if most is None else min(len(self.pieces), self._parsed + most)
@@ -49,12 +46,12 @@ class Answer:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether a chunk with tokens has come."""
+        """True once a chunk with tokens has come."""
         self.parse()
         return self._reader.has_tokens
 
     def stream(self) -> Stream:
-        """Everything that has come so far, parsed."""
+        """Parse all pieces so far."""
         self.parse()
         return self._reader.stream(ended=self.done)
 
@@ -65,7 +62,7 @@ class Answer:
 
 
 def refusal(status: int, body: bytes) -> str:
-    """The server's own words for a refused request, shortened."""
+    """The server's message for a refused request, shortened."""
     try:
         content = msgspec.json.decode(body)
         error = content.get("error", content) if isinstance(content, dict) else content

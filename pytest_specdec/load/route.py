@@ -1,4 +1,4 @@
-"""How to reach a target: address, proxy, TLS and the head that every request begins with."""
+"""Route to a target: address, proxy, TLS and the head of every request."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Route:
     """First lines of a POST, up to and without the length of its body."""
     tls: ssl.SSLContext | None = None
     server_name: str = ""
-    """Whose certificate is expected."""
+    """Name on the expected certificate."""
     tunnel: bytes = field(default=b"", repr=False)
-    """What to ask a proxy for before TLS begins; empty without."""
+    """Request to a proxy before TLS begins; empty without a proxy."""
 
     @classmethod
     def to(cls, target: Target) -> Route:
@@ -78,7 +78,7 @@ def _head(url: SplitResult, path: str, headers: dict[str, str]) -> bytes:
 
 
 def _lines(first: str, headers: dict[str, str]) -> bytes:
-    """Lines of a head; an error must not show what stands in a header, which may be a secret."""
+    """Lines of a head; an error must not show the value of a header, which may be a secret."""
     for name, line in (("URL", first), *((f"header {name}", f"{name}: {value}") for name, value in headers.items())):
         if not line.isascii() or not line.isprintable():
             raise InvalidInputError(f"the {name} has a character that HTTP cannot carry (a line break, or no ASCII)")

@@ -56,7 +56,7 @@ def _decoder(extensions: tuple[str, ...]) -> Callable[[bytes], _Chunk]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """What one streamed answer held."""
+    """Content of one streamed answer."""
 
     chunk_s: NDArray[np.float64]
     """Arrival of each token-bearing chunk, shape (chunks,)."""
@@ -67,7 +67,7 @@ class Stream:
     """The server's last count; None if it gave none."""
     finish_reason: str | None
     error: str | None
-    """The server's own error event, or why the stream is not one."""
+    """The server's own error event, or the reason why the stream is invalid."""
     speculation: SpecCounters | None
     """The engine's own details of this request (`Adapter.request_details`)."""
 
@@ -79,10 +79,10 @@ class StreamReader:
         self._details = [e.request_details for e in ENGINES.values() if e.request_details is not None]
         self._decode = _decoder(tuple(details.extension for details in self._details))
         self._rest = b""
-        """Begun and not ended events."""
+        """Beginning of an incomplete event."""
         self._arrivals: list[float] = []
         self._counts: list[int | None] = []
-        """The server's running count at each token-bearing chunk, None where it did not say."""
+        """The server's running count at each token-bearing chunk, None where there was none."""
         self._last_s = 0.0
         self._prompt_tokens: int | None = None
         self._completion_tokens: int | None = None
@@ -92,7 +92,7 @@ class StreamReader:
 
     @property
     def has_tokens(self) -> bool:
-        """Whether a chunk with tokens has come."""
+        """True once a chunk with tokens has come."""
         return bool(self._arrivals)
 
     def feed(self, arrival_s: float, data: bytes) -> None:
@@ -186,7 +186,7 @@ class StreamReader:
         if n and None not in self._counts[:-1] and self._counts[0]:
             # Exact: running counts on every chunk. The last one may come in the final usage only.
             running = np.array([*(count or 0 for count in self._counts[:-1]), total], dtype=np.int64)
-            return _differences(running)
+            return np.ediff1d(running, to_begin=running[:1])
         return spread_tokens(total, n)
 
 
@@ -198,11 +198,8 @@ def spread_tokens(total: int, chunks: int) -> NDArray[np.int64]:
     if chunks <= 1:
         return np.full(chunks, total, dtype=np.int64)
     steps = np.arange(chunks, dtype=np.float64) / (chunks - 1)
-    return _differences(np.rint(min(1, total) + steps * max(total - 1, 0)).astype(np.int64))
-
-
-def _differences(running: NDArray[np.int64]) -> NDArray[np.int64]:
-    return running - np.concatenate((np.zeros(1, dtype=np.int64), running[:-1]))
+    running = np.rint(min(1, total) + steps * max(total - 1, 0)).astype(np.int64)
+    return np.ediff1d(running, to_begin=running[:1])
 
 
 def _bears_tokens(choice: _Choice) -> bool:

@@ -1,9 +1,9 @@
-"""Where requests go."""
+"""Destination of requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pytest_specdec.redaction import without_credentials
 
@@ -17,17 +17,17 @@ class Target:
     model: str
     api_key: str | None = field(default=None, repr=False)
     more_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Headers that every request carries besides; a gateway may want some."""
+    """Further headers of every request, such as those of a gateway."""
     fields: Mapping[str, object] = field(default_factory=dict)
     """Fields of the engine's own that every measured request carries."""
     continuous_usage: bool = True
-    """Whether the server puts exact token counts on every chunk when asked (`continuous_usage_stats`)."""
+    """The server puts exact token counts on every chunk on request (`continuous_usage_stats`)."""
     counts_cut_streams: bool = True
-    """Whether the server's own counters have the tokens of a stream that was cut."""
+    """The server's own counters include the tokens of a stream that was cut."""
 
     @property
     def cuts_streams(self) -> bool:
-        """Whether both sides know the tokens of a stream that is cut when the window closes."""
+        """True if both sides know the tokens of a stream that is cut when the window closes."""
         return self.continuous_usage and self.counts_cut_streams
 
     @property
@@ -45,7 +45,3 @@ class Target:
         """Headers of every request."""
         authorization = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         return {"Content-Type": "application/json", **authorization, **self.more_headers}
-
-    def with_continuous_usage(self, supported: bool) -> Target:  # noqa: FBT001 - the name says what it is
-        """The same target, knowing whether the server counts on every chunk."""
-        return replace(self, continuous_usage=supported)

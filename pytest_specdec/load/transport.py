@@ -1,4 +1,4 @@
-"""The connections to one server, kept open between requests; one without progress for too long fails."""
+"""Connections to one server, kept open between requests; a request without progress for too long fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_specdec.load.route import Route
 from pytest_specdec.load.target import Target
 
 _OPENING_AT_ONCE = 64
-_LOOK_S = 0.5
+_WATCH_S = 0.5
 
 OnEnd = Callable[[Answer], None]
 
@@ -41,7 +41,7 @@ class Transport:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def open(self, count: int) -> None:
-        """Have so many connections open.
+        """Open connections until there are so many.
 
         Raises:
             OSError: one of them cannot be opened.
@@ -56,7 +56,7 @@ class Transport:
         await asyncio.gather(*[self._begin(one()) for _ in range(count - len(self._idle))])
 
     def send(self, body: bytes, answer: Answer, on_end: OnEnd) -> None:
-        """Send a request at once; `on_end` is called when its answer has ended, however it ended."""
+        """Send a request at once; `on_end` is called when its answer ends, by failure too."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -105,7 +105,7 @@ class Transport:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(min(_LOOK_S, self._no_progress_s / 4))
+            await asyncio.sleep(min(_WATCH_S, self._no_progress_s / 4))
             oldest = time.perf_counter() - self._no_progress_s
             for connection in [c for c in self._busy if c.last_s < oldest]:
                 connection.abort(f"no progress for {self._no_progress_s:g} s")

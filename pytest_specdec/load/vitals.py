@@ -1,9 +1,8 @@
-"""Takes the client's own pulse while a point runs: loop lag, CPU, time spent waiting for a CPU."""
+"""Measures the client itself while a point runs: loop lag, CPU, time spent waiting for a CPU."""
 
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +18,11 @@ _SCHEDULER = Path("/proc/thread-self/schedstat")
 
 
 class Vitals:
-    """From now, on a running loop, to leaving or to `health`."""
+    """Measurement from entering the context to leaving it, or to `health`."""
 
     def __init__(self) -> None:
         self._loop_lags: list[float] = []
-        self._started_s, self._cpu_s, self._waited_s = time.perf_counter(), _cpu_s(), _waited_s()
+        self._started_s, self._cpu_s, self._waited_s = time.perf_counter(), time.process_time(), _waited_s()
         self._ticker = asyncio.create_task(self._tick())
 
     async def __aenter__(self) -> Self:
@@ -46,7 +45,7 @@ class Vitals:
             lost_load=lost_load,
             loop_lag_p99_ms=_p99_ms(self._loop_lags),
             loop_lag_max_ms=1000 * max(self._loop_lags, default=0.0),
-            cpu_share=(_cpu_s() - self._cpu_s) / seconds,
+            cpu_share=(time.process_time() - self._cpu_s) / seconds,
             cpu_wait_share=None if waited is None or self._waited_s is None else (waited - self._waited_s) / seconds,
         )
 
@@ -59,11 +58,6 @@ class Vitals:
 
 def _p99_ms(seconds: Sequence[float]) -> float:
     return float(np.percentile(seconds, 99)) * 1000 if len(seconds) else 0.0
-
-
-def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _waited_s() -> float | None:

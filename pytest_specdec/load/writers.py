@@ -188,8 +188,8 @@ async def supports_continuous_usage(target: Target) -> bool:
         EngineError: the server does not stream.
     """
     workload = Workload(isl=64, osl=_PROBE_TOKENS)
-    asked = user_says("Count to ten.")
-    body = _body(target.with_continuous_usage(True), workload, asked, max_tokens=_PROBE_TOKENS, measured=True)
+    counting, asked = replace(target, continuous_usage=True), user_says("Count to ten.")
+    body = _body(counting, workload, asked, max_tokens=_PROBE_TOKENS, measured=True)
     async with Transport(target, no_progress_s=_PROBE_S) as transport:
         answer = await transport.fetch(body)
     content = answer.body  # before it is parsed

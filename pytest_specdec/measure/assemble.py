@@ -60,7 +60,7 @@ def assemble(  # noqa: PLR0913 - the four sides of a point, and the user's setti
     values, counts = summarize(
         traffic, cell.workload, gpus=cell.engine.gpus, acceptance=account.acceptance, price=price
     )
-    window_s = traffic.window_end_s - traffic.window_start_s
+    window_s = traffic.window_s
     certainty = _certainty(rule, load)
     limited = client_limited(load.client)
     notes = [*account.notes, *certainty.notes(window_s), *([f"client-limited: {limited}"] if limited else [])]

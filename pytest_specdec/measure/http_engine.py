@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pytest_specdec.domain.cell import Cell, EngineSpec, Interview, Workload
@@ -79,7 +79,7 @@ class HttpEngines:
             more_headers=endpoint.headers,
             counts_cut_streams=served.adapter.counts_cut_streams(served.version),
         )
-        target = target.with_continuous_usage(await supports_continuous_usage(target))
+        target = replace(target, continuous_usage=await supports_continuous_usage(target))
         environment = _environment(running, served, facts)
         async with self._gpus(running, served) as gpus:
             yield HttpEngine(

@@ -1,7 +1,7 @@
 """A DCGM exporter: GPU readings of another host over HTTP.
 
-The exporter serves what DCGM collected last, every 30 s unless it was started with another `-c`. Its default list of
-fields has power (W), energy (mJ), SM clock and temperature, but neither the power limit nor clock event reasons.
+The exporter serves the last values that DCGM collected, every 30 s unless it was started with another `-c`. Its
+default fields have power (W), energy (mJ), SM clock and temperature, but neither power limit nor clock event reasons.
 Of a GPU that is split by MIG it shows the values of the whole GPU once per instance: they are counted once.
 """
 
@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -47,34 +47,22 @@ _FAILURES = (aiohttp.ClientError, TimeoutError, ValueError)  # an undecodable bo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DcgmGpu:
-    """A GPU of an exposition."""
-
-    index: str
-    reading: GpuReading
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DcgmSource:
     """The chosen GPUs of an exporter."""
 
+    name: ClassVar[GpuSourceName] = "dcgm"
     session: aiohttp.ClientSession
     url: str
     gpus: tuple[str, ...]
     """UUIDs."""
 
-    @property
-    def name(self) -> GpuSourceName:
-        """DCGM."""
-        return "dcgm"
-
-    async def look(self) -> Sequence[GpuReading]:
+    async def sample(self) -> Sequence[GpuReading]:
         """Fetch the exposition."""
         try:
             found = await _fetch(self.session, self.url)
         except _FAILURES:
             return ()
-        return [gpu.reading for gpu in found if gpu.reading.gpu in self.gpus]
+        return [reading for reading in found if reading.gpu in self.gpus]
 
     async def close(self) -> None:
         """Close the connection."""
@@ -91,15 +79,15 @@ async def open_dcgm(url: str, gpus: Wanted = None) -> tuple[DcgmSource | None, s
     except _FAILURES as error:
         await session.close()
         return None, f"the DCGM exporter {without_credentials(url)} cannot be read: {_why(error)}"
-    chosen, problem = choose({gpu.reading.gpu: gpu.index for gpu in found}, gpus)
+    chosen, problem = choose({reading.gpu: reading.index for reading in found}, gpus)
     if problem:
         await session.close()
         return None, f"the DCGM exporter {without_credentials(url)}: {problem}"
     return DcgmSource(session=session, url=urlunsplit(parts), gpus=chosen), ""
 
 
-def parse_dcgm(text: str, at_s: float) -> list[DcgmGpu]:
-    """Read an exposition, one reading per GPU, in order of first appearance; lines that are not ours are left out."""
+def parse_dcgm(text: str, at_s: float) -> list[GpuReading]:
+    """Read an exposition: one reading per GPU, in order of first appearance; unknown lines are skipped."""
     rows: dict[str, dict[str, tuple[tuple[bool, int], float]]] = {}
     labels_of: dict[str, dict[str, str]] = {}
     split: set[str] = set()
@@ -110,29 +98,27 @@ def parse_dcgm(text: str, at_s: float) -> list[DcgmGpu]:
         if instance:
             split.add(gpu)
         labels_of.setdefault(gpu, labels)
-        # The whole GPU's row first, then that of the lowest instance; all say the same at slightly other moments.
+        # The whole GPU's row first, then the lowest instance's; their values differ only by the moment of reading.
         rank = (bool(instance), int(instance) if instance.isdecimal() else 0)
         known = _known(name, value)
         if known is not None:
             values = rows.setdefault(gpu, {})
             values[name] = min(values.get(name, (rank, known)), (rank, known), key=lambda row: row[0])
     return [
-        DcgmGpu(
+        GpuReading(
+            at_s=at_s,
+            gpu=gpu,
             index=labels.get("gpu", ""),
-            reading=GpuReading(
-                at_s=at_s,
-                gpu=gpu,
-                model=labels.get("modelName", ""),
-                mig=gpu in split,
-                **_values({name: value for name, (_, value) in rows.get(gpu, {}).items()}),
-            ),
+            model=labels.get("modelName", ""),
+            mig=gpu in split,
+            **_values({name: value for name, (_, value) in rows.get(gpu, {}).items()}),
         )
         for gpu, labels in labels_of.items()
     ]
 
 
 def _lines(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Name, labels and value of the lines that are ours.
+    """Yield name, labels and value of the known lines.
 
     This runs in the event loop of the load once a second: for eight GPUs it takes 0.5 ms, the parser of
     prometheus_client ten times as long.
@@ -148,7 +134,7 @@ def _lines(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
                 yield found["name"], dict(_LABEL.findall(found["labels"])), value
 
 
-async def _fetch(session: aiohttp.ClientSession, url: str) -> list[DcgmGpu]:
+async def _fetch(session: aiohttp.ClientSession, url: str) -> list[GpuReading]:
     before = time.perf_counter()
     async with session.get(url) as response:
         response.raise_for_status()
@@ -160,11 +146,8 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> list[DcgmGpu]:
 
 
 def _values(by_name: dict[str, float]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field, names in _FIELDS.items():
-        known = [by_name[name] for name in names if name in by_name]
-        if known:
-            found[field] = known[0]
+    present = {field: [by_name[name] for name in names if name in by_name] for field, names in _FIELDS.items()}
+    found: dict[str, Any] = {field: values[0] for field, values in present.items() if values}
     if "energy_j" in found:
         found["energy_j"] /= 1000
     if "reasons" in found:
@@ -173,7 +156,7 @@ def _values(by_name: dict[str, float]) -> dict[str, Any]:
 
 
 def _known(name: str, value: float) -> float | None:
-    """The value; None for DCGM's blanks, and for a 0 of what is never 0 (MIG rows of some releases are all zeros)."""
+    """The value; None for DCGM's blanks, and for 0 in a field that is never 0 (MIG rows of some releases are all 0)."""
     blank = _BLANK_ENERGY if name in _FIELDS["energy_j"] else _BLANK
     may_be_0 = name in (*_FIELDS["reasons"], *_FIELDS["temperature_c"])
     return value if math.isfinite(value) and (0 < value < blank or (value == 0 and may_be_0)) else None

@@ -18,18 +18,18 @@ CounterFault = Literal["reset", "stuck"]
 EnergyOrigin = Literal["counter", "power"]
 Floats = NDArray[np.float64]
 Readings = Sequence[tuple[float, float | None]]
-"""Moments in seconds and what was read then; None is unknown."""
+"""Moments in seconds and the value at each; None is unknown."""
 
 _NEAR_S = 2.5
 _EDGE_SHARE = 0.1
 _GAP_SHARE = 0.25
 _SPACING_S = 0.01
-"""Of counters: they step by millijoules and more, so two readings that are nearer tell no power."""
+"""Of counters: they step by millijoules and more, so closer readings do not resolve the power."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
-    """What one GPU said of its energy over time."""
+    """Energy and power readings of one GPU."""
 
     counted: Readings
     """Its counter, J since some unknown moment."""
@@ -44,7 +44,7 @@ class Energy:
     joules: float | None = None
     origin: EnergyOrigin | None = None
     fault: CounterFault | None = None
-    """What was wrong with a counter, so that none was used."""
+    """Fault of a counter, for which none was used."""
 
 
 def energy_of(tracks: Sequence[Track], start_s: float, end_s: float) -> Energy:
@@ -116,7 +116,7 @@ def _touching(times: Floats, start_s: float, end_s: float) -> tuple[int, int]:
 
 
 def _edges_known(times: Floats, start_s: float, end_s: float) -> bool:
-    """Whether readings lie so close around both edges that a straight line between them will do."""
+    """True if readings lie so close around both edges that linear interpolation is sound."""
     near = max(_NEAR_S, _EDGE_SHARE * (end_s - start_s))
     first, last = _touching(times, start_s, end_s)
     inside = times[(times >= start_s) & (times <= end_s)]

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 from pytest_specdec.telemetry.source import Wanted, choose
@@ -29,6 +29,7 @@ _REASONS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClock
 class _Board:
     handle: Any
     uuid: str
+    index: str
     model: str
     mig: bool
 
@@ -37,17 +38,13 @@ class _Board:
 class NvmlSource:
     """The chosen GPUs of this host."""
 
+    name: ClassVar[GpuSourceName] = "nvml"
     library: ModuleType
     boards: tuple[_Board, ...]
     _reading: asyncio.Task[list[GpuReading]] | None = field(default=None, repr=False)
 
-    @property
-    def name(self) -> GpuSourceName:
-        """NVML."""
-        return "nvml"
-
-    async def look(self) -> Sequence[GpuReading]:
-        """Read every GPU in a thread; the next look waits for a call that hangs, so that threads do not pile up."""
+    async def sample(self) -> Sequence[GpuReading]:
+        """Read every GPU in a thread; the next sample waits for a call that hangs, so that threads do not pile up."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(asyncio.to_thread(self.read))
         return await asyncio.shield(self._reading)
@@ -58,9 +55,9 @@ class NvmlSource:
             await asyncio.to_thread(_shutdown, self.library)
 
     def read(self) -> list[GpuReading]:
-        """Read every GPU, here and now; those that tell nothing are left out."""
+        """Read every GPU in this thread; those without any value are left out."""
         readings = [_read_board(self.library, board) for board in self.boards]
-        return [reading for reading in readings if any(value is not None for value in reading.told)]
+        return [reading for reading in readings if any(value is not None for value in reading.values)]
 
 
 async def open_nvml(gpus: Wanted = None) -> tuple[NvmlSource | None, str]:
@@ -70,7 +67,7 @@ async def open_nvml(gpus: Wanted = None) -> tuple[NvmlSource | None, str]:
             warnings.simplefilter("ignore")  # a deprecated namesake of the library warns when it is imported
             library = importlib.import_module("pynvml")
     except ImportError:
-        return None, "NVML cannot be asked: nvidia-ml-py is not installed"
+        return None, "NVML is unavailable: nvidia-ml-py is not installed"
     return await asyncio.to_thread(_open, library, gpus)
 
 
@@ -82,7 +79,6 @@ def _open(library: ModuleType, gpus: Wanted) -> tuple[NvmlSource | None, str]:
         _shutdown(library)
         return None, f"NVML cannot be used here: {error}"
     boards: dict[str, _Board] = {}
-    indices: dict[str, str] = {}
     refused = ""
     for index in range(count):
         try:
@@ -93,16 +89,15 @@ def _open(library: ModuleType, gpus: Wanted) -> tuple[NvmlSource | None, str]:
         uuid = _text(_ask(library, "nvmlDeviceGetUUID", handle)) or f"GPU {index}"
         mig = _ask(library, "nvmlDeviceGetMigMode", handle)
         model = _text(_ask(library, "nvmlDeviceGetName", handle))
-        boards[uuid] = _Board(handle=handle, uuid=uuid, model=model, mig=bool(mig and mig[0]))
-        indices[uuid] = str(index)
-    chosen, problem = choose(indices, gpus)
+        boards[uuid] = _Board(handle=handle, uuid=uuid, index=str(index), model=model, mig=bool(mig and mig[0]))
+    chosen, problem = choose({uuid: board.index for uuid, board in boards.items()}, gpus)
     if problem:
         _shutdown(library)
         return None, f"NVML: {problem}{refused}"
     source = NvmlSource(library=library, boards=tuple(boards[uuid] for uuid in chosen))
     if not source.read():
         _shutdown(library)
-        return None, "NVML: the GPUs tell nothing"
+        return None, "NVML: the GPUs report no values"
     return source, ""
 
 
@@ -117,6 +112,7 @@ def _read_board(library: ModuleType, board: _Board) -> GpuReading:
     return GpuReading(
         at_s=(before + after) / 2,
         gpu=board.uuid,
+        index=board.index,
         model=board.model,
         mig=board.mig,
         energy_j=None if energy is None else energy / 1000,
@@ -129,7 +125,7 @@ def _read_board(library: ModuleType, board: _Board) -> GpuReading:
 
 
 def _number(library: ModuleType, name: str, *arguments: Any) -> float | None:  # noqa: ANN401
-    """Ask for something that is never 0 where it is known."""
+    """Call a function whose value is never 0 where it is known."""
     answer = _ask(library, name, *arguments)
     return float(answer) if answer else None
 

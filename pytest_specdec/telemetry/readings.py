@@ -1,4 +1,4 @@
-"""What GPUs did during a measured window: energy, power, clocks, temperature, throttling; from readings, no I/O.
+"""Summary of the GPUs over a measured window: energy, power, clocks, temperature, throttling; no I/O.
 
 Energy is that of the GPU boards (chip, memory and their circuitry) by the GPUs' own sensors: not of the host's
 processors, fans, switches or power supplies. Measured J/token is therefore another metric than provisioned J/token, and
@@ -35,25 +35,20 @@ THROTTLE_BITS = {
 }
 """The reasons that slow a GPU, by bit. `hw_slowdown` is also set with the two hardware reasons after it."""
 
-_WORDS = {
-    "sw_power_cap": "sw power cap",
-    "hw_slowdown": "hw slowdown",
-    "sw_thermal": "sw thermal slowdown",
-    "hw_thermal": "hw thermal slowdown",
-    "hw_power_brake": "hw power brake",
-}
 _DISAGREE = 0.1
 _IDLE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuReading:
-    """What one GPU said at one moment; None is unknown."""
+    """State of one GPU at one moment; None is unknown."""
 
     at_s: float
     """`time.perf_counter()`."""
     gpu: str
-    """UUID, or what else tells it from the others."""
+    """UUID, or another name that is unique among the sources' GPUs."""
+    index: str = ""
+    """By the source's numbering, where it is known."""
     model: str = ""
     mig: bool = False
     """The GPU is split into instances; everything here is of the whole of it."""
@@ -67,21 +62,21 @@ class GpuReading:
     """NVML's bit mask of clocks event reasons."""
 
     @property
-    def told(self) -> tuple[float | None, ...]:
-        """Everything that was said, without the moment."""
+    def values(self) -> tuple[float | None, ...]:
+        """Every sensor value, without the moment."""
         return self.energy_j, self.power_w, self.power_cap_w, self.sm_clock_mhz, self.temperature_c, self.reasons
 
 
-Look = Sequence[GpuReading]
-"""One look at all GPUs; empty when it failed."""
+Sample = Sequence[GpuReading]
+"""Readings of all GPUs, taken at once; empty when reading failed."""
 
 
 class GpuTelemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the GPUs did in the window of a measurement; None is unknown, never 0."""
+    """The GPUs in the window of a measurement; None is unknown, never 0."""
 
     source: GpuSourceName
     gpus: int
-    """GPUs that were looked at; not necessarily those of the engine."""
+    """GPUs that were sampled; not necessarily those of the engine."""
     model: str = ""
     """Product name; several are joined by a comma."""
     window_s: float
@@ -101,16 +96,16 @@ class GpuTelemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     sm_clock_min_mhz: float | None = None
     temperature_max_c: float | None = None
     throttle: dict[str, float] | None = None
-    """Share of the looks in which any GPU was slowed, by the names of `THROTTLE_BITS`; what never happened is left out.
-    None when the GPUs do not tell."""
+    """Share of the samples in which any GPU was slowed, by the names of `THROTTLE_BITS`; reasons that never applied
+    are left out. None when the GPUs do not report reasons."""
     idle: float | None = None
-    """Share of the readings in which a GPU said that nothing runs on it: then they are not the server's GPUs."""
+    """Share of the readings in which a GPU reported that it was idle: these are hardly the server's GPUs then."""
     samples: int
-    """Looks in the window that told something new."""
+    """Samples in the window with new values."""
     repeated: int = 0
-    """Looks in the window that repeated the one before: the exporter refreshes less often than it was asked."""
+    """Samples in the window that repeated the previous one: the exporter refreshes less often than it is read."""
     longest_gap_s: float
-    """Longest time without news of some GPU."""
+    """Longest time without a new value of some GPU."""
     mig: bool = False
     """GPUs are split into instances, and these numbers are of whole GPUs."""
 
@@ -120,21 +115,23 @@ class GpuTelemetry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return None if self.energy_j is None else self.energy_j / self.window_s / self.gpus
 
 
-def summarize_gpus(source: GpuSourceName, looks: Sequence[Look], start_s: float, end_s: float) -> GpuTelemetry | None:
-    """Combine looks into what the GPUs did from `start_s` to `end_s`; None when no look fell into it.
+def summarize_gpus(
+    source: GpuSourceName, samples: Sequence[Sample], start_s: float, end_s: float
+) -> GpuTelemetry | None:
+    """Combine samples into a summary from `start_s` to `end_s`; None when no sample falls into it.
 
-    Readings from outside the window serve to interpolate at its edges, so looking should begin before and end after it.
+    Sampling should begin before the window and end after it: readings from outside serve to interpolate at its edges.
     """
     window_s = end_s - start_s
-    seen = [len(_between(look, start_s, end_s)) > 0 for look in looks]
-    if window_s <= 0 or not any(seen):
+    seen = sum(bool(_between(sample, start_s, end_s)) for sample in samples)
+    if window_s <= 0 or not seen:
         return None
-    news = _news(looks) if source == "dcgm" else looks
-    inside = [found for look in news if (found := _between(look, start_s, end_s))]
-    readings = [reading for look in inside for reading in look]
-    everybody = [reading for look in looks for reading in look]
-    names = sorted({reading.gpu for reading in everybody})
-    tracks = [[r for look in news for r in look if r.gpu == name] for name in names]
+    news = _news(samples) if source == "dcgm" else samples
+    inside = [found for sample in news if (found := _between(sample, start_s, end_s))]
+    readings = [reading for sample in inside for reading in sample]
+    all_readings = [reading for sample in samples for reading in sample]
+    names = sorted({reading.gpu for reading in all_readings})
+    tracks = [[r for sample in news for r in sample if r.gpu == name] for name in names]
     energy = energy_of([_track(track) for track in tracks], start_s, end_s)
     power = [r.power_w for r in readings if r.power_w is not None]
     clocks = [r.sm_clock_mhz for r in readings if r.sm_clock_mhz is not None]
@@ -142,7 +139,7 @@ def summarize_gpus(source: GpuSourceName, looks: Sequence[Look], start_s: float,
     return GpuTelemetry(
         source=source,
         gpus=len(names),
-        model=", ".join(sorted({reading.model for reading in everybody} - {""})),
+        model=", ".join(sorted({reading.model for reading in all_readings} - {""})),
         window_s=window_s,
         energy_j=energy.joules,
         energy_from=energy.origin,
@@ -156,9 +153,9 @@ def summarize_gpus(source: GpuSourceName, looks: Sequence[Look], start_s: float,
         throttle=_throttle(inside),
         idle=_mean([float(bool(mask & IDLE_BIT)) for mask in reasons]),
         samples=len(inside),
-        repeated=sum(seen) - len(inside),
+        repeated=seen - len(inside),
         longest_gap_s=max(longest_gap([r.at_s for r in track], start_s, end_s) for track in tracks),
-        mig=any(reading.mig for reading in everybody),
+        mig=any(reading.mig for reading in all_readings),
     )
 
 
@@ -173,21 +170,22 @@ def measured_j_tok(telemetry: GpuTelemetry, throughput: Estimate, gpus: int) -> 
 
 
 def throttled(telemetry: GpuTelemetry) -> str:
-    """Say what slowed the GPUs; empty when nothing did, or they do not tell.
+    """Reasons that slowed the GPUs; empty when none did, or they report none.
 
-    A power cap alone has its own word: big GPUs under full load run at their cap, as they should.
+    A power cap alone has its own word, since large GPUs under full load run at their cap by design.
     """
     if not telemetry.throttle:
         return ""
     shares = sorted(telemetry.throttle.items(), key=lambda item: (-item[1], item[0]))
     word = "power-capped" if set(telemetry.throttle) == {"sw_power_cap"} else "throttled"
-    reasons = ", ".join(f"{_WORDS[name]} in {_percent(share)}" for name, share in shares)
+    reasons = ", ".join(f"{name.replace('_', ' ')} in {_percent(share)}" for name, share in shares)
+    reasons = reasons.replace("thermal", "thermal slowdown")
     cap = "" if telemetry.power_cap_w is None or word == "throttled" else f" (cap {telemetry.power_cap_w:.0f} W)"
-    return f"{word}: {reasons} of {telemetry.samples} looks{cap}"
+    return f"{word}: {reasons} of {telemetry.samples} samples{cap}"
 
 
 def cautions(telemetry: GpuTelemetry, gpus: int) -> tuple[str, ...]:
-    """What a reader must know before using a telemetry record of an engine on `gpus` GPUs."""
+    """Cautions about a telemetry record of an engine on `gpus` GPUs."""
     found = [throttled(telemetry), *_whose(telemetry, gpus), *_how_sure(telemetry)]
     return tuple(sentence for sentence in found if sentence)
 
@@ -201,19 +199,19 @@ def _whose(telemetry: GpuTelemetry, gpus: int) -> Iterable[str]:
     if telemetry.mig:
         yield "GPU telemetry is of whole GPUs that are split by MIG: no measured J/token"
     if telemetry.idle is not None and telemetry.idle > _IDLE_SHARE:
-        yield f"the GPUs looked at were idle in {_percent(telemetry.idle)} of the readings: are they the server's?"
+        yield f"the sampled GPUs were idle in {_percent(telemetry.idle)} of the readings: are they the server's?"
 
 
 def _how_sure(telemetry: GpuTelemetry) -> Iterable[str]:
     if telemetry.samples == 0:
-        yield f"no news of the GPUs in the window of {telemetry.window_s:.0f} s: the exporter refreshes too rarely"
+        yield f"no new GPU readings in the window of {telemetry.window_s:.0f} s: the exporter refreshes too rarely"
         return
     if telemetry.throttle is None:
-        yield "whether the GPUs were throttled is unknown: they, or the exporter's list of fields, do not tell"
+        yield "throttling is unknown: the GPUs, or the exporter's list of fields, do not report it"
     if telemetry.energy_j is None:
         yield (
             "GPU energy is unknown: neither counters nor power readings cover the window "
-            f"(up to {telemetry.longest_gap_s:.0f} s without news)"
+            f"(gaps of up to {telemetry.longest_gap_s:.0f} s)"
         )
     if telemetry.counter_fault is not None:
         what = {"reset": "fell (driver reloaded?)", "stuck": "stood still"}[telemetry.counter_fault]
@@ -228,31 +226,33 @@ def _how_sure(telemetry: GpuTelemetry) -> Iterable[str]:
             )
 
 
-def _track(readings: Look) -> Track:
+def _track(readings: Sample) -> Track:
     return Track(counted=[(r.at_s, r.energy_j) for r in readings], drawn=[(r.at_s, r.power_w) for r in readings])
 
 
-def _news(looks: Sequence[Look]) -> list[list[GpuReading]]:
-    """Drop the readings that repeat the GPU's last one, and the first one of each GPU: nobody knows how old it is."""
+def _news(samples: Sequence[Sample]) -> list[list[GpuReading]]:
+    """Drop the readings that repeat the GPU's last one, and the first one of each GPU, whose age is unknown."""
     last: dict[str, tuple[float | None, ...]] = {}
     news = []
-    for look in looks:
-        news.append([reading for reading in look if last.get(reading.gpu, reading.told) != reading.told])
-        last.update({reading.gpu: reading.told for reading in look})
+    for sample in samples:
+        news.append([reading for reading in sample if last.get(reading.gpu, reading.values) != reading.values])
+        last.update({reading.gpu: reading.values for reading in sample})
     return news
 
 
-def _between(look: Look, start_s: float, end_s: float) -> list[GpuReading]:
-    return [reading for reading in look if start_s <= reading.at_s <= end_s]
+def _between(sample: Sample, start_s: float, end_s: float) -> list[GpuReading]:
+    return [reading for reading in sample if start_s <= reading.at_s <= end_s]
 
 
-def _throttle(looks: Sequence[Look]) -> dict[str, float] | None:
-    """Share of looks in which any GPU was slowed: with tensor parallelism the slowest GPU slows them all."""
-    masks = [[r.reasons for r in look if r.reasons is not None] for look in looks]
-    told = [mask for mask in masks if mask]
-    if not told:
+def _throttle(samples: Sequence[Sample]) -> dict[str, float] | None:
+    """Share of samples in which any GPU was slowed: with tensor parallelism the slowest GPU slows them all."""
+    masks = [[r.reasons for r in sample if r.reasons is not None] for sample in samples]
+    values = [mask for mask in masks if mask]
+    if not values:
         return None
-    shares = {name: sum(any(m & bit for m in mask) for mask in told) / len(told) for name, bit in THROTTLE_BITS.items()}
+    shares = {
+        name: sum(any(m & bit for m in mask) for mask in values) / len(values) for name, bit in THROTTLE_BITS.items()
+    }
     return {name: share for name, share in shares.items() if share > 0}
 
 

@@ -1,4 +1,4 @@
-"""What a source of GPU readings is, and which of its GPUs are meant."""
+"""Sources of GPU readings, and the choice among their GPUs."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from urllib.parse import urlsplit
 from pytest_specdec.telemetry.readings import GpuReading, GpuSourceName
 
 Wanted = Sequence[int | str] | None
-"""Indices or UUIDs (the beginning of one will do), as in CUDA_VISIBLE_DEVICES; None is every GPU that is seen.
+"""Indices or UUIDs (or the beginning of one), as in CUDA_VISIBLE_DEVICES; None is every visible GPU.
 
 Indices are those of `nvidia-smi`, which CUDA shares only with CUDA_DEVICE_ORDER=PCI_BUS_ID or equal GPUs.
 """
 
 
 class GpuSource(Protocol):
-    """Something that can be asked what GPUs do."""
+    """A source of GPU readings."""
 
     @property
     def name(self) -> GpuSourceName:
-        """Which kind of source it is."""
+        """Kind of source."""
 
-    async def look(self) -> Sequence[GpuReading]:
+    async def sample(self) -> Sequence[GpuReading]:
         """Read every GPU once; empty when nothing could be read. Never raises."""
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Release it."""
 
 
 def choose(seen: Mapping[str, str], wanted: Wanted) -> tuple[tuple[str, ...], str]:
-    """Pick GPUs from those seen (index by UUID); the UUIDs, or the reason why there are none.
+    """Pick GPUs from the visible ones (index by UUID); the UUIDs, or the reason why there are none.
 
-    A GPU that is not there refuses the whole list: the energy of fewer GPUs than meant would look like a saving.
+    A missing GPU refuses the whole list: the energy of fewer GPUs than intended would pass for a saving.
     """
     if not seen:
         return (), "no GPU is seen"
@@ -52,9 +52,9 @@ def choose(seen: Mapping[str, str], wanted: Wanted) -> tuple[tuple[str, ...], st
 
 
 def on_this_host(url: str) -> bool:
-    """Whether an endpoint's URL names this host, so that NVML here may see its GPUs.
+    """True if an endpoint's URL names this host, so that NVML here may see its GPUs.
 
-    A forwarded port looks like this host and is not; `GpuTelemetry.idle` tells afterwards.
+    A forwarded port names this host too; `GpuTelemetry.idle` exposes it afterwards.
     """
     host = urlsplit(url).hostname or ""
     return host in {"localhost", "::1", socket.gethostname().lower()} or host.startswith("127.")

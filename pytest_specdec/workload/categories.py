@@ -260,19 +260,19 @@ def _json_high(dice: Dice, room: int) -> _Draft:
     return _with_notes(dice, room, text, "What is known of the place:")
 
 
-def _report(dice: Dice, room: int, needle: str) -> tuple[str, str]:
-    """Numbered sections, and the one with the needle."""
+def _report(dice: Dice, room: int) -> tuple[str, str, str, str]:
+    """A code, its place, numbered sections, and the section that names both."""
+    code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
     sections = _filled(room, lambda number: f"Section {number + 1}. {paragraph(dice, 4)}")
     at = dice.whole(0, len(sections) - 1)
     heading, *sentences = sections[at].split(". ")
-    place = dice.whole(0, len(sentences) - 1)
-    sections[at] = ". ".join([heading, *sentences[:place], needle.removesuffix("."), *sentences[place:]])
-    return "\n\n".join(["Here is a report.", *sections]), sections[at]
+    sentences.insert(dice.whole(0, len(sentences) - 1), f"The code of the archive at {place} is {code}")
+    sections[at] = ". ".join([heading, *sentences])
+    return code, place, "\n\n".join(["Here is a report.", *sections]), sections[at]
 
 
 def _retrieval_low(dice: Dice, room: int) -> _Draft:
-    code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
-    report, section = _report(dice, room, f"The code of the archive at {place} is {code}.")
+    code, place, report, section = _report(dice, room)
     task = (
         f"One section names the code of the archive at {place}. Quote that section word for word, its number included."
     )
@@ -280,8 +280,7 @@ def _retrieval_low(dice: Dice, room: int) -> _Draft:
 
 
 def _retrieval_high(dice: Dice, room: int) -> _Draft:
-    code, place = f"{dice.whole(10_000, 99_999)}", dice.pick(PLACES)
-    report, _ = _report(dice, room, f"The code of the archive at {place} is {code}.")
+    code, place, report, _ = _report(dice, room)
     task = (
         f"Which code does the archive at {place} have? Then tell, in your own words and in {dice.whole(4, 8)} "
         f"paragraphs, what a {dice.pick(TRADES)} would make of this report: what is odd, who might hide something, and "

@@ -192,7 +192,7 @@ def _array_rows(path: Path, data: bytes, end: int) -> Iterator[tuple[int, object
         yield line, _decode(path, item, line)
 
 
-def _decode(path: Path, text: bytes | msgspec.Raw, line: int) -> object:
+def _decode(path: Path, text: bytes, line: int) -> object:
     try:
         return msgspec.json.decode(text)
     except _DECODE_ERRORS as error:

@@ -226,5 +226,5 @@ def test_a_look_tells_interactivity_roughly() -> None:
 
 
 def test_a_look_without_a_token_says_so() -> None:
-    with pytest.raises(NotMeasuredError, match=r"no token came within 1\.5 s at concurrency 4"):
+    with pytest.raises(NotMeasuredError, match=r"no token arrived within 1\.5 s at concurrency 4"):
         rough_interactivity(Traffic(samples=[], window_start_s=0.0, window_end_s=1.5), 4)

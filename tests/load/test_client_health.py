@@ -179,8 +179,8 @@ class Machine:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = self.cpu_s = self.waited_s = 100.0
-        monkeypatch.setattr(vitals_module, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
-        monkeypatch.setattr(vitals_module, "_cpu_s", lambda: self.cpu_s)
+        clocks = SimpleNamespace(perf_counter=lambda: self.now_s, process_time=lambda: self.cpu_s)
+        monkeypatch.setattr(vitals_module, "time", clocks)
         monkeypatch.setattr(vitals_module, "_waited_s", lambda: self.waited_s)
 
     async def spend(self, seconds: float, *, cpu: float, waiting: float) -> ClientHealth:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -1224,7 +1225,7 @@ async def point_on(
     script: Script, cell: Cell, *, limits: Limits = LIMITS, window_s: float = 0.3, continuous: bool = True
 ) -> tuple[LoadResult, Served]:
     async with serving(script) as served:
-        to = target(served.url).with_continuous_usage(continuous)
+        to = replace(target(served.url), continuous_usage=continuous)
         writer = PromptWriter(target=to, workload=cell.workload, frame=20, costs={"Go on.": 3})
         rule = StopRule(floor_s=window_s, ceiling_s=window_s, precision=0.01)
         return await put_under_load(to, cell, writer, limits=limits, review=Reviewer(rule, cell.workload)), served

@@ -319,7 +319,7 @@ class _VirtualPoint(_Point):
         """Go on until a time, or until something is done."""
         clock, deadline_s = self.server.clock, self.origin + self.limits.deadline_s
         self._check()
-        self._tell(phase, until_s - clock.now_s if until_s < math.inf else 0.0)
+        self._report(phase, until_s - clock.now_s if until_s < math.inf else 0.0)
         while not done():
             if self.server.next_event_s > min(until_s, deadline_s):
                 clock.now_s = min(until_s, deadline_s)

@@ -27,7 +27,7 @@ from pytest_specdec.telemetry.readings import (
     THROTTLE_BITS,
     GpuReading,
     GpuTelemetry,
-    Look,
+    Sample,
     cautions,
     measured_j_tok,
     summarize_gpus,
@@ -62,7 +62,7 @@ def looks_of(
     ]
 
 
-def nvml(looks: Sequence[Look], start: float, end: float) -> GpuTelemetry:
+def nvml(looks: Sequence[Sample], start: float, end: float) -> GpuTelemetry:
     found = summarize_gpus("nvml", looks, start, end)
     assert found is not None
     return found
@@ -260,27 +260,29 @@ def throttling(masks: Sequence[Sequence[int | None]], **told: Any) -> GpuTelemet
 def test_one_slow_gpu_is_a_throttled_look() -> None:
     found = throttling([[0, 0x20], [0x20, 0x20], [0, 0], [0, 0]])
     assert found.throttle == {"sw_thermal": 0.5}
-    assert throttled(found) == "throttled: sw thermal slowdown in 50 % of 4 looks"
+    assert throttled(found) == "throttled: sw thermal slowdown in 50 % of 4 samples"
     assert throttled(found) in cautions(found, 2)
 
 
 def test_idle_and_chosen_clocks_are_no_throttling() -> None:
     found = throttling([[0x1 | 0x2 | 0x10 | 0x100 | 0x200 | 0x400]] * 4)
     assert (found.throttle, throttled(found), found.idle) == ({}, "", 1.0)
-    assert cautions(found, 1) == ("the GPUs looked at were idle in 100 % of the readings: are they the server's?",)
+    assert cautions(found, 1) == ("the sampled GPUs were idle in 100 % of the readings: are they the server's?",)
 
 
 def test_gpus_that_do_not_tell_are_not_called_unthrottled() -> None:
     found = throttling([[None]] * 4)
     assert (found.throttle, found.idle, throttled(found)) == (None, None, "")
-    assert any("throttled is unknown" in sentence for sentence in cautions(found, 1))
+    assert any("throttling is unknown" in sentence for sentence in cautions(found, 1))
 
 
 def test_a_power_cap_alone_has_its_own_word() -> None:
     capped = throttling([[0x4], [0x4], [0x4], [0]], power_cap_w=700.0)
-    assert throttled(capped) == "power-capped: sw power cap in 75 % of 4 looks (cap 700 W)"
+    assert throttled(capped) == "power-capped: sw power cap in 75 % of 4 samples (cap 700 W)"
     both = throttling([[0x4], [0x4 | 0x8 | 0x80], [0x4], [0]])
-    assert throttled(both) == "throttled: sw power cap in 75 %, hw power brake in 25 %, hw slowdown in 25 % of 4 looks"
+    assert (
+        throttled(both) == "throttled: sw power cap in 75 %, hw power brake in 25 %, hw slowdown in 25 % of 4 samples"
+    )
 
 
 @given(st.lists(st.lists(st.integers(0, 0x7FF), min_size=1, max_size=3), min_size=2, max_size=20))
@@ -362,7 +364,7 @@ def test_an_exporter_slower_than_the_window_gives_no_energy() -> None:
     short = summarize_gpus("dcgm", exporter(30.0, 20.0, power), 2.0, 14.0)
     assert short is not None
     assert (short.samples, short.energy_j, short.mean_power_w, short.gpus) == (0, None, None, 1)
-    assert cautions(short, 1) == ("no news of the GPUs in the window of 12 s: the exporter refreshes too rarely",)
+    assert cautions(short, 1) == ("no new GPU readings in the window of 12 s: the exporter refreshes too rarely",)
     longer = summarize_gpus("dcgm", exporter(30.0, 90.0, power), 2.0, 62.0)
     assert longer is not None
     assert (longer.samples, longer.energy_j) == (2, None)
@@ -513,7 +515,7 @@ def opened(**how: Any) -> tuple[list[GpuReading], str]:
         source, reason = await open_source(**how)
         if source is None:
             return [], reason
-        readings = list(await source.look())
+        readings = list(await source.sample())
         await source.close()
         return readings, reason
 
@@ -527,7 +529,7 @@ def test_nvml_reads_every_gpu_in_our_units_and_in_a_thread(pynvml: Callable[...,
     assert [reading.gpu for reading in readings] == ["GPU-text", "GPU-bytes"]
     first = readings[0]
     assert first.energy_j == pytest.approx(650 * first.at_s, rel=1e-4)
-    assert first.told[1:] == (650.123, 700.0, 1830.0, 64.0, 0x4)
+    assert first.values[1:] == (650.123, 700.0, 1830.0, 64.0, 0x4)
     assert (first.model, first.mig) == ("NVIDIA H200", False)
     assert threading.get_ident() not in library.threads
 
@@ -558,7 +560,7 @@ def test_what_a_gpu_does_not_tell_is_none(pynvml: Callable[..., FakeNvml]) -> No
         ]
     )
     first = opened()[0][0]
-    assert first.told == (None, 650.123, None, 1830.0, None, None)
+    assert first.values == (None, 650.123, None, 1830.0, None, None)
     assert (first.gpu, first.mig) == ("GPU 0", False)
 
 
@@ -577,7 +579,7 @@ def test_a_gpu_split_by_mig_is_marked(pynvml: Callable[..., FakeNvml]) -> None:
         (
             [name for name in vars(FakeNvml) if name.startswith("nvmlDeviceGet") and "Count" not in name][1:],
             1,
-            "NVML: the GPUs tell nothing",
+            "NVML: the GPUs report no values",
         ),
     ],
 )
@@ -591,7 +593,7 @@ def test_nvml_that_cannot_be_used_says_why(
 
 def test_without_the_library_there_is_a_reason_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert opened() == ([], "NVML cannot be asked: nvidia-ml-py is not installed")
+    assert opened() == ([], "NVML is unavailable: nvidia-ml-py is not installed")
 
 
 def test_a_call_that_hangs_costs_one_thread_and_one_look(
@@ -611,12 +613,12 @@ def test_a_call_that_hangs_costs_one_thread_and_one_look(
                 before = time.perf_counter()
                 await asyncio.sleep(0.02)
                 lags.append(time.perf_counter() - before)
-            threads, hung = len(library.threads), len(sampler.looks)
+            threads, hung = len(library.threads), len(sampler.samples)
             library.hang.set()
-            await _until(lambda: bool(sampler.looks))
+            await _until(lambda: bool(sampler.samples))
         assert source is not None
         await source.close()
-        return threads, hung, len(sampler.looks), lags
+        return threads, hung, len(sampler.samples), lags
 
     threads, hung, looks, lags = asyncio.run(main())
     assert threads <= 1
@@ -670,11 +672,11 @@ def exposition(power: float = 642.113, energy_mj: int = 322148955213) -> str:
 
 def test_an_exposition_is_one_reading_per_gpu_in_our_units() -> None:
     found = parse_dcgm(exposition(), 5.0)
-    assert [(gpu.index, gpu.reading.gpu) for gpu in found] == [("0", "GPU-aa"), ("1", "GPU-bb")]
-    first, second = (gpu.reading for gpu in found)
-    assert list(first.told) == [322148955.213, 642.113, 700.0, 1830.0, 61.0, 4]
+    assert [(reading.index, reading.gpu) for reading in found] == [("0", "GPU-aa"), ("1", "GPU-bb")]
+    first, second = found
+    assert list(first.values) == [322148955.213, 642.113, 700.0, 1830.0, 61.0, 4]
     assert (first.at_s, first.model, first.mig) == (5.0, "NVIDIA H200", False)
-    assert list(second.told) == [322148955.213, 655.5, None, 1755.0, 66.0, 96]
+    assert list(second.values) == [322148955.213, 655.5, None, 1755.0, 66.0, 96]
 
 
 def row(name: str, value: str, labels: str = 'gpu="0",UUID="GPU-aa"') -> str:
@@ -687,13 +689,13 @@ def row(name: str, value: str, labels: str = 'gpu="0",UUID="GPU-aa"') -> str:
 def test_blanks_of_dcgm_are_missing(blank: str) -> None:
     names = ("POWER_USAGE", "SM_CLOCK", "POWER_MGMT_LIMIT")
     text = "".join(row(f"DCGM_FI_DEV_{name}", blank) for name in names) + row("DCGM_FI_DEV_GPU_TEMP", "0")
-    assert parse_dcgm(text, 0.0)[0].reading.told == (None, None, None, None, 0.0, None)
+    assert parse_dcgm(text, 0.0)[0].values == (None, None, None, None, 0.0, None)
 
 
 def test_a_large_counter_is_no_blank_and_a_blank_counter_is() -> None:
     name = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
-    assert parse_dcgm(row(name, "64000000000000"), 0.0)[0].reading.energy_j == 64e9
-    assert parse_dcgm(row(name, "9223372036854775794"), 0.0)[0].reading.energy_j is None
+    assert parse_dcgm(row(name, "64000000000000"), 0.0)[0].energy_j == 64e9
+    assert parse_dcgm(row(name, "9223372036854775794"), 0.0)[0].energy_j is None
 
 
 def test_canonical_names_of_dcgm_4_and_the_enforced_limit_are_understood() -> None:
@@ -705,7 +707,7 @@ def test_canonical_names_of_dcgm_4_and_the_enforced_limit_are_understood() -> No
         + row("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "32")
         + row("DCGM_FI_DEV_POWER_USAGE_INSTANT", "999")
     )
-    assert parse_dcgm(text, 0.0)[0].reading.told == (None, 600.5, 650.0, None, 61.0, 32)
+    assert parse_dcgm(text, 0.0)[0].values == (None, 600.5, 650.0, None, 61.0, 32)
 
 
 def test_rows_of_mig_instances_are_one_gpu() -> None:
@@ -715,9 +717,9 @@ def test_rows_of_mig_instances_are_one_gpu() -> None:
     # As in dcgm-exporter's issue 317: the whole GPU's power once per instance, read at slightly other moments.
     power = "".join(row("DCGM_FI_DEV_POWER_USAGE", f"52.{600 + i}", instance(i)) for i in (5, 3, 10))
     (found,) = parse_dcgm(power, 0.0)
-    assert (found.reading.gpu, found.reading.power_w, found.reading.mig) == ("GPU-aa", 52.603, True)
+    assert (found.gpu, found.power_w, found.mig) == ("GPU-aa", 52.603, True)
     (found,) = parse_dcgm(power + row("DCGM_FI_DEV_POWER_USAGE", "53.5"), 0.0)
-    assert found.reading.power_w == 53.5
+    assert found.power_w == 53.5
 
 
 def test_labels_may_hold_anything_and_other_fields_and_lines_are_left_out() -> None:
@@ -729,15 +731,15 @@ def test_labels_may_hold_anything_and_other_fields_and_lines_are_left_out() -> N
         + row("DCGM_FI_DEV_GPU_TEMP", "warm", labels)
     )
     (found,) = parse_dcgm(text, 0.0)
-    assert (found.index, found.reading.gpu, found.reading.model) == ("0", "GPU-aa", "NVIDIA H200")
-    assert list(found.reading.told) == [None, 600.0, None, None, None, None]
+    assert (found.index, found.gpu, found.model) == ("0", "GPU-aa", "NVIDIA H200")
+    assert list(found.values) == [None, 600.0, None, None, None, None]
 
 
 def test_gpus_of_the_old_namespace_and_without_uuid_are_told_apart() -> None:
     text = row("DCGM_FI_DEV_POWER_USAGE", "1", 'gpu="0",uuid="GPU-aa"')
     text += row("DCGM_FI_DEV_POWER_USAGE", "2", 'gpu="0",Hostname="n1"')
     text += row("DCGM_FI_DEV_POWER_USAGE", "3", 'gpu="0",Hostname="n2"')
-    assert [gpu.reading.gpu for gpu in parse_dcgm(text, 0.0)] == ["GPU-aa", "n1/0", "n2/0"]
+    assert [reading.gpu for reading in parse_dcgm(text, 0.0)] == ["GPU-aa", "n1/0", "n2/0"]
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -768,7 +770,7 @@ def test_an_exporter_is_found_by_any_spelling_of_its_url(url: str) -> None:
         source, reason = await open_source(option_values.exporter(url.format(address)), gpus=["1"])
         assert source is not None, reason
         try:
-            return [reading.gpu for reading in await source.look()]
+            return [reading.gpu for reading in await source.sample()]
         finally:
             await source.close()
 
@@ -853,9 +855,9 @@ def test_a_sampler_measures_what_an_exporter_shows_and_forgives_failures(monkeyp
     assert found.sm_clock_mean_mhz == 1830
     assert found.throttle == {"sw_power_cap": 1.0}
     # The first is the opening's; one more may be under way when the sampler leaves.
-    assert next(asked) - 1 - len(sampler.looks) in (3, 4)
+    assert next(asked) - 1 - len(sampler.samples) in (3, 4)
     assert found.samples >= 10
-    assert sampler.looks[-1][0].at_s > end - 0.02, "there is a look at the end"
+    assert sampler.samples[-1][0].at_s > end - 0.02, "there is a look at the end"
     assert sampler.telemetry(end + 50, end + 60) is None
 
 
@@ -890,7 +892,7 @@ class Scripted:
         self.does: Iterator[Callable[[], Sequence[GpuReading]]] = itertools.cycle(does)
         self.asked = 0
 
-    async def look(self) -> Sequence[GpuReading]:
+    async def sample(self) -> Sequence[GpuReading]:
         self.asked += 1
         return next(self.does)()
 
@@ -917,12 +919,12 @@ def test_a_source_that_raises_does_not_end_the_sampling(monkeypatch: pytest.Monk
 
     async def main() -> GpuSampler:
         async with GpuSampler(source) as sampler:  # type: ignore[arg-type]
-            await _until(lambda: bool(sampler.looks))
+            await _until(lambda: bool(sampler.samples))
         return sampler
 
     sampler = asyncio.run(main())
-    assert sampler.looks
-    assert source.asked >= 3 * len(sampler.looks) - 2
+    assert sampler.samples
+    assert source.asked >= 3 * len(sampler.samples) - 2
 
 
 def test_a_sampler_leaves_with_whoever_interrupts_it(monkeypatch: pytest.MonkeyPatch) -> None:
